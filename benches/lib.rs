@@ -1,0 +1,1 @@
+//! Side-by-side benchmarks of punctual and its peers; see `wheel.rs`.
