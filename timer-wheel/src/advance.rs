@@ -1,0 +1,176 @@
+//! Moving the clock: firing, pouring slots down, and pouring ahead.
+
+use crate::next::CROWD;
+use crate::node::NIL;
+use crate::ring::{self, Head, LEVELS, Rings};
+use crate::types::{Budget, Expired, Progress};
+use crate::{NEVER, Wheel};
+
+/// What is left of a [`Budget`], and what was done with it.
+struct Work {
+    budget: Budget,
+    fired: usize,
+    moved: usize,
+}
+
+impl Work {
+    fn new(budget: Budget) -> Work {
+        let budget = Budget {
+            fires: budget.fires.max(1),
+            moves: budget.moves.max(1),
+        };
+        Work {
+            budget,
+            fired: 0,
+            moved: 0,
+        }
+    }
+
+    #[inline]
+    fn fires_left(&self) -> usize {
+        self.budget.fires - self.fired
+    }
+
+    #[inline]
+    fn moves_left(&self) -> usize {
+        self.budget
+            .moves
+            .saturating_add(self.fired.saturating_mul(LEVELS))
+            .saturating_sub(self.moved)
+    }
+}
+
+impl<T> Wheel<T> {
+    /// Moves the clock to `now` and makes what is due poppable.
+    pub fn advance(&mut self, now: u64, budget: Budget) -> Progress {
+        self.now = self.now.max(now);
+        if self.next.known().is_some_and(|at| self.now < at) {
+            return Progress {
+                fired: 0,
+                moved: 0,
+                complete: true,
+            };
+        }
+        let mut work = Work::new(budget);
+        let complete = self.fire(&mut work);
+        if complete {
+            self.pour_ahead(&mut work);
+        }
+        self.behind = !complete;
+        self.next.forget();
+        Progress {
+            fired: work.fired,
+            moved: work.moved,
+            complete,
+        }
+    }
+
+    /// Advances the clock and hands what is due to `sink`, in order.
+    pub fn expire(
+        &mut self,
+        now: u64,
+        budget: Budget,
+        mut sink: impl FnMut(&mut Wheel<T>, Expired<T>),
+    ) -> Progress {
+        let Progress {
+            moved, complete, ..
+        } = self.advance(now, budget);
+        let mut fired = 0;
+        while fired < budget.fires.max(1) {
+            let Some(expired) = self.pop() else { break };
+            fired += 1;
+            sink(self, expired);
+        }
+        Progress {
+            fired,
+            moved,
+            complete: complete && self.due.len() == 0,
+        }
+    }
+
+    fn fire(&mut self, work: &mut Work) -> bool {
+        let now_tick = self.now >> self.shift;
+        loop {
+            let head = self.rings.first(self.cursor);
+            if !self.release(head, work) {
+                return false;
+            }
+            match head {
+                Some(head) if head.start <= now_tick => {
+                    self.cursor = head.start;
+                    if !self.pour(head, 0, work) {
+                        return false;
+                    }
+                }
+                _ => {
+                    self.cursor = now_tick;
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Makes the near timers due that no slot can come before. False if the budget ended.
+    fn release(&mut self, head: Option<Head>, work: &mut Work) -> bool {
+        loop {
+            let index = self.near.min();
+            if index == NIL {
+                return true;
+            }
+            let deadline = self.nodes.node(index).deadline;
+            if deadline > self.now || head.is_some_and(|head| deadline >> self.shift >= head.start)
+            {
+                return true;
+            }
+            if work.fires_left() == 0 {
+                return false;
+            }
+            self.near.remove(&mut self.nodes, index);
+            self.due.insert(&mut self.nodes, index);
+            work.fired += 1;
+        }
+    }
+
+    /// Pours a slot down until `leave` of its timers are left. False if the budget ended.
+    fn pour(&mut self, head: Head, leave: u32, work: &mut Work) -> bool {
+        let last = head.last();
+        let past = self.rings.len(head.slot) <= CROWD && last < self.now >> self.shift;
+        let complete = loop {
+            let excess = self.rings.len(head.slot).saturating_sub(leave) as usize;
+            let most = excess.min(work.moves_left());
+            if most == 0 {
+                break excess == 0;
+            }
+            let taken = self.rings.take(&self.nodes, head.slot, most);
+            for &(index, deadline) in taken.as_slice() {
+                work.moved += 1;
+                let tick = deadline >> self.shift;
+                if tick > last || deadline == NEVER {
+                    self.file(index, deadline);
+                } else if tick <= self.cursor || past {
+                    self.near.insert(&mut self.nodes, index);
+                } else {
+                    let level = ring::level_of(tick - self.cursor).min(head.level - 1);
+                    let slot = Rings::slot_for(self.cursor, tick, level);
+                    self.rings.link(&mut self.nodes, slot, index);
+                }
+            }
+        };
+        self.rings.settle(&mut self.nodes, head.slot);
+        complete
+    }
+
+    /// Spends what is left of the budget on crowded slots whose time has nearly come, the first to start first.
+    fn pour_ahead(&mut self, work: &mut Work) {
+        while work.moves_left() > 0 {
+            let wanted = (1..LEVELS)
+                .filter_map(|level| self.rings.first_of(self.cursor, level))
+                .filter(|head| head.eligible() <= self.cursor && self.rings.len(head.slot) > CROWD)
+                .min_by_key(|head| head.start);
+            match wanted {
+                Some(head) => self.pour(head, CROWD, work),
+                None => return,
+            };
+        }
+    }
+}
