@@ -1,1 +1,77 @@
-//! Reactor.
+//! One turn of an event loop whose deadlines can be trusted, and a local executor on top of it.
+//!
+//! ```text
+//!        other threads                              this thread
+//!   ┌─────────────────────┐      ┌──────────────────────────────────────────────────────┐
+//!   │ Handle ── inbox ────┼──────▶ Reactor::turn                                        │
+//!   └─────────────────────┘      │   mio::Poll ◀── timerfd, armed lazily                │
+//!                                │      │ readiness          ▲ earliest deadline+leeway │
+//!                                │      ▼                    │                          │
+//!                                │   sources: token ─▶ { readiness, deadline per side } │
+//!                                │      │                    ▲                          │
+//!                                │      ▼                 timer wheels, one a leeway    │
+//!                                │   events ──▶ wakers ──▶ tasks (Runtime)              │
+//!                                └──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Promises, each with tests: nothing fires before its deadline; extending a deadline is a store; an event,
+//! timer or remote command whose registration has ended is dropped and counted; work per turn is
+//! bounded; lateness is measured and split into what was [chosen, the kernel's and the
+//! loop's](Firing).
+//!
+//! It is not: a thread pool, a multi-threaded scheduler, or a place for blocking work.
+
+mod alarm;
+mod arena;
+mod budget;
+mod builder;
+mod clock;
+mod drift;
+mod event;
+mod executor;
+mod failure;
+mod histogram;
+mod instant;
+mod leeway;
+mod metrics;
+mod operation;
+mod parking;
+mod precise;
+mod reactor;
+mod readiness;
+mod registration;
+mod remote;
+mod source;
+mod sys;
+mod time;
+mod timers;
+mod token;
+mod turn;
+mod waiters;
+
+pub use alarm::AlarmKind;
+pub use budget::Budget;
+pub use builder::Builder;
+pub use clock::{Clock, VirtualClock};
+pub use drift::{Drift, Firing};
+pub use event::{Cause, Event};
+pub use executor::{JoinError, JoinHandle, RemoteJoinHandle, Runtime, spawn, yield_now};
+pub use failure::{Bound, Failure, OperationElapsed};
+pub use histogram::Histogram;
+pub use instant::Instant;
+pub use leeway::Leeway;
+pub use metrics::Metrics;
+pub use mio::Interest;
+pub use mio::event::Source;
+pub use operation::Done;
+pub use precise::Precise;
+pub use punctual_timer_wheel::Tick;
+pub use reactor::Reactor;
+pub use readiness::{Direction, Readiness};
+pub use registration::{Operate, Registration, stream_interest};
+pub use remote::{Handle, SendError};
+pub use time::{
+    Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,
+    timeout_at,
+};
+pub use token::{StaleToken, Timer, Token};

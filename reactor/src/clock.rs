@@ -1,0 +1,133 @@
+//! [`Clock`]: what a reactor reads its time from.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::instant::{Instant, nanos};
+use crate::sys;
+
+/// The clock a reactor lives by.
+///
+/// | clock | counts a suspended machine | use |
+/// |---|---|---|
+/// | [`Clock::monotonic`] | no | the default: `CLOCK_MONOTONIC` |
+/// | [`Clock::boottime`] | yes | a deadline that a closed lid must not stretch: `CLOCK_BOOTTIME` |
+/// | [`VirtualClock`] | – | tests: time stands still until the loop is idle, then jumps |
+///
+/// None of them follows the wall clock: setting the date moves no deadline.
+#[derive(Clone, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    System(libc::clockid_t),
+    Virtual(VirtualClock),
+}
+
+impl Clock {
+    /// `CLOCK_MONOTONIC`: never set, never stepped, stopped while the machine is suspended.
+    #[must_use]
+    pub fn monotonic() -> Clock {
+        Clock(Kind::System(sys::MONOTONIC))
+    }
+
+    /// `CLOCK_BOOTTIME`: as monotonic, and it counts the time suspended.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system has no such clock.
+    pub fn boottime() -> io::Result<Clock> {
+        sys::BOOTTIME
+            .map(|id| Clock(Kind::System(id)))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no CLOCK_BOOTTIME here"))
+    }
+
+    /// Reads the clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Kind::System(id) => Instant::from_nanos(sys::clock_now(*id)),
+            Kind::Virtual(clock) => clock.now(),
+        }
+    }
+
+    /// The kernel's name for this clock; a virtual one has none.
+    pub(crate) fn system_id(&self) -> Option<libc::clockid_t> {
+        match self.0 {
+            Kind::System(id) => Some(id),
+            Kind::Virtual(_) => None,
+        }
+    }
+
+    pub(crate) fn as_virtual(&self) -> Option<&VirtualClock> {
+        match &self.0 {
+            Kind::System(_) => None,
+            Kind::Virtual(clock) => Some(clock),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::monotonic()
+    }
+}
+
+impl From<VirtualClock> for Clock {
+    fn from(clock: VirtualClock) -> Clock {
+        Clock(Kind::Virtual(clock))
+    }
+}
+
+/// A clock that moves only when it is told to, or when its reactor has nothing left to do.
+///
+/// An idle reactor moves it straight to its next deadline, so that an hour of timers takes
+/// microseconds and fires to the nanosecond. It is not moved while an operation waits on a real socket,
+/// whose answer takes real time; [`advance`](VirtualClock::advance) it by hand there.
+#[derive(Clone)]
+pub struct VirtualClock(Rc<Cell<u64>>);
+
+impl VirtualClock {
+    /// A clock that stands at one hour past its epoch, so that moments in the past can be named.
+    #[must_use]
+    pub fn new() -> VirtualClock {
+        VirtualClock::starting_at(Instant::from_nanos(3_600_000_000_000))
+    }
+
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub fn starting_at(start: Instant) -> VirtualClock {
+        VirtualClock(Rc::new(Cell::new(start.as_nanos())))
+    }
+
+    /// Where the clock stands.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.get())
+    }
+
+    /// Moves the clock forward by `duration`.
+    pub fn advance(&self, duration: Duration) {
+        self.0.set(self.0.get().saturating_add(nanos(duration)));
+    }
+
+    /// Puts the clock to `at`, also backwards, as a broken machine would. A reactor then treats time as
+    /// having stood still.
+    pub fn set(&self, at: Instant) {
+        self.0.set(at.as_nanos());
+    }
+}
+
+impl Default for VirtualClock {
+    fn default() -> VirtualClock {
+        VirtualClock::new()
+    }
+}
+
+impl fmt::Debug for VirtualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VirtualClock").field(&self.now()).finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! Which runtime runs on this thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::clock::Clock;
+use crate::executor::Driver;
+use crate::instant::Instant;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+}
+
+/// Makes a runtime the current one until it is dropped.
+pub(crate) struct Entered {
+    before: Option<Rc<Driver>>,
+}
+
+pub(crate) fn enter(driver: &Rc<Driver>) -> Entered {
+    Entered { before: CURRENT.with(|current| current.borrow_mut().replace(driver.clone())) }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        let ours = CURRENT.with(|current| std::mem::replace(&mut *current.borrow_mut(), before));
+        drop(ours);
+    }
+}
+
+/// The runtime on this thread.
+///
+/// # Panics
+/// If there is none: `what` can only be done within one.
+#[track_caller]
+pub(crate) fn current(what: &str) -> Rc<Driver> {
+    match try_current() {
+        Some(driver) => driver,
+        None => panic!("{what} needs a punctual runtime on this thread: call it within `block_on`"),
+    }
+}
+
+/// The runtime on this thread, if there is one (there is none while the thread ends).
+pub(crate) fn try_current() -> Option<Rc<Driver>> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// Lends the runtime on this thread to `look`.
+pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<Driver>>) -> R) -> R {
+    let mut look = Some(look);
+    let looked = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        look.take().map(|look| look(current.as_ref()))
+    });
+    match (looked, look) {
+        (Ok(Some(result)), _) => result,
+        (_, Some(look)) => look(None),
+        (_, None) => unreachable!("a closure that was taken has been called"),
+    }
+}
+
+pub(crate) fn now() -> Instant {
+    with(|driver| match driver {
+        Some(driver) => driver.clock.now(),
+        None => Clock::monotonic().now(),
+    })
+}

@@ -1,0 +1,210 @@
+//! [`Driver`]: the reactor, the tasks and the run queue of one runtime.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::arena::{Arena, Id};
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::executor::join::{self, JoinHandle, JoinState};
+use crate::executor::task::{Body, MAIN, Task, TaskWaker};
+use crate::instant::nanos;
+use crate::metrics::Metrics;
+use crate::reactor::Reactor;
+use crate::remote::Shared;
+use crate::turn::Dispatch;
+
+pub(crate) struct Driver {
+    pub(crate) clock: Clock,
+    pub(crate) remote: Arc<Shared>,
+    /// Borrowed only for the length of a call into it: no waker and no future is run meanwhile.
+    pub(crate) reactor: RefCell<Reactor>,
+    tasks: RefCell<Arena<Task>>,
+    run_queue: RefCell<VecDeque<Id>>,
+    task_polls: Cell<u64>,
+    /// Set when the runtime is being dropped: what is spawned then is dropped at once.
+    closing: Cell<bool>,
+}
+
+/// How many tasks are polled between two looks at the clock.
+const POLLS_PER_CLOCK_READ: usize = 8;
+
+impl Driver {
+    pub(crate) fn new(reactor: Reactor) -> Rc<Driver> {
+        reactor.remote.serves_tasks();
+        Rc::new(Driver {
+            clock: reactor.clock.clone(),
+            remote: reactor.remote.clone(),
+            reactor: RefCell::new(reactor),
+            tasks: RefCell::new(Arena::new()),
+            run_queue: RefCell::new(VecDeque::new()),
+            task_polls: Cell::new(0),
+            closing: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn is_reached_by(&self, remote: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.remote, remote)
+    }
+
+    pub(crate) fn queue(&self, task: Id) {
+        self.run_queue.borrow_mut().push_back(task);
+    }
+
+    pub(crate) fn spawn<F: Future + 'static>(
+        self: &Rc<Self>,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        let state = JoinState::new();
+        let future = join::run(future, state.clone(), spawned_at);
+        let driver = Rc::downgrade(self);
+        if self.closing.get() {
+            drop_contained(future);
+            return JoinHandle { state, driver, task: MAIN };
+        }
+        let task = self.tasks.borrow_mut().insert(Task { body: None, aborted: false, spawned_at });
+        let flag = TaskWaker::queued(task, self.remote.clone());
+        let body = Body { future: Box::pin(future), waker: flag.clone().into(), flag };
+        if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
+            slot.body = Some(body);
+        }
+        self.queue(task);
+        JoinHandle { state, driver, task }
+    }
+
+    pub(crate) fn abort(&self, task: Id) {
+        if let Some(task) = self.tasks.borrow_mut().get_mut(task) {
+            task.aborted = true;
+        } else {
+            return;
+        }
+        self.queue(task);
+    }
+
+    /// One turn of the loop: sleep, deliver, then run tasks. Returns whether `main` is done.
+    pub(crate) fn turn(
+        &self,
+        max_wait: Option<Duration>,
+        main: &mut dyn FnMut() -> Poll<()>,
+    ) -> io::Result<Poll<()>> {
+        let max_wait = if self.run_queue.borrow().is_empty() { max_wait } else { Some(Duration::ZERO) };
+        self.reactor.borrow_mut().turn(max_wait)?;
+        self.deliver();
+        Ok(self.run_tasks(main))
+    }
+
+    /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
+    pub(crate) fn prepare(&self) -> io::Result<Option<Duration>> {
+        let wait = self.reactor.borrow_mut().prepare()?;
+        Ok(if self.run_queue.borrow().is_empty() { wait } else { Some(Duration::ZERO) })
+    }
+
+    /// Wakes whoever waits for what the turn has found.
+    fn deliver(&self) {
+        loop {
+            let dispatch = self.reactor.borrow_mut().next_dispatch();
+            let Some(Dispatch { event, waiters }) = dispatch else { break };
+            waiters.wake();
+            if let Event::Call(call) = event
+                && catch_unwind(AssertUnwindSafe(call)).is_err()
+            {
+                tracing::error!("a call from another thread panicked");
+            }
+        }
+        let reactor = self.reactor.borrow();
+        let woken = reactor.inbox.woken.try_iter().take(reactor.budget.messages);
+        self.run_queue.borrow_mut().extend(woken);
+    }
+
+    fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
+        let (budget, began_ns) = {
+            let reactor = self.reactor.borrow();
+            (reactor.budget, reactor.now_ns)
+        };
+        for polled in 1..=budget.tasks {
+            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            self.task_polls.set(self.task_polls.get() + 1);
+            if task != MAIN {
+                self.poll_task(task);
+            } else if main().is_ready() {
+                return Poll::Ready(());
+            }
+            if polled % POLLS_PER_CLOCK_READ == 0 {
+                let spent_ns = self.clock.now().as_nanos().saturating_sub(began_ns);
+                if spent_ns >= nanos(budget.task_time) {
+                    break;
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_task(&self, id: Id) {
+        let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
+            None => return,
+            Some(task) => (task.body.take(), task.aborted),
+        };
+        let Some(mut body) = body else { return };
+        body.flag.about_to_poll();
+        if !aborted && self.poll_body(&mut body).is_pending() {
+            let mut tasks = self.tasks.borrow_mut();
+            if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
+                task.body = Some(body);
+                return;
+            }
+        }
+        drop_contained(body.future);
+        drop(self.tasks.borrow_mut().remove(id));
+    }
+
+    fn poll_body(&self, body: &mut Body) -> Poll<()> {
+        let mut cx = Context::from_waker(&body.waker);
+        let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
+        // The task's own panics are caught inside it; this one came from what it left behind.
+        poll.unwrap_or(Poll::Ready(()))
+    }
+
+    /// Drops every task, on this thread, also those that the drops themselves spawn.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        loop {
+            let first = self.tasks.borrow().first();
+            let Some(id) = first else { break };
+            let task = self.tasks.borrow_mut().remove(id);
+            if let Some(body) = task.and_then(|task| task.body) {
+                drop_contained(body.future);
+            }
+        }
+        self.run_queue.borrow_mut().clear();
+        let waiters = self.reactor.borrow_mut().shut_down();
+        waiters.wake();
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics {
+            task_polls: self.task_polls.get(),
+            live_tasks: self.tasks.borrow().len(),
+            ..self.reactor.borrow().metrics()
+        }
+    }
+
+    /// Where the tasks that live now were spawned.
+    pub(crate) fn spawn_locations(&self) -> Vec<&'static Location<'static>> {
+        self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.spawned_at).collect()
+    }
+}
+
+/// Drops somebody's future, and keeps the loop alive if that panics.
+fn drop_contained<F>(future: F) {
+    if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+        tracing::error!("the drop of a future panicked");
+    }
+}

@@ -1,0 +1,20 @@
+//! The local executor: tasks on the reactor's own turn.
+//!
+//! ```text
+//!  Runtime ──▶ Driver ──▶ Reactor (turn.rs)
+//!                │            │ wakes
+//!                ▼            ▼
+//!              tasks ◀── run queue ◀── TaskWaker (same thread: a push; other threads: inbox + signal)
+//! ```
+
+pub(crate) mod context;
+mod driver;
+mod join;
+mod remote_join;
+mod runtime;
+mod task;
+
+pub(crate) use driver::Driver;
+pub use join::{JoinError, JoinHandle};
+pub use remote_join::RemoteJoinHandle;
+pub use runtime::{Runtime, spawn, yield_now};

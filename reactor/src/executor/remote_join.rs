@@ -1,0 +1,128 @@
+//! [`RemoteJoinHandle`]: waits on one thread for a task that runs on another's loop.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::executor::join::JoinError;
+use crate::executor::{context, spawn};
+use crate::remote::{Handle, SendError};
+
+/// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
+///
+/// A loop that ends first resolves it with an error; it never hangs.
+pub struct RemoteJoinHandle<T> {
+    shared: Arc<Exchange<T>>,
+}
+
+struct Exchange<T> {
+    state: Mutex<State<T>>,
+    done: Condvar,
+}
+
+struct State<T> {
+    result: Option<Result<T, JoinError>>,
+    joiner: Option<Waker>,
+}
+
+impl<T> Exchange<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing can panic while it is held, and a result is valid whatever panicked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The loop's end of the exchange; dropped without a result it says that the task was aborted.
+struct Sender<T> {
+    shared: Arc<Exchange<T>>,
+    spawned_at: &'static Location<'static>,
+}
+
+impl<T> Sender<T> {
+    fn complete(&self, result: Result<T, JoinError>) {
+        let mut state = self.shared.state();
+        if state.result.is_some() {
+            return;
+        }
+        state.result = Some(result);
+        let joiner = state.joiner.take();
+        drop(state);
+        self.shared.done.notify_all();
+        joiner.into_iter().for_each(crate::waiters::wake);
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.complete(Err(JoinError::aborted(self.spawned_at)));
+    }
+}
+
+impl Handle {
+    /// Has the loop call `make` and run the future it returns, which need not be `Send`.
+    ///
+    /// On a bare [`Reactor`](crate::Reactor), which has no tasks, the handle resolves as aborted.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was started.
+    #[track_caller]
+    pub fn spawn<M, F>(&self, make: M) -> Result<RemoteJoinHandle<F::Output>, SendError>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let spawned_at = Location::caller();
+        let state = Mutex::new(State { result: None, joiner: None });
+        let shared = Arc::new(Exchange { state, done: Condvar::new() });
+        let sender = Sender { shared: shared.clone(), spawned_at };
+        self.call(move || {
+            if context::try_current().is_none() {
+                return;
+            }
+            let task = spawn(async move { make().await });
+            let report = async move { sender.complete(task.await) };
+            drop(spawn(report));
+        })?;
+        Ok(RemoteJoinHandle { shared })
+    }
+}
+
+impl<T> RemoteJoinHandle<T> {
+    /// Blocks this thread until the task has ended. Not for the loop's own thread, which would wait for
+    /// itself: await the handle there.
+    ///
+    /// # Errors
+    /// [`JoinError`] if it was aborted, panicked, or its loop ended.
+    pub fn join(self) -> Result<T, JoinError> {
+        let mut state = self.shared.state();
+        loop {
+            if let Some(result) = state.result.take() {
+                return result;
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<T> Future for RemoteJoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.shared.state();
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        state.joiner = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for RemoteJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJoinHandle").finish_non_exhaustive()
+    }
+}

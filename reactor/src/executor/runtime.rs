@@ -1,0 +1,191 @@
+//! [`Runtime`]: a reactor with tasks.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::Location;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::drift::Drift;
+use crate::executor::context;
+use crate::executor::driver::Driver;
+use crate::executor::join::JoinHandle;
+use crate::executor::task::{MAIN, TaskWaker};
+use crate::instant::Instant;
+use crate::metrics::Metrics;
+use crate::reactor::Reactor;
+use crate::remote::Handle;
+
+/// A single-threaded runtime: one [`Reactor`] and the tasks that run on its turns.
+///
+/// ```
+/// use std::time::Duration;
+/// use punctual_reactor::{Instant, Runtime, sleep, spawn};
+///
+/// let runtime = Runtime::new()?;
+/// let late = runtime.block_on(async {
+///     let deadline = Instant::now() + Duration::from_millis(2);
+///     let task = spawn(async move { sleep(Duration::from_millis(2)).await });
+///     task.await.expect("it neither panicked nor was aborted");
+///     Instant::now() - deadline
+/// });
+/// assert!(late > Duration::ZERO, "never early");
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// Dropping it drops its tasks, here on this thread; their handles resolve as aborted.
+pub struct Runtime {
+    driver: Rc<Driver>,
+}
+
+impl Runtime {
+    /// A runtime with the defaults of [`Runtime::builder`].
+    ///
+    /// # Errors
+    /// What the kernel says of the descriptors it needs.
+    pub fn new() -> io::Result<Runtime> {
+        Runtime::builder().build()
+    }
+
+    /// Sets clock, alarm, precision, budgets and wheel tick before it is built.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn over(reactor: Reactor) -> Runtime {
+        Runtime { driver: Driver::new(reactor) }
+    }
+
+    /// Runs `future` and the runtime's tasks until `future` is done. Other tasks stay, and go on in the
+    /// next call.
+    ///
+    /// # Panics
+    /// If a runtime runs on this thread already, or if the kernel refuses to wait (the epoll descriptor
+    /// was closed behind our back).
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            context::try_current().is_none(),
+            "block_on within a runtime would stop the loop that it runs on: spawn or await instead"
+        );
+        let _entered = context::enter(&self.driver);
+        let flag = TaskWaker::queued(MAIN, self.driver.remote.clone());
+        let waker = Waker::from(flag.clone());
+        let mut future = pin!(future);
+        let mut output = None;
+        self.driver.queue(MAIN);
+        let mut main = || {
+            flag.about_to_poll();
+            future.as_mut().poll(&mut Context::from_waker(&waker)).map(|value| output = Some(value))
+        };
+        loop {
+            match self.driver.turn(None, &mut main) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) => break,
+                Err(error) => panic!("the kernel refuses to wait: {error}"),
+            }
+        }
+        match output {
+            Some(output) => output,
+            None => unreachable!("the future was ready and left its output"),
+        }
+    }
+
+    /// Takes one turn of the loop and runs tasks within the budget: for embedding in another loop, with
+    /// [`prepare`](Runtime::prepare) and the descriptor. See [`Reactor::turn`].
+    ///
+    /// # Errors
+    /// What the kernel says of the poll or the alarm.
+    pub fn turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
+        let _entered = context::enter(&self.driver);
+        self.driver.turn(max_wait, &mut || Poll::Pending).map(|_| ())
+    }
+
+    /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
+    ///
+    /// # Errors
+    /// What the kernel says of the alarm.
+    pub fn prepare(&self) -> io::Result<Option<Duration>> {
+        self.driver.prepare()
+    }
+
+    /// Starts a task; it runs when the runtime does.
+    #[track_caller]
+    pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.driver.spawn(future, Location::caller())
+    }
+
+    /// The one way in from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: self.driver.remote.clone() }
+    }
+
+    /// Reads the runtime's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.driver.clock.now()
+    }
+
+    /// What the loop has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.driver.metrics()
+    }
+
+    /// How late everything fired so far, and through whom.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        self.driver.reactor.borrow().drift().clone()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let _entered = context::enter(&self.driver);
+        self.driver.close();
+    }
+}
+
+impl AsRawFd for Runtime {
+    fn as_raw_fd(&self) -> RawFd {
+        self.driver.reactor.borrow().as_raw_fd()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("metrics", &self.metrics())
+            .field("tasks", &self.driver.spawn_locations())
+            .finish()
+    }
+}
+
+/// Starts a task on the runtime of this thread.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    context::current("spawn").spawn(future, Location::caller())
+}
+
+/// Lets everything else that is runnable run first.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,64 @@
+//! [`Task`] and its waker.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use crate::arena::Id;
+use crate::executor::context;
+use crate::remote::Shared;
+
+/// The id of the future that `block_on` was given: no arena gives it out.
+pub(crate) const MAIN: Id = Id { index: u32::MAX, generation: u32::MAX };
+
+/// One spawned future. What it returns goes to its `JoinHandle`, not through here.
+pub(crate) struct Task {
+    /// Away while it is being polled, so that it may spawn, wake and abort as it likes.
+    pub(crate) body: Option<Body>,
+    pub(crate) aborted: bool,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+pub(crate) struct Body {
+    pub(crate) future: Pin<Box<dyn Future<Output = ()>>>,
+    pub(crate) waker: Waker,
+    pub(crate) flag: Arc<TaskWaker>,
+}
+
+/// Queues its task, once until the task is polled again.
+pub(crate) struct TaskWaker {
+    task: Id,
+    queued: AtomicBool,
+    remote: Arc<Shared>,
+}
+
+impl TaskWaker {
+    /// A waker whose task is queued already.
+    pub(crate) fn queued(task: Id, remote: Arc<Shared>) -> Arc<TaskWaker> {
+        Arc::new(TaskWaker { task, queued: AtomicBool::new(true), remote })
+    }
+
+    /// From here on a wake queues the task again.
+    pub(crate) fn about_to_poll(&self) {
+        self.queued.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        context::with(|driver| match driver {
+            Some(driver) if driver.is_reached_by(&self.remote) => driver.queue(self.task),
+            _ => self.remote.wake_task(self.task),
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! [`Failure`]: how an operation can end other than with its result.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::event::Cause;
+use crate::instant::Instant;
+use crate::source::Interrupt;
+
+/// Why an operation on a [`Registration`](crate::Registration) ended without its result. Exactly one of
+/// these, and the first that came.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The system call failed.
+    Io(io::Error),
+    /// A deadline of ours passed. Nothing was consumed and nothing sent.
+    Elapsed(OperationElapsed),
+    /// Somebody cancelled the source.
+    Cancelled(Cause),
+    /// The source was closed while the operation waited, or before.
+    Closed,
+    /// The runtime is shutting down.
+    Shutdown,
+}
+
+/// Which deadline ended an operation, and how late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperationElapsed {
+    /// When it was to be over.
+    pub deadline: Instant,
+    /// When it was ended; never before the deadline.
+    pub fired: Instant,
+    /// Which of the two kinds of bound it was.
+    pub bound: Bound,
+}
+
+/// The two ways of bounding an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The side's absolute deadline, and where it was set if that was on this thread.
+    Deadline(Option<&'static Location<'static>>),
+    /// The timeout that every operation on the side gets.
+    Timeout(Duration),
+}
+
+impl OperationElapsed {
+    /// How late it was ended.
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
+        self.fired - self.deadline
+    }
+}
+
+impl From<&Interrupt> for Failure {
+    fn from(interrupt: &Interrupt) -> Failure {
+        match interrupt {
+            Interrupt::Cancelled(cause) => Failure::Cancelled(cause.clone()),
+            Interrupt::Shutdown => Failure::Shutdown,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Io(error) => error.fmt(f),
+            Failure::Elapsed(elapsed) => {
+                write!(f, "deadline elapsed, fired {:?} late", elapsed.lateness())
+            }
+            Failure::Cancelled(cause) => write!(f, "cancelled: {cause}"),
+            Failure::Closed => f.write_str("closed"),
+            Failure::Shutdown => f.write_str("the runtime is shutting down"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,142 @@
+//! The parking protocol: when must a remote thread make a system call to wake the loop?
+//!
+//! One byte with three states, and only read-modify-write operations on it:
+//!
+//! ```text
+//! remote:  queue.send(x);  if state.swap(NOTIFIED) == PARKED { signal }
+//! loop:    zero = state.swap(PARKED) == NOTIFIED;  poll(if zero {0} else {∞});  state.swap(AWAKE);  drain
+//! ```
+//!
+//! Invariants, checked by the loom models below:
+//! - work that is queued before the swap of `notify` is seen by the drain that follows the next `unpark`;
+//! - the loop never sleeps with work queued and nobody signalling;
+//! - a storm of wakes signals at most once per sleep.
+//!
+//! There is no load-only fast path: a load could read a state from before the loop's own swap, and
+//! the work would wait for the next wake.
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU8, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The loop runs and has not been notified since its last park.
+const AWAKE: u8 = 0;
+/// The loop sleeps, or is about to.
+const PARKED: u8 = 1;
+/// Somebody has queued work since the last park.
+const NOTIFIED: u8 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Parking {
+    state: AtomicU8,
+}
+
+impl Parking {
+    pub(crate) fn new() -> Parking {
+        Parking { state: AtomicU8::new(AWAKE) }
+    }
+
+    /// Says that work has been queued. Returns whether the caller must signal the loop's poll.
+    #[must_use]
+    pub(crate) fn notify(&self) -> bool {
+        self.state.swap(NOTIFIED, Ordering::AcqRel) == PARKED
+    }
+
+    /// Says that the loop is about to sleep. Returns whether it may; otherwise work waits.
+    #[must_use]
+    pub(crate) fn park(&self) -> bool {
+        self.state.swap(PARKED, Ordering::AcqRel) != NOTIFIED
+    }
+
+    /// Says that the loop runs again; it must drain its queue next.
+    pub(crate) fn unpark(&self) {
+        self.state.swap(AWAKE, Ordering::AcqRel);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    /// The loop's side of the world: a queue, and a poll that sleeps until it is signalled.
+    struct Loop {
+        parking: Parking,
+        queued: AtomicUsize,
+        signal: (Mutex<bool>, Condvar),
+        signals: AtomicUsize,
+    }
+
+    impl Loop {
+        fn new() -> Arc<Loop> {
+            Arc::new(Loop {
+                parking: Parking::new(),
+                queued: AtomicUsize::new(0),
+                signal: (Mutex::new(false), Condvar::new()),
+                signals: AtomicUsize::new(0),
+            })
+        }
+
+        fn send(&self) {
+            self.queued.fetch_add(1, Ordering::Relaxed);
+            if self.parking.notify() {
+                self.signals.fetch_add(1, Ordering::Relaxed);
+                *self.signal.0.lock().unwrap() = true;
+                self.signal.1.notify_one();
+            }
+        }
+
+        /// One turn; sleeps for ever (a loom deadlock) if the protocol loses a wake.
+        fn turn(&self) -> usize {
+            if self.parking.park() {
+                let mut signalled = self.signal.0.lock().unwrap();
+                while !*signalled {
+                    signalled = self.signal.1.wait(signalled).unwrap();
+                }
+            }
+            *self.signal.0.lock().unwrap() = false;
+            self.parking.unpark();
+            self.queued.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn w02_no_wake_is_lost_with_two_senders() {
+        loom::model(|| {
+            let the_loop = Loop::new();
+            let senders: Vec<_> = (0..2)
+                .map(|_| {
+                    let the_loop = the_loop.clone();
+                    thread::spawn(move || the_loop.send())
+                })
+                .collect();
+            let mut received = 0;
+            while received < 2 {
+                received += the_loop.turn();
+            }
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn w02_one_sender_twice_is_seen_and_signals_at_most_once_per_sleep() {
+        loom::model(|| {
+            let the_loop = Loop::new();
+            let remote = the_loop.clone();
+            let sender = thread::spawn(move || {
+                remote.send();
+                remote.send();
+            });
+            let (mut received, mut turns) = (0, 0);
+            while received < 2 {
+                received += the_loop.turn();
+                turns += 1;
+            }
+            sender.join().unwrap();
+            assert!(the_loop.signals.load(Ordering::Relaxed) <= turns);
+        });
+    }
+}

@@ -1,0 +1,412 @@
+//! [`Reactor`]: registrations, deadlines and timers. How a turn goes is in `turn.rs`.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Source as MioSource;
+use mio::unix::SourceFd;
+
+use crate::alarm::AlarmClock;
+use crate::arena::{Arena, Id};
+use crate::budget::Budget;
+use crate::builder::Builder;
+use crate::clock::Clock;
+use crate::drift::{Drift, Firing, Wait};
+use crate::instant::Instant;
+use crate::leeway::Leeway;
+use crate::metrics::Metrics;
+use crate::precise::Spinner;
+use crate::readiness::{Direction, Readiness};
+use crate::remote::{Handle, Inbox, Shared};
+use crate::source::{Interrupt, NEVER, Source};
+use crate::sys;
+use crate::timers::{Due, TimerKey, Timers};
+use crate::token::{ReactorId, StaleToken, Timer, Token};
+use crate::turn::Pending;
+use crate::waiters::Waiters;
+
+/// One event loop, turn by turn: I/O sources, their deadlines, timers and remote messages.
+///
+/// Drive it with [`turn`](Reactor::turn) and [`next_event`](Reactor::next_event), or let the
+/// [`Runtime`](crate::Runtime) do so. It is `!Send`: only its [`Handle`] crosses threads.
+///
+/// ```
+/// use std::time::Duration;
+/// use punctual_reactor::{Event, Leeway, Reactor};
+///
+/// let mut reactor = Reactor::new()?;
+/// let deadline = reactor.now() + Duration::from_micros(300);
+/// let timer = reactor.insert_timer(deadline, Leeway::NONE);
+/// loop {
+///     reactor.turn(None)?;
+///     if let Some(Event::Timer { timer: fired, firing }) = reactor.next_event() {
+///         assert!(fired == timer && firing.fired >= deadline);
+///         break;
+///     }
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Reactor {
+    pub(crate) id: ReactorId,
+    pub(crate) clock: Clock,
+    pub(crate) budget: Budget,
+    pub(crate) poll: mio::Poll,
+    pub(crate) events: mio::Events,
+    pub(crate) alarm: AlarmClock,
+    pub(crate) spinner: Option<Spinner>,
+    pub(crate) remote: Arc<Shared>,
+    pub(crate) inbox: Inbox,
+    pub(crate) sources: Arena<Source>,
+    pub(crate) plain: Arena<PlainTimer>,
+    pub(crate) timers: Timers,
+    /// The time of the last clock read. Only ever used where late is harmless: no deadline is set by it.
+    pub(crate) now_ns: u64,
+    pub(crate) wait: Wait,
+    pub(crate) pending: Pending,
+    /// How many sides have an operation that waits for a real socket.
+    pub(crate) waiting_sides: usize,
+    pub(crate) shut_down: bool,
+    leeway: Leeway,
+    pub(crate) drift: Drift,
+    pub(crate) metrics: Metrics,
+}
+
+/// A timer of its own, not of a source.
+#[derive(Debug)]
+pub(crate) struct PlainTimer {
+    pub(crate) key: TimerKey,
+    pub(crate) deadline: Instant,
+    /// Kept after it has fired, until its owner looks: the timer of a sleep.
+    pub(crate) held: bool,
+    pub(crate) fired: Option<Firing>,
+    pub(crate) waiters: Waiters,
+}
+
+pub(crate) const ALARM: mio::Token = mio::Token(usize::MAX);
+pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX - 1);
+
+impl Reactor {
+    /// A reactor with the defaults of [`Reactor::builder`].
+    ///
+    /// # Errors
+    /// Whatever the kernel says of the descriptors it needs: an epoll or kqueue, an eventfd, a timerfd.
+    pub fn new() -> io::Result<Reactor> {
+        Reactor::builder().build_reactor()
+    }
+
+    /// Sets clock, alarm, precision and budgets before it is built.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn build(builder: Builder) -> io::Result<Reactor> {
+        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity } =
+            builder.checked()?;
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let alarm = AlarmClock::new(alarm, &clock)?;
+        if let Some(fd) = alarm.fd() {
+            let number = fd.as_raw_fd();
+            poll.registry().register(&mut SourceFd(&number), ALARM, mio::Interest::READABLE)?;
+        }
+        let id = ReactorId::next();
+        let (remote, inbox) = Shared::new(id, waker, inbox_capacity);
+        let now_ns = clock.now().as_nanos();
+        Ok(Reactor {
+            id,
+            budget,
+            events: mio::Events::with_capacity(budget.events),
+            poll,
+            alarm,
+            spinner: precise.map(|precise| Spinner::new(precise, now_ns)),
+            remote,
+            inbox,
+            sources: Arena::new(),
+            plain: Arena::new(),
+            timers: Timers::new(now_ns, tick),
+            now_ns,
+            wait: Wait::default(),
+            pending: Pending::default(),
+            waiting_sides: 0,
+            shut_down: false,
+            leeway,
+            drift: Drift::default(),
+            metrics: Metrics::default(),
+            clock,
+        })
+    }
+
+    /// Reads the reactor's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The one way in from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: self.remote.clone() }
+    }
+
+    /// Watches `source` and names the registration. Readiness is edge-triggered: after an event, work
+    /// until `WouldBlock`.
+    ///
+    /// # Errors
+    /// What the kernel says, as `EPERM` for a regular file or `AlreadyExists` for one that is registered.
+    pub fn register(
+        &mut self,
+        source: &mut impl MioSource,
+        interest: mio::Interest,
+    ) -> io::Result<Token> {
+        let token = self.add(source, interest)?;
+        if let Some(source) = self.sources.get_mut(token.id) {
+            source.raw = true;
+            source.sides.iter_mut().for_each(|side| side.waiting = 1);
+            self.waiting_sides += source.sides.len();
+        }
+        Ok(token)
+    }
+
+    /// Watches `source` on behalf of operations.
+    pub(crate) fn add(
+        &mut self,
+        source: &mut impl MioSource,
+        interest: mio::Interest,
+    ) -> io::Result<Token> {
+        let mut entry = Source::new(self.leeway);
+        entry.short_reads_drain = interest.is_readable()
+            && sys::PRIORITY.is_some_and(|priority| {
+                // `Interest` can be asked for its parts only by taking them out.
+                interest.remove(priority) != Some(interest)
+            });
+        if self.shut_down {
+            entry.interrupt = Some(Interrupt::Shutdown);
+        }
+        let id = self.sources.insert(entry);
+        if let Err(error) = self.poll.registry().register(source, Token::to_mio(id), interest) {
+            self.sources.remove(id);
+            return Err(error);
+        }
+        Ok(Token { id, reactor: self.id })
+    }
+
+    /// Watches `source` for `interest` instead, under the same token.
+    ///
+    /// # Errors
+    /// [`StaleToken`] inside an `io::Error`, or what the kernel says.
+    pub fn reregister(
+        &mut self,
+        source: &mut impl MioSource,
+        token: Token,
+        interest: mio::Interest,
+    ) -> io::Result<()> {
+        self.source(token)?;
+        self.poll.registry().reregister(source, Token::to_mio(token.id), interest)
+    }
+
+    /// Ends a registration: its deadlines are gone, and no event of it, also none of those already
+    /// taken from the kernel, is delivered any more. Do it before the descriptor is closed.
+    ///
+    /// # Errors
+    /// [`StaleToken`] inside an `io::Error`, or what the kernel says; the token has ended all the same.
+    pub fn deregister(&mut self, source: &mut impl MioSource, token: Token) -> io::Result<()> {
+        self.forget(token)?.wake();
+        self.poll.registry().deregister(source)
+    }
+
+    /// Drops what is kept of `token`; returns whom to tell.
+    pub(crate) fn forget(&mut self, token: Token) -> Result<Waiters, StaleToken> {
+        self.source(token)?;
+        let mut source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
+        source.unfile(&mut self.timers);
+        self.waiting_sides -= source.sides.iter().filter(|side| side.waiting > 0).count();
+        Ok(source.take_waiters())
+    }
+
+    #[inline]
+    pub(crate) fn source(&mut self, token: Token) -> Result<&mut Source, StaleToken> {
+        if token.reactor != self.id {
+            return Err(StaleToken::Foreign);
+        }
+        self.sources.get_mut(token.id).ok_or(StaleToken::Ended)
+    }
+
+    /// Sets the deadline of one side of `token`, or clears it. It fires once, as
+    /// [`Event::Deadline`](crate::Event::Deadline). To move it later, or to clear it, is a store.
+    ///
+    /// # Errors
+    /// [`StaleToken`]; nothing was set.
+    pub fn set_deadline(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        deadline: Option<Instant>,
+    ) -> Result<(), StaleToken> {
+        let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
+        let side = self.source(token)?.side(direction);
+        side.deadline = at_ns;
+        if side.waiting > 0 {
+            // A timeout of the operation's own may be nearer; it says so when it is polled.
+            let wanted = if side.timeout == NEVER { at_ns } else { at_ns.min(side.wanted) };
+            self.want(token.id, direction, wanted);
+        }
+        Ok(())
+    }
+
+    /// Sets the widest leeway that the deadlines of `token` may take from now on.
+    ///
+    /// # Errors
+    /// [`StaleToken`]; nothing was set.
+    pub fn set_leeway(&mut self, token: Token, leeway: Leeway) -> Result<(), StaleToken> {
+        self.source(token)?.sides.iter_mut().for_each(|side| side.leeway = leeway);
+        Ok(())
+    }
+
+    /// What is known to be possible on `token` now.
+    ///
+    /// # Errors
+    /// [`StaleToken`].
+    pub fn readiness(&mut self, token: Token) -> Result<Readiness, StaleToken> {
+        self.source(token).map(|source| source.readiness)
+    }
+
+    #[inline]
+    pub(crate) fn want(&mut self, id: Id, direction: Direction, at_ns: u64) {
+        if let Some(source) = self.sources.get_mut(id) {
+            let filed = source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers);
+            self.metrics.filed += u64::from(filed);
+        }
+    }
+
+    /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.
+    pub fn insert_timer(&mut self, deadline: Instant, leeway: Leeway) -> Timer {
+        self.add_timer(deadline, leeway, false)
+    }
+
+    pub(crate) fn add_timer(&mut self, deadline: Instant, leeway: Leeway, held: bool) -> Timer {
+        // The wheel entry names the slot, and the slot names the wheel entry.
+        let index = self.plain.next_index();
+        let key = self.timers.insert(deadline.as_nanos(), leeway, Due::Timer(index));
+        let id = self.plain.insert(PlainTimer {
+            key,
+            deadline,
+            held,
+            fired: None,
+            waiters: Waiters::default(),
+        });
+        debug_assert_eq!(id.index, index);
+        Timer { id, reactor: self.id }
+    }
+
+    /// Takes a timer back; `false` if it has fired or was cancelled, or is another reactor's.
+    pub fn cancel_timer(&mut self, timer: Timer) -> bool {
+        if timer.reactor != self.id {
+            return false;
+        }
+        let Some(plain) = self.plain.remove(timer.id) else { return false };
+        self.timers.cancel(plain.key);
+        plain.fired.is_none()
+    }
+
+    /// Moves a timer to `deadline`; moving it later is a store.
+    ///
+    /// # Errors
+    /// [`StaleToken`] if it has fired or was cancelled.
+    pub fn reset_timer(&mut self, timer: Timer, deadline: Instant) -> Result<(), StaleToken> {
+        if timer.reactor != self.id {
+            return Err(StaleToken::Foreign);
+        }
+        let plain = self.plain.get_mut(timer.id).ok_or(StaleToken::Ended)?;
+        if !self.timers.reset(plain.key, deadline.as_nanos()) {
+            return Err(StaleToken::Ended);
+        }
+        plain.deadline = deadline;
+        Ok(())
+    }
+
+    /// The earliest deadline of all timers and sources, or a moment shortly before it.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.timers.next_deadline().map(Instant::from_nanos)
+    }
+
+    /// How late everything fired so far, and through whom.
+    #[must_use]
+    pub fn drift(&self) -> &Drift {
+        &self.drift
+    }
+
+    /// What the loop has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            early: self.drift.early,
+            remote_signals: self.remote.signals(),
+            live_sources: self.sources.len(),
+            live_timers: self.plain.len(),
+            live_wheel_entries: self.timers.len(),
+            ..self.metrics
+        }
+    }
+
+    /// What the loop may do in one turn.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// Whether a shutdown has been asked for.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.shut_down
+    }
+
+    /// Ends every operation with `Shutdown`; returns whom to tell.
+    pub(crate) fn shut_down(&mut self) -> Waiters {
+        self.shut_down = true;
+        let mut all = Waiters::default();
+        for (_, source) in self.sources.iter_mut() {
+            if let Some(waiters) = source.interrupt(Interrupt::Shutdown) {
+                all.append(waiters);
+            }
+        }
+        all
+    }
+
+    /// Reads the clock for the loop's own use; it never goes back.
+    pub(crate) fn read_clock(&mut self) -> u64 {
+        self.now_ns = self.now_ns.max(self.clock.now().as_nanos());
+        self.now_ns
+    }
+
+    /// The leeway of a guard with this long to go: a hundredth of it, at most the builder's.
+    pub(crate) fn guard_leeway(&self, timeout: Duration) -> Leeway {
+        self.leeway.for_timeout(crate::instant::nanos(timeout))
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("id", &self.id)
+            .field("clock", &self.clock)
+            .field("metrics", &self.metrics())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsRawFd for Reactor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl AsFd for Reactor {
+    /// Readable when a turn would find something, once [`prepare`](Reactor::prepare) has been called.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        sys::borrow_fd(&self.poll)
+    }
+}

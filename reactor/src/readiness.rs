@@ -1,0 +1,108 @@
+//! [`Direction`] and [`Readiness`]: what a source can do, and for which side.
+
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+/// One side of a source; each has its own readiness, deadline and waiting operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Reading, and accepting.
+    Read,
+    /// Writing, and connecting.
+    Write,
+}
+
+impl Direction {
+    pub(crate) const BOTH: [Direction; 2] = [Direction::Read, Direction::Write];
+
+    pub(crate) fn side(self) -> usize {
+        self as usize
+    }
+}
+
+/// What the kernel said of a source; a set.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Readiness = Readiness(0);
+    /// A read may make progress.
+    pub const READABLE: Readiness = Readiness(1);
+    /// A write may make progress.
+    pub const WRITABLE: Readiness = Readiness(2);
+    /// The peer has closed its writing side: what is still buffered can be read, then the end. Sticky.
+    pub const READ_CLOSED: Readiness = Readiness(4);
+    /// Nothing more can be written. Sticky.
+    pub const WRITE_CLOSED: Readiness = Readiness(8);
+    /// An error waits in the socket. Sticky.
+    pub const ERROR: Readiness = Readiness(16);
+    /// Urgent data has come.
+    pub const PRIORITY: Readiness = Readiness(32);
+
+    /// Whether any of `other` is in the set.
+    #[must_use]
+    pub const fn intersects(self, other: Readiness) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether an operation in `direction` is worth a system call.
+    #[must_use]
+    pub const fn allows(self, direction: Direction) -> bool {
+        self.intersects(match direction {
+            Direction::Read => Readiness(1 | 4 | 16 | 32),
+            Direction::Write => Readiness(2 | 8 | 16),
+        })
+    }
+
+    /// Whether a short read proves that the socket is drained.
+    pub(crate) const fn short_read_drains(self) -> bool {
+        !self.intersects(Readiness(4 | 16 | 32))
+    }
+
+    /// Takes back what a `WouldBlock` in `direction` disproved; what is sticky stays.
+    pub(crate) fn clear(&mut self, direction: Direction) {
+        self.0 &= match direction {
+            Direction::Read => !(1 | 32),
+            Direction::Write => !2,
+        };
+    }
+
+    pub(crate) fn of(event: &mio::event::Event) -> Readiness {
+        let mut set = Readiness::NONE;
+        let mut add = |holds: bool, flag| {
+            if holds {
+                set |= flag;
+            }
+        };
+        add(event.is_readable(), Readiness::READABLE);
+        add(event.is_writable(), Readiness::WRITABLE);
+        add(event.is_read_closed(), Readiness::READ_CLOSED);
+        add(event.is_write_closed(), Readiness::WRITE_CLOSED);
+        add(event.is_error(), Readiness::ERROR);
+        add(event.is_priority(), Readiness::PRIORITY);
+        set
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Readiness;
+
+    fn bitor(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Readiness) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ["readable", "writable", "read-closed", "write-closed", "error", "priority"];
+        let set = names.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        f.debug_set().entries(set.map(|(_, name)| format_args!("{name}").to_string())).finish()
+    }
+}

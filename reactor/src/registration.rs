@@ -1,0 +1,269 @@
+//! [`Registration`]: a source in the runtime, and the operations on it.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mio::event::Source as MioSource;
+
+use crate::event::Cause;
+use crate::executor::{Driver, context};
+use crate::failure::Failure;
+use crate::instant::{Instant, nanos};
+use crate::leeway::Leeway;
+use crate::operation::{Done, Operation};
+use crate::readiness::{Direction, Readiness};
+use crate::source::{Interrupt, NEVER};
+use crate::sys;
+use crate::token::Token;
+
+/// Owns an I/O source and its registration with the runtime of this thread: what `AsyncFd` is
+/// elsewhere, with a deadline on each side.
+///
+/// Two kinds of bound hold at once, and the earlier ends an operation:
+/// - the **deadline** of a side is absolute and sticky; operations that wait observe every change;
+/// - the **timeout** of a side is given to each operation anew, from its start.
+///
+/// An operation that begins after its deadline ends at once and does not touch the source. One that
+/// waits when the deadline comes tries once more, so that it never reports a timeout over what has
+/// arrived. Several tasks may operate on one side; each is woken.
+///
+/// Dropping it deregisters before it closes; [`close`](Registration::close) does so while others wait.
+pub struct Registration<S: MioSource> {
+    driver: Rc<Driver>,
+    token: Token,
+    io: RefCell<Option<S>>,
+    /// The operations of the poll-based interface, one a side.
+    polled: [Cell<Operation>; 2],
+    set_at: [Cell<Option<&'static Location<'static>>>; 2],
+}
+
+/// What a byte stream registers for: both sides, and urgent data where it is told apart, so that a
+/// short read proves the socket drained and saves a system call.
+#[must_use]
+pub fn stream_interest() -> mio::Interest {
+    let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
+    sys::PRIORITY.map_or(both, |priority| both | priority)
+}
+
+impl<S: MioSource> Registration<S> {
+    /// Registers `source` with the runtime of this thread. `assume` is what may be tried before the
+    /// kernel has said anything.
+    ///
+    /// # Errors
+    /// What the kernel says of the registration; the source is then closed.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn new(mut source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self> {
+        let driver = context::current("registering a source");
+        let token = driver.reactor.borrow_mut().add(&mut source, interest)?;
+        if let Ok(entry) = driver.reactor.borrow_mut().source(token) {
+            entry.readiness = assume;
+        }
+        Ok(Registration {
+            driver,
+            token,
+            io: RefCell::new(Some(source)),
+            polled: Default::default(),
+            set_at: Default::default(),
+        })
+    }
+
+    /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The source, unless it was closed.
+    #[must_use]
+    pub fn get_ref(&self) -> Option<Ref<'_, S>> {
+        Ref::filter_map(self.io.borrow(), Option::as_ref).ok()
+    }
+
+    /// Sets the deadline of a side, or clears it; operations that wait observe it. To extend one is a
+    /// store. Not even a deadline in the past ends anything before the next turn.
+    ///
+    /// # Errors
+    /// [`Failure::Closed`]; nothing was set.
+    #[track_caller]
+    pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
+        self.set_at[direction.side()].set(Some(Location::caller()));
+        let set = self.driver.reactor.borrow_mut().set_deadline(self.token, direction, deadline);
+        set.map_err(|_| Failure::Closed)
+    }
+
+    /// The deadline of a side.
+    #[must_use]
+    pub fn deadline(&self, direction: Direction) -> Option<Instant> {
+        let mut reactor = self.driver.reactor.borrow_mut();
+        let deadline_ns = reactor.source(self.token).ok()?.side(direction).deadline;
+        (deadline_ns != NEVER).then(|| Instant::from_nanos(deadline_ns))
+    }
+
+    /// Gives each operation on a side that begins from now on at most `timeout`. Zero lets none begin.
+    ///
+    /// # Errors
+    /// [`Failure::Closed`]; nothing was set.
+    pub fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> Result<(), Failure> {
+        let mut reactor = self.driver.reactor.borrow_mut();
+        let source = reactor.source(self.token).map_err(|_| Failure::Closed)?;
+        source.side(direction).timeout = timeout.map_or(NEVER, nanos);
+        Ok(())
+    }
+
+    /// The timeout of a side's operations.
+    #[must_use]
+    pub fn timeout(&self, direction: Direction) -> Option<Duration> {
+        let mut reactor = self.driver.reactor.borrow_mut();
+        let timeout_ns = reactor.source(self.token).ok()?.side(direction).timeout;
+        (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns))
+    }
+
+    /// Sets the widest leeway of its deadlines.
+    ///
+    /// # Errors
+    /// [`Failure::Closed`]; nothing was set.
+    pub fn set_leeway(&self, leeway: Leeway) -> Result<(), Failure> {
+        self.driver.reactor.borrow_mut().set_leeway(self.token, leeway).map_err(|_| Failure::Closed)
+    }
+
+    /// Runs one operation: calls `attempt` whenever the side is ready, until it does not say
+    /// `WouldBlock`.
+    ///
+    /// Cancel-safe if `attempt` is: a dropped operation takes its timeout with it and leaves no trace.
+    pub fn operate<T, F>(&self, direction: Direction, attempt: F) -> Operate<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+    {
+        Operate { registration: self, operation: Operation::new(direction), attempt }
+    }
+
+    /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
+    /// operation is given up: the timeout of a side then counts from the first poll since the last
+    /// one that completed.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn poll_operate<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        let slot = &self.polled[direction.side()];
+        let mut operation = slot.replace(Operation::new(direction));
+        let poll = self.poll_operation(cx, &mut operation, &mut attempt);
+        slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
+        poll
+    }
+
+    /// Cancels it, as [`Handle::cancel`](crate::Handle::cancel) does from other threads.
+    pub fn cancel(&self, cause: impl Into<Cause>) {
+        let waiters = {
+            let mut reactor = self.driver.reactor.borrow_mut();
+            let source = reactor.source(self.token).ok();
+            source.and_then(|source| source.interrupt(Interrupt::Cancelled(cause.into())))
+        };
+        waiters.into_iter().for_each(|waiters| waiters.wake());
+    }
+
+    /// Deregisters and closes the source. Operations that wait end with [`Failure::Closed`] in the next
+    /// turn, as do all later ones.
+    pub fn close(&self) {
+        let source = self.io.take();
+        drop(self.deregister(source));
+    }
+
+    /// Deregisters the source and gives it back.
+    #[must_use]
+    pub fn into_inner(self) -> Option<S> {
+        let source = self.io.take();
+        self.deregister(source)
+    }
+
+    /// Before anything is closed: a description that somebody has dup'd would keep the registration
+    /// alive in the kernel and go on to send events under a reused number.
+    fn deregister(&self, source: Option<S>) -> Option<S> {
+        let mut source = source?;
+        let waiters = {
+            let mut reactor = self.driver.reactor.borrow_mut();
+            // It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
+            let _ = reactor.poll.registry().deregister(&mut source);
+            reactor.forget(self.token)
+        };
+        if let Ok(waiters) = waiters {
+            waiters.wake();
+        }
+        Some(source)
+    }
+
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(crate) fn attempt_on<T>(
+        &self,
+        attempt: &mut impl FnMut(&S) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        self.io.borrow().as_ref().map(attempt)
+    }
+
+    pub(crate) fn set_at(&self, direction: Direction) -> Option<&'static Location<'static>> {
+        self.set_at[direction.side()].get()
+    }
+}
+
+impl<S: MioSource> Drop for Registration<S> {
+    fn drop(&mut self) {
+        let source = self.io.take();
+        drop(self.deregister(source));
+    }
+}
+
+impl<S: MioSource + fmt::Debug> fmt::Debug for Registration<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("token", &self.token).field("io", &self.io).finish()
+    }
+}
+
+/// One operation; made by [`Registration::operate`].
+#[must_use = "an operation does nothing unless it is awaited"]
+pub struct Operate<'a, S: MioSource, F> {
+    registration: &'a Registration<S>,
+    operation: Operation,
+    attempt: F,
+}
+
+impl<S, T, F> Future for Operate<'_, S, F>
+where
+    S: MioSource,
+    F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+{
+    type Output = Result<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Operate { registration, operation, attempt } = &mut *self;
+        registration.poll_operation(cx, operation, attempt)
+    }
+}
+
+impl<S: MioSource, F> Drop for Operate<'_, S, F> {
+    fn drop(&mut self) {
+        self.registration.end(&mut self.operation);
+    }
+}
+
+impl<S: MioSource, F> fmt::Debug for Operate<'_, S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operate").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! [`Handle`]: the one thing of a reactor that other threads may hold.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use crate::arena::Id;
+use crate::event::Cause;
+use crate::instant::Instant;
+use crate::parking::Parking;
+use crate::readiness::Direction;
+use crate::token::{ReactorId, Token};
+
+/// Reaches a reactor from any thread: `Clone + Send + Sync`, and the only such type of this crate.
+///
+/// A command names its source by [`Token`], so one that comes too late finds nothing and does no harm.
+/// Commands of one thread arrive in the order it sent them. The inbox is bounded: a command that does not
+/// fit is handed back as [`SendError::Full`].
+///
+/// ```
+/// # use std::time::Duration;
+/// let mut reactor = punctual_reactor::Reactor::new()?;
+/// let handle = reactor.handle();
+/// std::thread::spawn(move || handle.send(42_u32)).join().unwrap().unwrap();
+/// reactor.turn(Some(Duration::from_secs(1)))?;
+/// assert!(matches!(reactor.next_event(), Some(punctual_reactor::Event::Message(_))));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A command that the inbox did not take, with what was to be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SendError<T = ()> {
+    /// The inbox is full: the loop is behind by as many messages as it holds.
+    Full(T),
+    /// The reactor is gone.
+    Closed(T),
+    /// A runtime runs the loop, and nobody there reads messages.
+    NoReader(T),
+}
+
+/// What a remote thread asks of the loop.
+pub(crate) enum Command {
+    Message(Box<dyn Any + Send>),
+    Call(Box<dyn FnOnce() + Send>),
+    Cancel { token: Token, cause: Cause },
+    SetDeadline { token: Token, direction: Option<Direction>, deadline: Instant },
+    Shutdown,
+}
+
+/// What the handles and wakers of a reactor share with it.
+pub(crate) struct Shared {
+    pub(crate) id: ReactorId,
+    parking: Parking,
+    waker: mio::Waker,
+    inbox: Sender<Command>,
+    /// Tasks woken by other threads. Not bounded by count, but every live task is in it at most once.
+    woken: Sender<Id>,
+    signals: AtomicU64,
+    /// Whether a runtime runs the loop: then nobody reads messages.
+    tasks: AtomicBool,
+}
+
+/// The loop's ends of the two queues.
+pub(crate) struct Inbox {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) woken: Receiver<Id>,
+}
+
+impl Shared {
+    pub(crate) fn new(id: ReactorId, waker: mio::Waker, capacity: usize) -> (Arc<Shared>, Inbox) {
+        let (inbox, commands) = crossbeam_channel::bounded(capacity);
+        let (woken_in, woken) = crossbeam_channel::unbounded();
+        let shared = Shared {
+            id,
+            parking: Parking::new(),
+            waker,
+            inbox,
+            woken: woken_in,
+            signals: AtomicU64::new(0),
+            tasks: AtomicBool::new(false),
+        };
+        (Arc::new(shared), Inbox { commands, woken })
+    }
+
+    /// Says that a runtime runs the loop.
+    pub(crate) fn serves_tasks(&self) {
+        self.tasks.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the loop is about to sleep; `false` if work waits and it must not.
+    pub(crate) fn park(&self) -> bool {
+        self.parking.park()
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.parking.unpark();
+    }
+
+    pub(crate) fn signals(&self) -> u64 {
+        self.signals.load(Ordering::Relaxed)
+    }
+
+    /// Queues a task from another thread, and wakes the loop if it sleeps.
+    pub(crate) fn wake_task(&self, task: Id) {
+        if self.woken.send(task).is_ok() {
+            self.notify();
+        }
+    }
+
+    fn notify(&self) {
+        if self.parking.notify() {
+            self.signals.fetch_add(1, Ordering::Relaxed);
+            // It fails only if the descriptor is gone, and with it the loop that would listen.
+            if let Err(error) = self.waker.wake() {
+                tracing::error!(%error, "cannot wake the loop");
+            }
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), SendError<Command>> {
+        self.inbox.try_send(command).map_err(|refused| match refused {
+            TrySendError::Full(command) => SendError::Full(command),
+            TrySendError::Disconnected(command) => SendError::Closed(command),
+        })?;
+        self.notify();
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// Sends `message`, which the reactor gives out as [`Event::Message`](crate::Event::Message).
+    ///
+    /// Only a bare [`Reactor`](crate::Reactor) has somebody to read it; to a
+    /// [`Runtime`](crate::Runtime) say it by [`call`](Handle::call) or [`spawn`](Handle::spawn).
+    ///
+    /// # Errors
+    /// [`SendError`], with the message in it.
+    pub fn send<T: Send + 'static>(&self, message: T) -> Result<(), SendError<T>> {
+        if self.shared.tasks.load(Ordering::Relaxed) {
+            return Err(SendError::NoReader(message));
+        }
+        self.shared.send(Command::Message(Box::new(message))).map_err(|refused| {
+            refused.map(|command| match command {
+                Command::Message(message) => match message.downcast() {
+                    Ok(message) => *message,
+                    Err(_) => unreachable!("the box holds what was put in above"),
+                },
+                _ => unreachable!("the command that was sent is the one that comes back"),
+            })
+        })
+    }
+
+    /// Has `call` run on the loop's thread.
+    ///
+    /// # Errors
+    /// [`SendError`]; the call is then dropped here.
+    pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), SendError> {
+        self.command(Command::Call(Box::new(call)))
+    }
+
+    /// Cancels `token`: its waiting operations and all later ones end with `cause`. The first cause
+    /// stays. A token whose registration has ended is ignored.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was cancelled.
+    pub fn cancel(&self, token: Token, cause: impl Into<Cause>) -> Result<(), SendError> {
+        self.command(Command::Cancel { token, cause: cause.into() })
+    }
+
+    /// Sets or clears the deadline of one side of `token`, or of both. A waiting operation observes it.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was changed.
+    pub fn set_deadline(
+        &self,
+        token: Token,
+        direction: impl Into<Option<Direction>>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        self.command(Command::SetDeadline {
+            token,
+            direction: direction.into(),
+            deadline: deadline.unwrap_or(Instant::FAR_FUTURE),
+        })
+    }
+
+    /// Makes the loop take a turn, if it sleeps.
+    pub fn wake(&self) {
+        self.shared.notify();
+    }
+
+    /// Asks the loop to end: every waiting operation, and every later one, ends with `Shutdown`.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if the inbox is full; a reactor that is gone has ended, which is no error.
+    pub fn shutdown(&self) -> Result<(), SendError> {
+        match self.command(Command::Shutdown) {
+            Err(SendError::Closed(())) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<(), SendError> {
+        self.shared.send(command).map_err(|refused| refused.map(drop))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("reactor", &self.shared.id).finish_non_exhaustive()
+    }
+}
+
+impl<T> SendError<T> {
+    /// What was to be sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            SendError::Full(value) | SendError::Closed(value) | SendError::NoReader(value) => value,
+        }
+    }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> SendError<U> {
+        match self {
+            SendError::Full(value) => SendError::Full(change(value)),
+            SendError::Closed(value) => SendError::Closed(change(value)),
+            SendError::NoReader(value) => SendError::NoReader(change(value)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full(_) => "Full",
+            SendError::Closed(_) => "Closed",
+            SendError::NoReader(_) => "NoReader",
+        })
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full(_) => "the loop's inbox is full: it is behind with its messages",
+            SendError::Closed(_) => "the loop is gone",
+            SendError::NoReader(_) => "a runtime reads no messages: use `call` or `spawn`",
+        })
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+impl<T> From<SendError<T>> for io::Error {
+    fn from(error: SendError<T>) -> io::Error {
+        let kind = match error {
+            SendError::Full(_) => io::ErrorKind::QuotaExceeded,
+            SendError::Closed(_) => io::ErrorKind::NotConnected,
+            SendError::NoReader(_) => io::ErrorKind::Unsupported,
+        };
+        io::Error::new(kind, error.to_string())
+    }
+}

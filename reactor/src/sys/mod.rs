@@ -1,0 +1,39 @@
+//! The system calls that mio does not make for us, and the project's only `unsafe`.
+//!
+//! What a backend owes, in this order: [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`]. The
+//! one platform switch of this crate is the pair of `cfg`s below.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, RawFd};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "linux.rs"]
+mod imp;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "kqueue.rs"]
+mod imp;
+
+pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd};
+
+/// The clock that `CLOCK_MONOTONIC` names here.
+pub(crate) const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+/// Reads `clock` in nanoseconds since its epoch.
+pub(crate) fn clock_now(clock: libc::clockid_t) -> u64 {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the pointer is valid for a write of one timespec for the length of the call.
+    let result = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
+    debug_assert_eq!(result, 0, "clock_gettime fails only for a clock that does not exist");
+    // SAFETY: all-zero bytes are a valid timespec, and the kernel can only have overwritten them.
+    let time = unsafe { time.assume_init() };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// Borrows the descriptor that `owner` keeps open.
+pub(crate) fn borrow_fd<T: std::os::fd::AsRawFd>(owner: &T) -> BorrowedFd<'_> {
+    let fd: RawFd = owner.as_raw_fd();
+    // SAFETY: `owner` holds the descriptor open for at least the lifetime of the borrow.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

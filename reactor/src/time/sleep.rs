@@ -1,0 +1,172 @@
+//! [`Sleep`]: a future that is ready at a deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::drift::Firing;
+use crate::executor::{Driver, context};
+use crate::instant::Instant;
+use crate::leeway::Leeway;
+use crate::token::Timer;
+
+/// Waits until a deadline; never ends early. Made by [`sleep`] and [`sleep_until`].
+///
+/// Cancel-safe: dropped, it leaves nothing behind. It takes no leeway unless
+/// [told to](Sleep::with_leeway).
+#[must_use = "a sleep does nothing unless it is awaited"]
+pub struct Sleep {
+    driver: Rc<Driver>,
+    deadline: Instant,
+    leeway: Leeway,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    New,
+    Waiting(Timer),
+    Fired(Firing),
+}
+
+/// Waits for `duration`, counted from this call. [`Duration::MAX`] waits for ever.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    let driver = context::current("sleep");
+    let deadline = driver.clock.now() + duration;
+    Sleep::new(driver, deadline)
+}
+
+/// Waits until `deadline`. One in the past is ready in the next turn of the loop.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
+    Sleep::new(context::current("sleep_until"), deadline.into())
+}
+
+impl Sleep {
+    pub(crate) fn new(driver: Rc<Driver>, deadline: Instant) -> Sleep {
+        Sleep { driver, deadline, leeway: Leeway::NONE, state: State::New }
+    }
+
+    /// Lets it end up to `leeway` later, in order to share a wake-up with others.
+    pub fn with_leeway(mut self, leeway: Leeway) -> Sleep {
+        self.cancel();
+        self.leeway = leeway;
+        self
+    }
+
+    /// When it is to end.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it has ended, as seen by a poll.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        matches!(self.state, State::Fired(_))
+    }
+
+    /// When it fired, and how late, once it has ended.
+    #[must_use]
+    pub fn firing(&self) -> Option<Firing> {
+        match self.state {
+            State::Fired(firing) => Some(firing),
+            _ => None,
+        }
+    }
+
+    /// Moves it to `deadline`, also if it has ended. To move it later is a store. Whoever waits on it
+    /// need not poll it again.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        if let State::Waiting(timer) = self.state {
+            let moved = self.driver.reactor.borrow_mut().reset_timer(timer, deadline);
+            if moved.is_ok() {
+                return;
+            }
+        }
+        self.rearm(deadline);
+    }
+
+    /// Starts over: it had fired, though perhaps nobody had looked yet.
+    fn rearm(&mut self, deadline: Instant) {
+        let waiters = match self.state {
+            State::Waiting(timer) => {
+                let mut reactor = self.driver.reactor.borrow_mut();
+                let fired = reactor.plain.remove(timer.id);
+                fired.map(|fired| fired.waiters)
+            }
+            _ => None,
+        };
+        let was_waiting = matches!(self.state, State::Waiting(_));
+        self.state = State::New;
+        if was_waiting {
+            let mut reactor = self.driver.reactor.borrow_mut();
+            let timer = reactor.add_timer(deadline, self.leeway, true);
+            if let (Some(plain), Some(waiters)) = (reactor.plain.get_mut(timer.id), waiters) {
+                plain.waiters = waiters;
+            }
+            self.state = State::Waiting(timer);
+        }
+    }
+
+    fn cancel(&mut self) {
+        if let State::Waiting(timer) = std::mem::replace(&mut self.state, State::New) {
+            let mut reactor = self.driver.reactor.borrow_mut();
+            reactor.cancel_timer(timer);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut reactor = this.driver.reactor.borrow_mut();
+        let timer = match this.state {
+            State::Fired(_) => return Poll::Ready(()),
+            State::Waiting(timer) => timer,
+            State::New => reactor.add_timer(this.deadline, this.leeway, true),
+        };
+        this.state = State::Waiting(timer);
+        let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
+        match plain.fired {
+            None => {
+                plain.waiters.set(cx.waker());
+                Poll::Pending
+            }
+            Some(firing) => {
+                reactor.plain.remove(timer.id);
+                this.state = State::Fired(firing);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline)
+            .field("leeway", &self.leeway)
+            .field("state", &self.state)
+            .finish()
+    }
+}

@@ -1,0 +1,52 @@
+//! [`Waiters`]: who waits for one side of a source.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+/// The wakers of the operations that wait for one thing. Nearly always there is one; a second task
+/// that waits on the same side must not put the first to sleep for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
+
+impl Waiters {
+    /// Makes `waker` the only one.
+    pub(crate) fn set(&mut self, waker: &Waker) {
+        self.more.clear();
+        match &mut self.first {
+            Some(first) => first.clone_from(waker),
+            first => *first = Some(waker.clone()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, waker: &Waker) {
+        match &self.first {
+            None => self.first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) if self.more.iter().any(|other| other.will_wake(waker)) => {}
+            Some(_) => self.more.push(waker.clone()),
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Waiters {
+        std::mem::take(self)
+    }
+
+    pub(crate) fn append(&mut self, other: Waiters) {
+        other.first.iter().chain(&other.more).for_each(|waker| self.add(waker));
+    }
+
+    pub(crate) fn wake(self) {
+        self.first.into_iter().chain(self.more).for_each(wake);
+    }
+}
+
+/// Wakes, and keeps the loop alive if the waker (which may be anybody's code) panics.
+pub(crate) fn wake(waker: Waker) {
+    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a waker panicked");
+    }
+}
