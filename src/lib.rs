@@ -5,3 +5,16 @@ pub use punctual_reactor::{
     SendError, Sleep, Tick, Token, VirtualClock, interval, interval_at, sleep, sleep_until, spawn,
     timeout, timeout_at, yield_now,
 };
+
+/// The bare event loop, for those who embed it or bring their own sources.
+pub mod reactor {
+    pub use punctual_reactor::{
+        Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed, Reactor, Readiness,
+        Registration, Source, StaleToken, Timer, stream_interest,
+    };
+}
+
+/// Connections under deadlines.
+pub mod net {
+    pub use punctual_net::*;
+}

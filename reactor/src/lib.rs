@@ -49,6 +49,10 @@ mod token;
 mod turn;
 mod waiters;
 
+#[cfg(feature = "rig")]
+#[doc(hidden)]
+pub use sys::rig;
+
 pub use alarm::AlarmKind;
 pub use budget::Budget;
 pub use builder::Builder;

@@ -15,6 +15,9 @@ mod imp;
 #[path = "kqueue.rs"]
 mod imp;
 
+#[cfg(feature = "rig")]
+pub mod rig;
+
 pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd};
 
 /// The clock that `CLOCK_MONOTONIC` names here.

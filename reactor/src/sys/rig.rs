@@ -1,0 +1,63 @@
+//! Faults that only a system call can make, for this project's tests (feature `rig`).
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(_signal: libc::c_int) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A storm of `SIGALRM`s from `ITIMER_REAL` that interrupts the system calls of this process, until it
+/// is dropped. One at a time: the timer and the handler belong to the process.
+#[derive(Debug)]
+pub struct SignalStorm {
+    before: u64,
+}
+
+impl SignalStorm {
+    /// Raises one signal every `period`, with or without `SA_RESTART`.
+    ///
+    /// # Errors
+    /// What `sigaction(2)` or `setitimer(2)` says.
+    pub fn start(period: Duration, sa_restart: bool) -> io::Result<SignalStorm> {
+        // SAFETY: all-zero bytes are a valid sigaction: no handler, an empty mask, no flags.
+        let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+        action.sa_sigaction = count as *const () as libc::sighandler_t;
+        action.sa_flags = if sa_restart { libc::SA_RESTART } else { 0 };
+        // SAFETY: `action` outlives the call, and its handler does nothing but add to an atomic.
+        check(unsafe { libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) })?;
+        set_interval(period)?;
+        Ok(SignalStorm { before: SIGNALS.load(Ordering::Relaxed) })
+    }
+
+    /// How many signals have come.
+    #[must_use]
+    pub fn signals(&self) -> u64 {
+        SIGNALS.load(Ordering::Relaxed) - self.before
+    }
+}
+
+impl Drop for SignalStorm {
+    fn drop(&mut self) {
+        // It cannot fail for a timer that was set; the handler stays, in case a last signal is under way.
+        let _ = set_interval(Duration::ZERO);
+    }
+}
+
+fn set_interval(period: Duration) -> io::Result<()> {
+    let period = libc::timeval {
+        tv_sec: period.as_secs() as libc::time_t,
+        tv_usec: period.subsec_micros() as libc::suseconds_t,
+    };
+    let timer = libc::itimerval { it_interval: period, it_value: period };
+    // SAFETY: `timer` outlives the call and the old value is not asked for.
+    check(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,1 @@
+//! Group half_close.

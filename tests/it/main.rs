@@ -1,0 +1,13 @@
+//! Behaviour by topic, one binary. The ids (`t01`, `d10`, …) are those of the conformance table.
+
+mod support;
+
+mod backpressure; // B
+mod bad_input;
+mod connect; // C
+mod deadlines; // D
+mod half_close; // X
+mod signals; // S
+mod timers; // T
+mod tokens; // F
+mod wakers; // W

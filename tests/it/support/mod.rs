@@ -1,0 +1,1 @@
+//! What the topics share: runtimes on every clock and alarm, and the oracles.
