@@ -15,15 +15,8 @@ struct Work {
 
 impl Work {
     fn new(budget: Budget) -> Work {
-        let budget = Budget {
-            fires: budget.fires.max(1),
-            moves: budget.moves.max(1),
-        };
-        Work {
-            budget,
-            fired: 0,
-            moved: 0,
-        }
+        let budget = Budget { fires: budget.fires.max(1), moves: budget.moves.max(1) };
+        Work { budget, fired: 0, moved: 0 }
     }
 
     #[inline]
@@ -33,10 +26,7 @@ impl Work {
 
     #[inline]
     fn moves_left(&self) -> usize {
-        self.budget
-            .moves
-            .saturating_add(self.fired.saturating_mul(LEVELS))
-            .saturating_sub(self.moved)
+        self.budget.moves.saturating_add(self.fired.saturating_mul(LEVELS)).saturating_sub(self.moved)
     }
 }
 
@@ -45,11 +35,7 @@ impl<T> Wheel<T> {
     pub fn advance(&mut self, now: u64, budget: Budget) -> Progress {
         self.now = self.now.max(now);
         if self.next.known().is_some_and(|at| self.now < at) {
-            return Progress {
-                fired: 0,
-                moved: 0,
-                complete: true,
-            };
+            return Progress { fired: 0, moved: 0, complete: true };
         }
         let mut work = Work::new(budget);
         let complete = self.fire(&mut work);
@@ -58,11 +44,7 @@ impl<T> Wheel<T> {
         }
         self.behind = !complete;
         self.next.forget();
-        Progress {
-            fired: work.fired,
-            moved: work.moved,
-            complete,
-        }
+        Progress { fired: work.fired, moved: work.moved, complete }
     }
 
     /// Advances the clock and hands what is due to `sink`, in order.
@@ -72,20 +54,14 @@ impl<T> Wheel<T> {
         budget: Budget,
         mut sink: impl FnMut(&mut Wheel<T>, Expired<T>),
     ) -> Progress {
-        let Progress {
-            moved, complete, ..
-        } = self.advance(now, budget);
+        let Progress { moved, complete, .. } = self.advance(now, budget);
         let mut fired = 0;
         while fired < budget.fires.max(1) {
             let Some(expired) = self.pop() else { break };
             fired += 1;
             sink(self, expired);
         }
-        Progress {
-            fired,
-            moved,
-            complete: complete && self.due.len() == 0,
-        }
+        Progress { fired, moved, complete: complete && self.due.len() == 0 }
     }
 
     fn fire(&mut self, work: &mut Work) -> bool {
@@ -118,8 +94,7 @@ impl<T> Wheel<T> {
                 return true;
             }
             let deadline = self.nodes.node(index).deadline;
-            if deadline > self.now || head.is_some_and(|head| deadline >> self.shift >= head.start)
-            {
+            if deadline > self.now || head.is_some_and(|head| deadline >> self.shift >= head.start) {
                 return true;
             }
             if work.fires_left() == 0 {

@@ -1,19 +1,50 @@
 //! The invariants, walked.
 
+use crate::NEVER;
 use crate::node::Filed;
+use crate::ring::Rings;
 use crate::wheel::Wheel;
 
 impl<T> Wheel<T> {
     /// Walks everything and panics, with a message, on a broken invariant. For tests and debugging.
     pub fn check(&self) {
+        self.nodes.check();
         self.near.check(&self.nodes);
         self.due.check(&self.nodes);
-        let filed = self.rings.check(&self.nodes);
-        let parked = self.nodes.check(|place, _| place.filed() == Filed::Parked);
-        assert_eq!(
-            filed + parked + self.near.len() + self.due.len(),
-            self.len(),
-            "every timer is filed once"
-        );
+        let mut filed = self.rings.check(&self.nodes) + self.near.len() + self.due.len();
+        let mut truth = NEVER;
+        for node in self.nodes.iter() {
+            truth = truth.min(node.deadline);
+            match node.place().filed() {
+                Filed::Slot(slot) => {
+                    let start = Rings::start(self.cursor, slot);
+                    assert!(
+                        node.deadline >> self.shift >= start,
+                        "no timer is due before its slot starts"
+                    );
+                    assert!(
+                        start > self.cursor || self.behind && start == self.cursor,
+                        "no slot was passed over"
+                    );
+                }
+                Filed::Parked => {
+                    assert_eq!(node.deadline, NEVER, "only a disarmed timer is in no list");
+                    filed += 1;
+                }
+                Filed::Near { .. } => {
+                    assert_ne!(node.deadline, NEVER, "a disarmed timer is never near")
+                }
+                Filed::Due { .. } => assert!(node.deadline <= self.now, "no timer is early"),
+            }
+        }
+        assert_eq!(filed, self.len(), "every timer is filed once");
+        assert!(self.cursor <= self.now >> self.shift, "the cursor does not run ahead of the clock");
+        if let Some(at) = self.next.known() {
+            assert!(at <= truth, "the cached deadline is not late");
+            assert!(
+                at == truth || self.next.is_bound(),
+                "the cached deadline is some timer's, or says it is a bound"
+            );
+        }
     }
 }

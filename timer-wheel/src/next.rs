@@ -1,7 +1,7 @@
 //! The time of the next timer, cached.
 
 use crate::NEVER;
-use crate::ring::LEVELS;
+use crate::ring::{LEVELS, Rings};
 use crate::wheel::Wheel;
 
 /// A slot with more timers than this is not searched; it is poured down ahead of its time instead.
@@ -17,11 +17,7 @@ pub(crate) struct Next {
 
 impl Next {
     pub(crate) const fn new() -> Next {
-        Next {
-            at: NEVER,
-            known: true,
-            bound: false,
-        }
+        Next { at: NEVER, known: true, bound: false }
     }
 
     /// There is a timer with this deadline now.
@@ -54,6 +50,11 @@ impl Next {
         self.known = false;
     }
 
+    #[inline]
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound
+    }
+
     /// The cached time, if there is one.
     #[inline]
     pub(crate) fn known(&self) -> Option<u64> {
@@ -82,17 +83,10 @@ impl<T> Wheel<T> {
             self.next = Next { at: best, known: true, bound };
             return best;
         }
-        if self.behind && self.now < best {
-            (best, bound) = (self.now, true);
-        }
         for level in 0..LEVELS {
             while let Some(head) = self.rings.first_of(self.cursor, level) {
                 if self.rings.len(head.slot) > CROWD {
-                    let wanted = if level == 0 {
-                        head.start
-                    } else {
-                        head.eligible()
-                    } << self.shift;
+                    let wanted = if level == 0 { head.start } else { head.eligible() } << self.shift;
                     if wanted < best {
                         (best, bound) = (wanted, true);
                     }
@@ -105,9 +99,10 @@ impl<T> Wheel<T> {
                 let mut moved_on = [(0, 0); CROWD as usize];
                 let mut count = 0;
                 let last = head.last();
-                let shift = self.shift;
+                let (cursor, shift) = (self.cursor, self.shift);
+                let beyond = Rings::slot_for(cursor, u64::MAX, LEVELS - 1);
                 self.rings.each(&self.nodes, head.slot, |index, deadline| {
-                    if deadline >> shift > last || deadline == NEVER {
+                    if deadline == NEVER || deadline >> shift > last && head.slot != beyond {
                         moved_on[count] = (index, deadline);
                         count += 1;
                     } else {
@@ -129,11 +124,7 @@ impl<T> Wheel<T> {
                 }
             }
         }
-        self.next = Next {
-            at: best,
-            known: true,
-            bound,
-        };
+        self.next = Next { at: best, known: true, bound };
         best
     }
 }

@@ -58,19 +58,11 @@ impl Place {
     pub(crate) fn filed(self) -> Filed {
         let word = self.0.get();
         if word & NEAR == 0 {
-            if self == Place::PARKED {
-                Filed::Parked
-            } else {
-                Filed::Slot(word as usize - 1)
-            }
+            if self == Place::PARKED { Filed::Parked } else { Filed::Slot(word as usize - 1) }
         } else if word & DUE == DUE {
-            Filed::Due {
-                parent: self.parent(),
-            }
+            Filed::Due { parent: self.parent() }
         } else {
-            Filed::Near {
-                parent: self.parent(),
-            }
+            Filed::Near { parent: self.parent() }
         }
     }
 
@@ -91,26 +83,13 @@ pub(crate) struct Node<T> {
 }
 
 pub(crate) enum Cell<T> {
-    Vacant {
-        generation: NonZeroU32,
-    },
-    Occupied {
-        place: Place,
-        generation: NonZeroU32,
-        value: T,
-    },
+    Vacant { generation: NonZeroU32 },
+    Occupied { place: Place, generation: NonZeroU32, value: T },
 }
 
 impl<T> Node<T> {
     fn vacant() -> Node<T> {
-        Node {
-            deadline: 0,
-            next: NIL,
-            prev: NIL,
-            cell: Cell::Vacant {
-                generation: NonZeroU32::MIN,
-            },
-        }
+        Node { deadline: 0, next: NIL, prev: NIL, cell: Cell::Vacant { generation: NonZeroU32::MIN } }
     }
 
     #[inline]
@@ -145,13 +124,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
-        Slab {
-            segments: Vec::new(),
-            free: NIL,
-            used: 0,
-            len: 0,
-            retired: 0,
-        }
+        Slab { segments: Vec::new(), free: NIL, used: 0, len: 0, retired: 0 }
     }
 
     #[inline]
@@ -210,11 +183,7 @@ impl<T> Slab<T> {
             Cell::Occupied { .. } => unreachable!("the free list holds vacant nodes"),
         };
         node.deadline = deadline;
-        node.cell = Cell::Occupied {
-            place: Place::PARKED,
-            generation,
-            value,
-        };
+        node.cell = Cell::Occupied { place: Place::PARKED, generation, value };
         self.free = next;
         self.len += 1;
         (index, generation)
@@ -231,12 +200,7 @@ impl<T> Slab<T> {
             Cell::Vacant { .. } => unreachable!("only a live node is freed"),
         };
         let next_generation = generation.saturating_add(1);
-        let cell = std::mem::replace(
-            &mut node.cell,
-            Cell::Vacant {
-                generation: next_generation,
-            },
-        );
+        let cell = std::mem::replace(&mut node.cell, Cell::Vacant { generation: next_generation });
         if next_generation == generation {
             self.retired += 1;
         } else {
@@ -255,9 +219,8 @@ impl<T> Slab<T> {
     fn extend(&mut self) {
         assert!(self.used < INDEX_LIMIT, "the wheel is full");
         if self.used as usize == self.segments.len() * SEGMENT {
-            let lines: Vec<_> = (0..LINES)
-                .map(|_| Line(std::array::from_fn(|_| Node::vacant())))
-                .collect();
+            let lines: Vec<_> =
+                (0..LINES).map(|_| Line(std::array::from_fn(|_| Node::vacant()))).collect();
             let Ok(segment) = lines.into_boxed_slice().try_into() else {
                 unreachable!("a segment has {LINES} lines")
             };
@@ -267,8 +230,14 @@ impl<T> Slab<T> {
         self.used += 1;
     }
 
-    /// Walks the slab and panics if an invariant is broken; returns how many live nodes satisfy `count`.
-    pub(crate) fn check(&self, count: impl Fn(Place, u64) -> bool) -> usize {
+    /// Every live node, by index.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<T>> {
+        let all = (0..self.used).map(|index| self.node(index));
+        all.filter(|node| matches!(node.cell, Cell::Occupied { .. }))
+    }
+
+    /// Walks the slab and panics if an invariant is broken.
+    pub(crate) fn check(&self) {
         let (mut vacant, mut at) = (0, self.free);
         while at != NIL {
             assert!(
@@ -277,17 +246,8 @@ impl<T> Slab<T> {
             );
             (vacant, at) = (vacant + 1, self.node(at).next);
         }
-        assert_eq!(
-            vacant + self.retired + self.len,
-            self.used,
-            "slab: a node is live, free or retired"
-        );
-        let live = (0..self.used).map(|index| self.node(index));
-        live.filter(|node| match node.cell {
-            Cell::Occupied { place, .. } => count(place, node.deadline),
-            Cell::Vacant { .. } => false,
-        })
-        .count()
+        assert_eq!(vacant + self.retired + self.len, self.used, "slab: a node is live, free or retired");
+        assert_eq!(self.iter().count(), self.len(), "slab: length");
     }
 }
 

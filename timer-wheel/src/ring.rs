@@ -62,11 +62,7 @@ fn boxed<E: Clone, const N: usize>(element: E) -> Box<[E; N]> {
 
 impl Rings {
     pub(crate) fn new() -> Rings {
-        Rings {
-            heads: boxed([NIL; STRIPES]),
-            lens: boxed(0),
-            occupied: [0; LEVELS],
-        }
+        Rings { heads: boxed([NIL; STRIPES]), lens: boxed(0), occupied: [0; LEVELS] }
     }
 
     #[inline]
@@ -100,16 +96,10 @@ impl Rings {
             return None;
         }
         let current = cursor >> shift(level);
-        let ahead = map
-            .rotate_right((current % SLOTS as u64) as u32)
-            .trailing_zeros();
+        let ahead = map.rotate_right((current % SLOTS as u64) as u32).trailing_zeros();
         let block = current + u64::from(ahead);
         let slot = level * SLOTS + (block % SLOTS as u64) as usize;
-        Some(Head {
-            start: block << shift(level),
-            level,
-            slot,
-        })
+        Some(Head { start: block << shift(level), level, slot })
     }
 
     /// The slot that starts first; of several, the coarsest.
@@ -117,10 +107,10 @@ impl Rings {
     pub(crate) fn first(&self, cursor: u64) -> Option<Head> {
         let mut best: Option<Head> = None;
         for level in 0..LEVELS {
-            if let Some(head) = self.first_of(cursor, level) {
-                if best.is_none_or(|best| head.start <= best.start) {
-                    best = Some(head);
-                }
+            if let Some(head) = self.first_of(cursor, level)
+                && best.is_none_or(|best| head.start <= best.start)
+            {
+                best = Some(head);
             }
         }
         best
@@ -175,10 +165,7 @@ impl Rings {
     #[inline]
     pub(crate) fn take<T>(&mut self, nodes: &Slab<T>, slot: usize, most: usize) -> Taken {
         let slot = slot % (LEVELS * SLOTS);
-        let mut taken = Taken {
-            nodes: [(NIL, 0); STRIPES],
-            len: 0,
-        };
+        let mut taken = Taken { nodes: [(NIL, 0); STRIPES], len: 0 };
         for head in &mut self.heads[slot] {
             if *head != NIL && taken.len < most {
                 let node = nodes.node(*head);
@@ -231,10 +218,7 @@ impl Rings {
                         "ring: a node is in the stripe of its index"
                     );
                     assert_eq!(node.prev, prev, "ring: links agree");
-                    assert!(
-                        node.place() == Place::slot(slot),
-                        "ring: a node knows its slot"
-                    );
+                    assert!(node.place() == Place::slot(slot), "ring: a node knows its slot");
                     (prev, at, len) = (at, node.next, len + 1);
                 }
             }

@@ -24,13 +24,7 @@ fn priority(index: u32) -> u32 {
 
 impl Tree {
     pub(crate) const fn new(tag: NonZeroU32) -> Tree {
-        Tree {
-            root: NIL,
-            min: NIL,
-            max: NIL,
-            len: 0,
-            tag,
-        }
+        Tree { root: NIL, min: NIL, max: NIL, len: 0, tag }
     }
 
     #[inline]
@@ -109,38 +103,20 @@ impl Tree {
             if left == NIL || right == NIL {
                 break;
             }
-            let child = if priority(left) > priority(right) {
-                left
-            } else {
-                right
-            };
+            let child = if priority(left) > priority(right) { left } else { right };
             self.rotate_up(nodes, child, index);
         }
         let node = nodes.node(index);
         let parent = node.place().parent();
-        let child = if node.next == NIL {
-            node.prev
-        } else {
-            node.next
-        };
+        let child = if node.next == NIL { node.prev } else { node.next };
         if index == self.min {
-            self.min = if child == NIL {
-                parent
-            } else {
-                self.leftmost(nodes, child)
-            };
+            self.min = if child == NIL { parent } else { self.leftmost(nodes, child) };
         }
         if index == self.max {
-            self.max = if child == NIL {
-                parent
-            } else {
-                self.rightmost(nodes, child)
-            };
+            self.max = if child == NIL { parent } else { self.rightmost(nodes, child) };
         }
         if child != NIL {
-            nodes
-                .node_mut(child)
-                .set_place(Place::tree(self.tag, parent));
+            nodes.node_mut(child).set_place(Place::tree(self.tag, parent));
         }
         self.replace_child(nodes, parent, index, child);
         self.len -= 1;
@@ -196,16 +172,10 @@ impl Tree {
             inner
         };
         if inner != NIL {
-            nodes
-                .node_mut(inner)
-                .set_place(Place::tree(self.tag, parent));
+            nodes.node_mut(inner).set_place(Place::tree(self.tag, parent));
         }
-        nodes
-            .node_mut(child)
-            .set_place(Place::tree(self.tag, grandparent));
-        nodes
-            .node_mut(parent)
-            .set_place(Place::tree(self.tag, child));
+        nodes.node_mut(child).set_place(Place::tree(self.tag, grandparent));
+        nodes.node_mut(parent).set_place(Place::tree(self.tag, child));
         self.replace_child(nodes, grandparent, parent, child);
     }
 
@@ -213,11 +183,7 @@ impl Tree {
     pub(crate) fn check<T>(&self, nodes: &Slab<T>) {
         let mut count = 0;
         let mut last = None;
-        let mut at = if self.root == NIL {
-            NIL
-        } else {
-            self.leftmost(nodes, self.root)
-        };
+        let mut at = if self.root == NIL { NIL } else { self.leftmost(nodes, self.root) };
         assert_eq!(at, self.min, "tree: min is the leftmost node");
         while at != NIL {
             let node = nodes.node(at);
@@ -228,20 +194,13 @@ impl Tree {
                 assert_eq!(self.root, at, "tree: only the root has no parent");
             } else {
                 let up = nodes.node(parent);
-                assert!(
-                    up.next == at || up.prev == at,
-                    "tree: a parent knows its child"
-                );
+                assert!(up.next == at || up.prev == at, "tree: a parent knows its child");
                 assert!(priority(parent) > priority(at), "tree: heap order");
             }
             (last, count) = (Some(key), count + 1);
             at = self.successor(nodes, at);
         }
-        assert_eq!(
-            self.max,
-            last.map_or(NIL, |(_, index)| index),
-            "tree: max is the rightmost node"
-        );
+        assert_eq!(self.max, last.map_or(NIL, |(_, index)| index), "tree: max is the rightmost node");
         assert_eq!(count, self.len, "tree: length");
     }
 

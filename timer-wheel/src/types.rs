@@ -32,19 +32,13 @@ pub struct Budget {
 
 impl Budget {
     /// No bound: one call does everything that is due.
-    pub const UNLIMITED: Budget = Budget {
-        fires: usize::MAX,
-        moves: usize::MAX,
-    };
+    pub const UNLIMITED: Budget = Budget { fires: usize::MAX, moves: usize::MAX };
 }
 
 impl Default for Budget {
     /// 512 fires, 256 moves.
     fn default() -> Budget {
-        Budget {
-            fires: 512,
-            moves: 256,
-        }
+        Budget { fires: 512, moves: 256 }
     }
 }
 
@@ -102,9 +96,7 @@ impl Tick {
     /// The largest power of two that is at most `nanos` and at most 2³⁰; zero counts as one.
     pub const fn at_most(nanos: u64) -> Tick {
         let shift = 63 - (nanos | 1).leading_zeros();
-        Tick {
-            shift: if shift > 30 { 30 } else { shift },
-        }
+        Tick { shift: if shift > 30 { 30 } else { shift } }
     }
 
     /// The width in nanoseconds.

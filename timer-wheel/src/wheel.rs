@@ -131,9 +131,7 @@ impl<T> Wheel<T> {
 
     /// When this timer is due; `None` if the key is stale.
     pub fn deadline(&self, key: Key) -> Option<u64> {
-        self.nodes
-            .live(key.index, key.generation)
-            .map(|node| node.deadline)
+        self.nodes.live(key.index, key.generation).map(|node| node.deadline)
     }
 
     /// What was inserted; `None` if the key is stale.
@@ -162,11 +160,7 @@ impl<T> Wheel<T> {
         let deadline = self.nodes.node(index).deadline;
         self.next.gone(deadline);
         let (generation, value) = self.nodes.vacate(index);
-        Some(Expired {
-            key: Key { index, generation },
-            deadline,
-            value,
-        })
+        Some(Expired { key: Key { index, generation }, deadline, value })
     }
 
     /// Timers in the wheel: armed, disarmed, and due but not popped.
@@ -223,10 +217,7 @@ impl<T> Wheel<T> {
             Cell::Occupied { generation, .. } => *generation = to,
             Cell::Vacant { .. } => return None,
         }
-        Some(Key {
-            index: key.index,
-            generation: to,
-        })
+        Some(Key { index: key.index, generation: to })
     }
 }
 
