@@ -26,6 +26,7 @@ mod arena;
 mod budget;
 mod builder;
 mod clock;
+mod dispatch;
 mod drift;
 mod event;
 mod executor;
@@ -36,6 +37,7 @@ mod leeway;
 mod metrics;
 mod operation;
 mod parking;
+mod plain_timer;
 mod precise;
 mod reactor;
 mod readiness;
@@ -47,6 +49,7 @@ mod time;
 mod timers;
 mod token;
 mod turn;
+mod wait;
 mod waiters;
 
 #[cfg(feature = "rig")]

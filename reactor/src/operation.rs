@@ -15,7 +15,8 @@ use crate::source::{NEVER, Side};
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
 pub struct Done<T> {
-    value: T,
+    /// What the operation ends with; `None` if it is to go on.
+    value: Option<T>,
     bytes: usize,
     drained: bool,
 }
@@ -23,7 +24,14 @@ pub struct Done<T> {
 impl<T> Done<T> {
     /// Something other than bytes.
     pub fn new(value: T) -> Done<T> {
-        Done { value, bytes: 0, drained: false }
+        Done { value: Some(value), bytes: 0, drained: false }
+    }
+
+    /// A step of an operation of several: moved `bytes` of the `asked` and is to go on, in this turn if
+    /// the budget allows.
+    #[must_use]
+    pub fn step(bytes: usize, asked: usize) -> Done<T> {
+        Done { value: None, bytes, drained: 0 < bytes && bytes < asked }
     }
 }
 
@@ -32,7 +40,7 @@ impl Done<usize> {
     /// the kernel had no more.
     #[must_use]
     pub fn bytes(bytes: usize, asked: usize) -> Done<usize> {
-        Done { value: bytes, bytes, drained: 0 < bytes && bytes < asked }
+        Done { value: Some(bytes), bytes, drained: 0 < bytes && bytes < asked }
     }
 }
 
@@ -78,23 +86,26 @@ impl<S: MioSource> Registration<S> {
         operation: &mut Operation,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
-        let step = match self.step(cx, operation) {
-            Ok(step) => step,
-            Err(failure) => return self.failed(operation, failure),
-        };
-        if !matches!(step, Step::Wait) {
-            match self.attempt(operation, attempt) {
-                Some(Ok(value)) => {
-                    self.end(operation);
-                    return Poll::Ready(Ok(value));
+        loop {
+            let step = match self.step(cx, operation) {
+                Ok(step) => step,
+                Err(failure) => return self.failed(operation, failure),
+            };
+            if !matches!(step, Step::Wait) {
+                match self.attempt(operation, attempt) {
+                    Some(Ok(Some(value))) => {
+                        self.end(operation);
+                        return Poll::Ready(Ok(value));
+                    }
+                    Some(Ok(None)) if matches!(step, Step::Try) => continue,
+                    Some(Err(failure)) => return self.failed(operation, failure),
+                    Some(Ok(None)) | None => {}
                 }
-                Some(Err(failure)) => return self.failed(operation, failure),
-                None => {}
             }
-        }
-        match step {
-            Step::TryOnceMore(elapsed) => self.failed(operation, Failure::Elapsed(elapsed)),
-            Step::Try | Step::Wait => self.wait(cx, operation),
+            return match step {
+                Step::TryOnceMore(elapsed) => self.failed(operation, Failure::Elapsed(elapsed)),
+                Step::Try | Step::Wait => self.wait(cx, operation),
+            };
         }
     }
 
@@ -153,12 +164,12 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
-    /// Makes the system call; `None` if it would block.
+    /// Makes the system call; `None` if it would block, `Some(Ok(None))` after a step.
     fn attempt<T>(
         &self,
         operation: &Operation,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Option<Result<T, Failure>> {
+    ) -> Option<Result<Option<T>, Failure>> {
         let result = loop {
             match self.attempt_on(attempt) {
                 None => return Some(Err(Failure::Closed)),

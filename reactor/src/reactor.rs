@@ -14,18 +14,20 @@ use crate::arena::{Arena, Id};
 use crate::budget::Budget;
 use crate::builder::Builder;
 use crate::clock::Clock;
-use crate::drift::{Drift, Firing, Wait};
+use crate::dispatch::Pending;
+use crate::drift::{Drift, Wait};
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
+use crate::plain_timer::PlainTimer;
 use crate::precise::Spinner;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::{Handle, Inbox, Shared};
 use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
-use crate::timers::{Due, TimerKey, Timers};
-use crate::token::{ReactorId, StaleToken, Timer, Token};
-use crate::turn::Pending;
+use crate::timers::Timers;
+use crate::token::{ReactorId, StaleToken, Token};
+
 use crate::waiters::Waiters;
 
 /// One event loop, turn by turn: I/O sources, their deadlines, timers and remote messages.
@@ -66,23 +68,14 @@ pub struct Reactor {
     pub(crate) now_ns: u64,
     pub(crate) wait: Wait,
     pub(crate) pending: Pending,
+    /// Set by [`prepare`](Reactor::prepare): when somebody else's sleep was going to end.
+    pub(crate) prepared_for: Option<u64>,
     /// How many sides have an operation that waits for a real socket.
     pub(crate) waiting_sides: usize,
     pub(crate) shut_down: bool,
     leeway: Leeway,
     pub(crate) drift: Drift,
     pub(crate) metrics: Metrics,
-}
-
-/// A timer of its own, not of a source.
-#[derive(Debug)]
-pub(crate) struct PlainTimer {
-    pub(crate) key: TimerKey,
-    pub(crate) deadline: Instant,
-    /// Kept after it has fired, until its owner looks: the timer of a sleep.
-    pub(crate) held: bool,
-    pub(crate) fired: Option<Firing>,
-    pub(crate) waiters: Waiters,
 }
 
 pub(crate) const ALARM: mio::Token = mio::Token(usize::MAX);
@@ -131,6 +124,7 @@ impl Reactor {
             now_ns,
             wait: Wait::default(),
             pending: Pending::default(),
+            prepared_for: None,
             waiting_sides: 0,
             shut_down: false,
             leeway,
@@ -280,52 +274,6 @@ impl Reactor {
             let filed = source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers);
             self.metrics.filed += u64::from(filed);
         }
-    }
-
-    /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.
-    pub fn insert_timer(&mut self, deadline: Instant, leeway: Leeway) -> Timer {
-        self.add_timer(deadline, leeway, false)
-    }
-
-    pub(crate) fn add_timer(&mut self, deadline: Instant, leeway: Leeway, held: bool) -> Timer {
-        // The wheel entry names the slot, and the slot names the wheel entry.
-        let index = self.plain.next_index();
-        let key = self.timers.insert(deadline.as_nanos(), leeway, Due::Timer(index));
-        let id = self.plain.insert(PlainTimer {
-            key,
-            deadline,
-            held,
-            fired: None,
-            waiters: Waiters::default(),
-        });
-        debug_assert_eq!(id.index, index);
-        Timer { id, reactor: self.id }
-    }
-
-    /// Takes a timer back; `false` if it has fired or was cancelled, or is another reactor's.
-    pub fn cancel_timer(&mut self, timer: Timer) -> bool {
-        if timer.reactor != self.id {
-            return false;
-        }
-        let Some(plain) = self.plain.remove(timer.id) else { return false };
-        self.timers.cancel(plain.key);
-        plain.fired.is_none()
-    }
-
-    /// Moves a timer to `deadline`; moving it later is a store.
-    ///
-    /// # Errors
-    /// [`StaleToken`] if it has fired or was cancelled.
-    pub fn reset_timer(&mut self, timer: Timer, deadline: Instant) -> Result<(), StaleToken> {
-        if timer.reactor != self.id {
-            return Err(StaleToken::Foreign);
-        }
-        let plain = self.plain.get_mut(timer.id).ok_or(StaleToken::Ended)?;
-        if !self.timers.reset(plain.key, deadline.as_nanos()) {
-            return Err(StaleToken::Ended);
-        }
-        plain.deadline = deadline;
-        Ok(())
     }
 
     /// The earliest deadline of all timers and sources, or a moment shortly before it.

@@ -166,6 +166,22 @@ impl<S: MioSource> Registration<S> {
         poll
     }
 
+    /// Takes `readiness` for granted, as if the kernel had said it, and has waiting operations try again:
+    /// for a source that would not go on for want of something else, which the kernel will not repeat.
+    ///
+    /// # Errors
+    /// [`Failure::Closed`].
+    pub fn assume(&self, readiness: Readiness) -> Result<(), Failure> {
+        let waiters = {
+            let mut reactor = self.driver.reactor.borrow_mut();
+            let source = reactor.source(self.token).map_err(|_| Failure::Closed)?;
+            source.readiness |= readiness;
+            source.take_waiters()
+        };
+        waiters.wake();
+        Ok(())
+    }
+
     /// Cancels it, as [`Handle::cancel`](crate::Handle::cancel) does from other threads.
     pub fn cancel(&self, cause: impl Into<Cause>) {
         let waiters = {

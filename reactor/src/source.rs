@@ -18,6 +18,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) struct Source {
     /// What is known to be possible; cleared only by a `WouldBlock`.
     pub(crate) readiness: Readiness,
+    /// Whether readiness has come that was not given out yet.
+    pub(crate) undelivered: bool,
     /// Whether urgent data is reported apart, so that a short read proves a drained socket.
     pub(crate) short_reads_drain: bool,
     /// Used through [`Reactor`](crate::Reactor) itself: its deadlines are events, not operations.
@@ -78,6 +80,7 @@ impl Source {
         };
         Source {
             readiness: Readiness::NONE,
+            undelivered: false,
             short_reads_drain: false,
             raw: false,
             interrupt: None,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::arena::{Arena, Id};
 use crate::clock::Clock;
+use crate::dispatch::Dispatch;
 use crate::event::Event;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::task::{Body, MAIN, Task, TaskWaker};
@@ -19,7 +20,6 @@ use crate::instant::nanos;
 use crate::metrics::Metrics;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
-use crate::turn::Dispatch;
 
 pub(crate) struct Driver {
     pub(crate) clock: Clock,
@@ -137,7 +137,7 @@ impl Driver {
             } else if main().is_ready() {
                 return Poll::Ready(());
             }
-            if polled % POLLS_PER_CLOCK_READ == 0 {
+            if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
                 let spent_ns = self.clock.now().as_nanos().saturating_sub(began_ns);
                 if spent_ns >= nanos(budget.task_time) {
                     break;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,6 +20,7 @@ use crate::instant::Instant;
 use crate::metrics::Metrics;
 use crate::reactor::Reactor;
 use crate::remote::Handle;
+use crate::sys;
 
 /// A single-threaded runtime: one [`Reactor`] and the tasks that run on its turns.
 ///
@@ -156,6 +157,13 @@ impl Drop for Runtime {
 impl AsRawFd for Runtime {
     fn as_raw_fd(&self) -> RawFd {
         self.driver.reactor.borrow().as_raw_fd()
+    }
+}
+
+impl AsFd for Runtime {
+    /// Readable when a turn would find something, once [`prepare`](Runtime::prepare) has been called.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        sys::borrow_fd(self)
     }
 }
 

@@ -1,0 +1,239 @@
+//! Giving out what a turn has found: readiness, then messages, then due timers.
+
+use std::collections::VecDeque;
+
+use crate::arena::Id;
+use crate::drift::Firing;
+use crate::event::Event;
+use crate::reactor::Reactor;
+use crate::readiness::{Direction, Readiness};
+use crate::remote::Command;
+use crate::source::{Interrupt, NEVER};
+use crate::timers::Due;
+use crate::token::{Timer, Token};
+use crate::waiters::Waiters;
+
+/// What a turn has found and not yet given out.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    ready: VecDeque<(Id, Readiness)>,
+    firings: VecDeque<Dispatch>,
+    /// Firings of sources whose readiness is still to be given out: that comes first.
+    deferred: VecDeque<Dispatch>,
+    messages_left: usize,
+    /// More timers are due than may be fired at once.
+    more_due: bool,
+    fired: u64,
+    fired_at_ns: u64,
+    /// Readiness given out since timers were last looked at.
+    delivered: usize,
+    /// Timers that came due during a long batch are being given out in its midst.
+    interposing: bool,
+}
+
+/// An event, and which operations wait for it.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) event: Event,
+    pub(crate) waiters: Waiters,
+}
+
+/// How many timers are fired between two looks at the clock.
+const FIRES_PER_CLOCK_READ: u64 = 16;
+
+/// How many readiness events are given out between two looks at the timers: whoever handles them may
+/// be slow.
+const EVENTS_PER_TIMER_CHECK: usize = 64;
+
+impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        let queues_are = self.ready.is_empty() && self.firings.is_empty() && self.deferred.is_empty();
+        queues_are && !self.more_due
+    }
+
+    pub(crate) fn begin_turn(&mut self, messages: usize) {
+        self.messages_left = messages;
+        self.delivered = 0;
+    }
+
+    pub(crate) fn push_ready(&mut self, id: Id, readiness: Readiness) {
+        self.ready.push_back((id, readiness));
+    }
+}
+
+impl Reactor {
+    pub(crate) fn next_dispatch(&mut self) -> Option<Dispatch> {
+        if self.pending.interposing {
+            if let Some(firing) = self.next_firing() {
+                return Some(firing);
+            }
+            self.pending.interposing = false;
+        }
+        if let Some(ready) = self.next_ready() {
+            return Some(ready);
+        }
+        self.next_message().or_else(|| self.next_firing())
+    }
+
+    /// Makes the timers that are due ready to be popped.
+    pub(crate) fn take_due(&mut self) {
+        self.pending.more_due = !self.timers.advance(self.now_ns, self.budget.fires);
+        self.pending.fired = 0;
+        self.pending.fired_at_ns = self.now_ns;
+    }
+
+    fn next_ready(&mut self) -> Option<Dispatch> {
+        while let Some((id, readiness)) = self.pending.ready.pop_front() {
+            let Some(source) = self.sources.get_mut(id) else {
+                self.metrics.stale_events += 1;
+                continue;
+            };
+            self.metrics.events += 1;
+            source.undelivered = false;
+            let mut waiters = Waiters::default();
+            if readiness.allows(Direction::Read) {
+                waiters = source.side(Direction::Read).waiters.take();
+            }
+            if readiness.allows(Direction::Write) {
+                waiters.append(source.side(Direction::Write).waiters.take());
+            }
+            self.count_delivered();
+            let token = Token { id, reactor: self.id };
+            return Some(Dispatch { event: Event::Ready { token, readiness }, waiters });
+        }
+        None
+    }
+
+    /// In a long batch, looks at the timers now and then.
+    fn count_delivered(&mut self) {
+        self.pending.delivered += 1;
+        if self.pending.delivered >= EVENTS_PER_TIMER_CHECK && !self.pending.ready.is_empty() {
+            self.pending.delivered = 0;
+            self.pending.interposing = true;
+            self.read_clock();
+            self.take_due();
+        }
+    }
+
+    fn next_message(&mut self) -> Option<Dispatch> {
+        while self.pending.messages_left > 0 {
+            let command = self.inbox.commands.try_recv().ok()?;
+            self.pending.messages_left -= 1;
+            self.metrics.messages += 1;
+            let tell = |event| Some(Dispatch { event, waiters: Waiters::default() });
+            match command {
+                Command::Message(message) => return tell(Event::Message(message)),
+                Command::Call(call) => return tell(Event::Call(call)),
+                Command::Shutdown => {
+                    let waiters = self.shut_down();
+                    return Some(Dispatch { event: Event::Shutdown, waiters });
+                }
+                Command::Cancel { token, cause } => {
+                    let Ok(source) = self.source(token) else {
+                        self.metrics.stale_events += 1;
+                        continue;
+                    };
+                    if let Some(waiters) = source.interrupt(Interrupt::Cancelled(cause.clone())) {
+                        return Some(Dispatch { event: Event::Cancelled { token, cause }, waiters });
+                    }
+                }
+                Command::SetDeadline { token, direction, deadline } => {
+                    let both = &Direction::BOTH[..];
+                    let sides = direction.as_ref().map_or(both, std::slice::from_ref);
+                    for side in sides {
+                        let set = self.set_deadline(token, *side, Some(deadline));
+                        self.metrics.stale_events += u64::from(set.is_err());
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn next_firing(&mut self) -> Option<Dispatch> {
+        loop {
+            if let Some(dispatch) = self.next_queued_firing() {
+                return Some(dispatch);
+            }
+            let (_, due) = self.timers.pop()?;
+            if self.pending.fired.is_multiple_of(FIRES_PER_CLOCK_READ) {
+                self.pending.fired_at_ns = self.read_clock();
+            }
+            match due {
+                Due::Timer(index) => self.fire_timer(index),
+                Due::Source(index) => self.fire_source(index),
+            }
+        }
+    }
+
+    /// One that was made earlier; if its source has ended meanwhile, it is dropped.
+    fn next_queued_firing(&mut self) -> Option<Dispatch> {
+        loop {
+            let queued = self.pending.firings.pop_front();
+            let dispatch = match queued {
+                None if self.pending.ready.is_empty() => self.pending.deferred.pop_front()?,
+                queued => queued?,
+            };
+            match dispatch.event {
+                Event::Deadline { token, .. } if self.source(token).is_err() => {
+                    self.metrics.stale_events += 1;
+                }
+                _ => return Some(dispatch),
+            }
+        }
+    }
+
+    fn fire_timer(&mut self, index: u32) {
+        let Some((id, plain)) = self.plain.at_index(index) else { return };
+        let deadline_ns = plain.deadline.as_nanos();
+        let firing = self.wait.explain(deadline_ns, self.pending.fired_at_ns);
+        let waiters = plain.waiters.take();
+        if plain.held {
+            plain.fired = Some(firing);
+        } else {
+            self.plain.remove(id);
+        }
+        let timer = Timer { id, reactor: self.id };
+        self.record(&firing);
+        self.pending.firings.push_back(Dispatch { event: Event::Timer { timer, firing }, waiters });
+    }
+
+    /// A source's wheel entry has come up: fires the sides whose wish it is, and files the rest again.
+    fn fire_source(&mut self, index: u32) {
+        let at_ns = self.pending.fired_at_ns;
+        let Some((id, source)) = self.sources.at_index(index) else { return };
+        source.entry_fired();
+        let mut firings = [None, None];
+        for direction in Direction::BOTH {
+            let raw = source.raw;
+            let side = source.side(direction);
+            if side.wanted > at_ns {
+                continue;
+            }
+            let firing = self.wait.explain(side.wanted, at_ns);
+            side.wanted = NEVER;
+            side.elapsed_at = at_ns;
+            if raw {
+                side.deadline = NEVER;
+            }
+            firings[direction.side()] = Some((direction, firing, side.waiters.take()));
+        }
+        source.file(index, self.now_ns, &mut self.timers);
+        self.metrics.refiled += u64::from(firings.iter().all(Option::is_none) && source.is_filed());
+        let undelivered = source.undelivered;
+        let token = Token { id, reactor: self.id };
+        for (direction, firing, waiters) in firings.into_iter().flatten() {
+            let event = Event::Deadline { token, direction, firing };
+            self.record(&firing);
+            let queue = if undelivered { &mut self.pending.deferred } else { &mut self.pending.firings };
+            queue.push_back(Dispatch { event, waiters });
+        }
+    }
+
+    fn record(&mut self, firing: &Firing) {
+        self.drift.record(firing);
+        self.metrics.fired += 1;
+        self.metrics.coalesced += u64::from(self.pending.fired > 0);
+        self.pending.fired += 1;
+    }
+}

@@ -1,0 +1,68 @@
+//! Timers of their own, not of a source: the raw ones, and those behind a sleep.
+
+use crate::drift::Firing;
+use crate::instant::Instant;
+use crate::leeway::Leeway;
+use crate::reactor::Reactor;
+use crate::timers::{Due, TimerKey};
+use crate::token::{StaleToken, Timer};
+use crate::waiters::Waiters;
+
+/// One of them, from its arming until it fires, is cancelled, or its owner has seen it fire.
+#[derive(Debug)]
+pub(crate) struct PlainTimer {
+    pub(crate) key: TimerKey,
+    pub(crate) deadline: Instant,
+    /// Kept after it has fired, until its owner looks: the timer of a sleep.
+    pub(crate) held: bool,
+    pub(crate) fired: Option<Firing>,
+    pub(crate) waiters: Waiters,
+}
+
+impl Reactor {
+    /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.
+    pub fn insert_timer(&mut self, deadline: Instant, leeway: Leeway) -> Timer {
+        self.add_timer(deadline, leeway, false)
+    }
+
+    pub(crate) fn add_timer(&mut self, deadline: Instant, leeway: Leeway, held: bool) -> Timer {
+        // The wheel entry names the slot, and the slot names the wheel entry.
+        let index = self.plain.next_index();
+        let key = self.timers.insert(deadline.as_nanos(), leeway, Due::Timer(index));
+        let id = self.plain.insert(PlainTimer {
+            key,
+            deadline,
+            held,
+            fired: None,
+            waiters: Waiters::default(),
+        });
+        debug_assert_eq!(id.index, index);
+        Timer { id, reactor: self.id }
+    }
+
+    /// Takes a timer back; `false` if it has fired or was cancelled, or is another reactor's.
+    pub fn cancel_timer(&mut self, timer: Timer) -> bool {
+        if timer.reactor != self.id {
+            return false;
+        }
+        let Some(plain) = self.plain.remove(timer.id) else { return false };
+        self.timers.cancel(plain.key);
+        plain.fired.is_none()
+    }
+
+    /// Moves a timer to `deadline`; moving it later is a store.
+    ///
+    /// # Errors
+    /// [`StaleToken`] if it has fired or was cancelled.
+    pub fn reset_timer(&mut self, timer: Timer, deadline: Instant) -> Result<(), StaleToken> {
+        if timer.reactor != self.id {
+            return Err(StaleToken::Foreign);
+        }
+        let plain = self.plain.get_mut(timer.id).ok_or(StaleToken::Ended)?;
+        if !self.timers.reset(plain.key, deadline.as_nanos()) {
+            return Err(StaleToken::Ended);
+        }
+        plain.deadline = deadline;
+        Ok(())
+    }
+}

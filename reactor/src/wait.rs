@@ -1,0 +1,148 @@
+//! The sleeping part of a turn: arm, park, poll, unpark; or spin; or, on a virtual clock, jump.
+
+use std::io;
+use std::time::Duration;
+
+use crate::clock::VirtualClock;
+use crate::drift::Wait;
+use crate::instant::Instant;
+use crate::reactor::{ALARM, Reactor};
+use crate::source::NEVER;
+
+impl Reactor {
+    /// Sleeps until an event, the next alarm or `limit_ns`, whichever comes first.
+    pub(crate) fn wait_until(&mut self, limit_ns: u64) -> io::Result<()> {
+        let alarm = self.timers.alarm();
+        let alarm_ns = alarm.map_or(NEVER, |alarm| alarm.at_ns);
+        let target_ns = alarm_ns.min(limit_ns);
+        let now_ns = if target_ns == 0 { self.now_ns } else { self.read_clock() };
+        if target_ns <= now_ns {
+            return self.look();
+        }
+        let spin = alarm.is_some_and(|alarm| alarm.exact && alarm.at_ns == target_ns);
+        let slept = if self.remote.park() { self.sleep(target_ns, spin) } else { self.look() };
+        self.remote.unpark();
+        slept
+    }
+
+    /// Polls without waiting.
+    fn look(&mut self) -> io::Result<()> {
+        self.metrics.polls += 1;
+        self.metrics.zero_polls += 1;
+        self.poll_once(Some(Duration::ZERO))?;
+        let woke_ns = self.read_clock();
+        self.wait = match self.prepared_for.take() {
+            None => Wait { slept: false, armed_ns: woke_ns, woke_ns },
+            Some(armed_ns) => {
+                self.remote.unpark();
+                Wait { slept: true, armed_ns, woke_ns }
+            }
+        };
+        Ok(())
+    }
+
+    /// Sleeps until `target_ns` or an event; if it may `spin`, wakes a little before and spins the rest.
+    fn sleep(&mut self, target_ns: u64, spin: bool) -> io::Result<()> {
+        self.prepared_for = None;
+        let lead_ns = match &mut self.spinner {
+            Some(spinner) if spin => spinner.lead(self.now_ns),
+            _ => 0,
+        };
+        let wake_ns = target_ns - lead_ns;
+        let mut armed_ns = target_ns;
+        if self.now_ns < wake_ns {
+            armed_ns = self.poll_until(wake_ns)?;
+        } else {
+            self.events.clear();
+        }
+        let woke_ns = self.read_clock();
+        let alarm_woke_it = self.events.iter().all(|event| event.token() == ALARM);
+        if let Some(spinner) = self.spinner.as_mut().filter(|_| alarm_woke_it && woke_ns > armed_ns) {
+            spinner.learn(woke_ns - armed_ns);
+        }
+        if lead_ns > 0 && alarm_woke_it {
+            self.spin(target_ns)?;
+            armed_ns = target_ns;
+        }
+        self.wait = Wait { slept: true, armed_ns, woke_ns: self.now_ns };
+        Ok(())
+    }
+
+    /// Polls until an event or `at_ns`; returns when the kernel had been asked to end it. An interrupted
+    /// wait is resumed with what is left of it.
+    fn poll_until(&mut self, at_ns: u64) -> io::Result<u64> {
+        loop {
+            let setting = self.alarm.set(at_ns, self.now_ns)?;
+            self.metrics.settimes += u64::from(setting.settime);
+            self.metrics.polls += 1;
+            match self.poll.poll(&mut self.events, setting.timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.read_clock();
+                }
+                result => return result.map(|()| setting.ends_ns),
+            }
+        }
+    }
+
+    /// Polls without sleeping until `target_ns` or an event.
+    fn spin(&mut self, target_ns: u64) -> io::Result<()> {
+        self.take_alarm();
+        let began_ns = self.now_ns;
+        while self.read_clock() < target_ns {
+            self.metrics.spin_polls += 1;
+            self.poll_once(Some(Duration::ZERO))?;
+            if !self.events.is_empty() {
+                break;
+            }
+        }
+        let spun_ns = self.read_clock() - began_ns;
+        self.metrics.spun_ns += spun_ns;
+        if let Some(spinner) = &mut self.spinner {
+            spinner.spent(spun_ns);
+        }
+        Ok(())
+    }
+
+    /// Sees off the event of an alarm that only announced a spin.
+    fn take_alarm(&mut self) {
+        if self.events.iter().any(|event| event.token() == ALARM) {
+            self.alarm.went_off();
+        }
+        self.events.clear();
+    }
+
+    fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        loop {
+            match self.poll.poll(&mut self.events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// A virtual clock jumps to the next deadline when nothing else is to be done, but not past an
+    /// operation that waits on a real socket.
+    pub(crate) fn wait_virtual(&mut self, clock: &VirtualClock, limit_ns: u64) -> io::Result<()> {
+        self.look()?;
+        let now_ns = self.now_ns;
+        let next_ns = self.timers.next_deadline().unwrap_or(NEVER);
+        let idle =
+            self.events.is_empty() && self.inbox.commands.is_empty() && self.inbox.woken.is_empty();
+        if !idle || limit_ns <= now_ns || next_ns <= now_ns {
+            return Ok(());
+        }
+        let target_ns = next_ns.min(limit_ns);
+        if self.waiting_sides == 0 && target_ns < NEVER {
+            clock.set(Instant::from_nanos(target_ns));
+            self.read_clock();
+            return Ok(());
+        }
+        if self.remote.park() {
+            let timeout = (limit_ns < NEVER).then(|| Duration::from_nanos(limit_ns - now_ns));
+            self.metrics.polls += 1;
+            self.poll_once(timeout)?;
+        }
+        self.remote.unpark();
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! A long batch of readiness whose handlers are slow: timers are looked at in its midst, and a source
+//! whose data came in time is told of the data first.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
+
+use mio::net::UnixStream;
+use punctual_reactor::{Direction, Event, Interest, Leeway, Reactor, Token, VirtualClock};
+
+struct Batch {
+    reactor: Reactor,
+    clock: VirtualClock,
+    streams: Vec<(StdStream, UnixStream, Token)>,
+}
+
+/// `count` sources, each with a byte to read.
+fn batch(count: usize) -> Batch {
+    let clock = VirtualClock::new();
+    let mut reactor = Reactor::builder().clock(clock.clone()).build_reactor().expect("a reactor");
+    let streams = (0..count).map(|_| {
+        let (mut peer, ours) = StdStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let mut ours = UnixStream::from_std(ours);
+        let token = reactor.register(&mut ours, Interest::READABLE).expect("registered");
+        peer.write_all(b"x").expect("a byte");
+        (peer, ours, token)
+    });
+    let streams = streams.collect();
+    Batch { reactor, clock, streams }
+}
+
+#[test]
+fn a_timer_that_comes_due_in_a_long_batch_fires_in_its_midst() {
+    let Batch { mut reactor, clock, streams } = batch(200);
+    reactor.insert_timer(reactor.now() + Duration::from_millis(10), Leeway::NONE);
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    let (mut before, mut after, mut fired) = (0, 0, false);
+    while let Some(event) = reactor.next_event() {
+        match event {
+            Event::Ready { .. } if fired => after += 1,
+            Event::Ready { .. } => {
+                before += 1;
+                clock.advance(Duration::from_millis(1));
+            }
+            Event::Timer { .. } => fired = true,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(fired && before <= 64, "the timer waited behind {before} events");
+    assert_eq!(before + after, streams.len());
+}
+
+#[test]
+fn data_that_came_in_time_is_told_before_the_deadline_it_met() {
+    let Batch { mut reactor, clock, streams } = batch(200);
+    let deadline = reactor.now() + Duration::from_millis(10);
+    for (_, _, token) in &streams {
+        reactor.set_deadline(*token, Direction::Read, Some(deadline)).expect("alive");
+    }
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    let mut told = Vec::new();
+    while let Some(event) = reactor.next_event() {
+        match event {
+            Event::Ready { token, .. } => {
+                told.push(token);
+                clock.advance(Duration::from_millis(1));
+            }
+            Event::Deadline { token, .. } => assert!(told.contains(&token), "{token:?} timed out first"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told.len(), streams.len());
+}
+
+#[test]
+fn a_deadline_event_of_a_source_that_has_just_ended_is_dropped() {
+    let clock = VirtualClock::new();
+    let mut reactor = Reactor::builder().clock(clock.clone()).build_reactor().expect("a reactor");
+    let (_peer, ours) = StdStream::pair().expect("a pair");
+    let mut ours = UnixStream::from_std(ours);
+    let token = reactor.register(&mut ours, Interest::READABLE).expect("registered");
+    let deadline = reactor.now() + Duration::from_millis(1);
+    for direction in [Direction::Read, Direction::Write] {
+        reactor.set_deadline(token, direction, Some(deadline)).expect("alive");
+    }
+    clock.advance(Duration::from_millis(2));
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    assert!(matches!(reactor.next_event(), Some(Event::Deadline { .. })));
+    reactor.deregister(&mut ours, token).expect("deregistered");
+    assert!(reactor.next_event().is_none(), "the other side's firing was delivered to nobody's token");
+    assert_eq!(reactor.metrics().stale_events, 1);
+}
