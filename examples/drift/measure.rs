@@ -8,7 +8,7 @@ use std::{
 use crate::{
     options::Options,
     stats::Tally,
-    strategies::{Kind, Load, Parts, Strategy},
+    strategies::{Kind, Load, Strategy},
 };
 
 /// Rounds without `--samples`: enough for a 99.9th percentile, if the machine manages them in [`SHORT_TIME`].
@@ -27,9 +27,6 @@ pub(crate) const LONG: [LongWait; 2] = [
 /// Long waits start this much apart, so that no two strategies wake at the same moment and wait for each other's core.
 const STAGGER: Duration = Duration::from_millis(15);
 
-/// What a strategy says of its own lateness.
-pub(crate) type Account = (&'static str, Parts);
-
 pub(crate) struct LongWait {
     pub(crate) wait: Duration,
     samples: u32,
@@ -37,13 +34,12 @@ pub(crate) struct LongWait {
 }
 
 /// Draws a wait, lets every strategy wait it once, in an order drawn anew; and again. So every strategy sees the same
-/// waits in the same weather, and none always runs in the wake of the same other. Returns a tally for each strategy, and
-/// the account that some keep themselves.
+/// waits in the same weather, and none always runs in the wake of the same other.
 pub(crate) fn short(
     options: &Options,
     kinds: &[Kind],
     mut progress: impl FnMut(u64),
-) -> io::Result<(Vec<Tally>, Vec<Account>)> {
+) -> io::Result<Vec<Tally>> {
     let load = load(options);
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let mut strategies = Vec::new();
@@ -64,8 +60,7 @@ pub(crate) fn short(
         }
         progress(1);
     }
-    let parts = kinds.iter().zip(&strategies).filter_map(|(kind, s)| Some((kind.name, s.parts()?)));
-    Ok((tallies, parts.collect()))
+    Ok(tallies)
 }
 
 /// Waits of each length in [`LONG`]: a list of tallies for each. Every strategy and length has its own thread, started

@@ -1,8 +1,9 @@
 //! The report as a person reads it: an aligned table, and the parts of punctual's drift.
 
-use std::fmt::Write as _;
-
-use crate::{results::LongRow, stats::Row, strategies::Parts};
+use crate::{
+    results::LongRow,
+    stats::{Parts, Row},
+};
 
 const NAME_WIDTH: usize = 22;
 
@@ -20,25 +21,25 @@ pub(crate) fn long(rows: &[LongRow]) -> String {
     for row in rows {
         if row.wait_ms != wait_ms {
             wait_ms = row.wait_ms;
-            writeln!(text, "— waits of {} s —", wait_ms as f64 / 1e3)
-                .expect("a String takes everything");
+            text += &format!("— waits of {} s —\n", wait_ms as f64 / 1e3);
         }
         line(&mut text, &row.row);
     }
     text
 }
 
-/// Where punctual's lateness came from, by its own drift report.
-pub(crate) fn parts(parts: &[(&str, Parts)]) -> String {
-    let columns = ["total", "quantisation", "kernel", "loop"];
-    let mut text = format!("{:NAME_WIDTH$}", "p50 / p99, µs");
-    columns.iter().for_each(|column| write!(text, "{column:>20}").expect("a String takes everything"));
+/// Where the lateness of the short waits came from, by punctual's own account of each firing.
+pub(crate) fn parts(parts: &[Parts]) -> String {
+    let columns = ["total", "quantisation", "kernel", "loop", "task"];
+    let mut text = format!("{:NAME_WIDTH$}", "p50 / p99 in µs");
+    columns.iter().for_each(|column| text += &format!("{column:>16}"));
     text.push('\n');
-    for (name, part) in parts {
-        write!(text, "{name:NAME_WIDTH$}").expect("a String takes everything");
-        for [p50, p99] in [part.total_ns, part.quantisation_ns, part.kernel_ns, part.loop_ns] {
-            let cell = format!("{} / {}", us(p50 as f64), us(p99 as f64));
-            write!(text, "{cell:>20}").expect("a String takes everything");
+    for part in parts {
+        text += &format!("{:NAME_WIDTH$}", part.name);
+        for [p50, p99] in
+            [part.total_ns, part.quantisation_ns, part.kernel_ns, part.loop_ns, part.task_ns]
+        {
+            text += &format!("{:>16}", format!("{} / {}", us(p50 as f64), us(p99 as f64)));
         }
         text.push('\n');
     }
@@ -72,11 +73,9 @@ fn head() -> String {
 }
 
 fn line(text: &mut String, row: &Row) {
-    write!(text, "{:NAME_WIDTH$}{:>8}{:>7}", row.name, row.samples, row.early)
-        .expect("a String takes everything");
+    *text += &format!("{:NAME_WIDTH$}{:>8}{:>7}", row.name, row.samples, row.early);
     for ns in [row.p50_ns, row.p90_ns, row.p99_ns, row.p999_ns, row.max_ns] {
-        write!(text, "{:>9}", us(ns as f64)).expect("a String takes everything");
+        *text += &format!("{:>9}", us(ns as f64));
     }
-    writeln!(text, "{:>10}{:>13.2}", us(row.cpu_ns_per_wake as f64), row.waits_per_timer)
-        .expect("a String takes everything");
+    *text += &format!("{:>10}{:>13.2}\n", us(row.cpu_ns_per_wake as f64), row.waits_per_timer);
 }

@@ -135,8 +135,9 @@ fn ridge(area: &Area<'_>, axis: &Axis, top: i32, tally: &Tally, results: &Result
     let ends = [(PLOT.1, foot_y), (PLOT.0, foot_y)];
     area.draw(&PathElement::new(ends, FAINT))?;
     area.draw(&Polygon::new(line.iter().copied().chain(ends).collect::<Vec<_>>(), color.mix(0.28)))?;
-    let above: Vec<_> = line.iter().copied().filter(|&(_, y)| y < foot_y).collect();
-    area.draw(&PathElement::new(above, color.stroke_width(2)))?;
+    for above in line.split(|&(_, y)| y >= foot_y).filter(|part| !part.is_empty()) {
+        area.draw(&PathElement::new(above.to_vec(), color.stroke_width(2)))?;
+    }
 
     let x = axis.x(row.p50_ns);
     area.draw(&PathElement::new([(x, peak_y), (x, foot_y)], INK.stroke_width(2)))?;

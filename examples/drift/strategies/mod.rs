@@ -10,6 +10,7 @@ mod naive;
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod os;
 mod portable;
+mod punctual_side;
 
 pub(crate) use naive::Naive;
 pub(crate) use os::{now_ns, thread_cpu_ns, tick_hz};
@@ -32,11 +33,6 @@ pub(crate) struct Load {
 pub(crate) trait Strategy {
     /// Arms a timer of `wait` and returns once it has fired.
     fn run(&mut self, wait: Duration) -> io::Result<Firing>;
-
-    /// The strategy's own account of its lateness so far, if it keeps one.
-    fn parts(&self) -> Option<Parts> {
-        None
-    }
 }
 
 /// One timer, fired.
@@ -49,15 +45,20 @@ pub(crate) struct Firing {
     pub(crate) waits: u64,
     /// Timers that fired meanwhile: this one and those of the load.
     pub(crate) timers: u64,
+    /// The strategy's own account of it, if it keeps one.
+    pub(crate) account: Option<Account>,
 }
 
-/// Drift, divided by who caused it; median and 99th percentile of each part in nanoseconds.
+/// What a runtime that measures itself says of the same timer.
 #[derive(Clone, Copy)]
-pub(crate) struct Parts {
-    pub(crate) total_ns: [u64; 2],
-    pub(crate) quantisation_ns: [u64; 2],
-    pub(crate) kernel_ns: [u64; 2],
-    pub(crate) loop_ns: [u64; 2],
+pub(crate) struct Account {
+    /// How late it chose to be.
+    pub(crate) quantisation_ns: u64,
+    /// How late the kernel woke it.
+    pub(crate) kernel_ns: u64,
+    /// How long the loop then took until it fired the timer.
+    pub(crate) loop_ns: u64,
+    /// Timers, those of the load included, that it caught firing early.
     pub(crate) early: u64,
 }
 
@@ -71,6 +72,7 @@ pub(crate) trait Wait {
 /// Every strategy this system has, in the order of the table.
 pub(crate) fn all() -> Vec<Kind> {
     let mut kinds = os::kinds();
+    kinds.extend(punctual_side::kinds());
     kinds.extend(portable::kinds());
     kinds
 }

@@ -35,7 +35,7 @@ impl<W: Wait + 'static> Strategy for Naive<W> {
         let cpu_start_ns = thread_cpu_ns();
         let mut now = now_ns();
         let deadline_ns = now + wait.as_nanos() as u64;
-        let mut firing = Firing { lateness_ns: 0, cpu_ns: 0, waits: 0, timers: 1 };
+        let mut firing = Firing { lateness_ns: 0, cpu_ns: 0, waits: 0, timers: 1, account: None };
         loop {
             let load_ns = self.heap.peek().map_or(u64::MAX, |earliest| earliest.0);
             let next_ns = deadline_ns.min(load_ns);
