@@ -1,0 +1,33 @@
+# The main job: how late, and never how early, this machine's timers are.
+drift *ARGS:
+    cargo run --release --example drift -- {{ARGS}}
+
+# Everything that tests: units, behaviour, real kernel, stress, examples, docs.
+test:
+    cargo test --workspace
+
+# What lands must pass.
+ci:
+    bash .ci/run
+
+# Formatting, lints and documentation, with warnings denied.
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+
+# The parking protocol, in every interleaving.
+loom:
+    RUSTFLAGS="--cfg loom" cargo test -p punctual-reactor --release --lib --target-dir target/loom models
+
+# The wheel against its peers, interleaved in one run.
+wheel *ARGS:
+    cargo bench -p punctual-benches --bench wheel_table -- {{ARGS}}
+
+# Type-check and lint for kqueue (needs Debian's rustc-web, cargo-web, rust-web-src, rust-web-clippy).
+kqueue:
+    bash .ci/kqueue
+
+# Licences, bans and sources of the dependencies.
+deny:
+    cargo deny --all-features check bans licenses sources
