@@ -230,7 +230,7 @@ impl<S: MioSource> Registration<S> {
         Poll::Ready(Err(failure))
     }
 
-    /// The operation waits no longer; the last to go takes the side's wish along.
+    /// The operation waits no longer; the last to go takes the side's wish and wakers along.
     pub(crate) fn end(&self, operation: &mut Operation) {
         if !std::mem::replace(&mut operation.waiting, false) {
             return;
@@ -241,7 +241,10 @@ impl<S: MioSource> Registration<S> {
         side.waiting -= 1;
         if side.waiting == 0 {
             side.wanted = NEVER;
+            let nobody = side.waiters.take();
             reactor.waiting_sides -= 1;
+            drop(reactor);
+            drop(nobody);
         }
     }
 }

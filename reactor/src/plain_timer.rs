@@ -42,12 +42,14 @@ impl Reactor {
 
     /// Takes a timer back; `false` if it has fired or was cancelled, or is another reactor's.
     pub fn cancel_timer(&mut self, timer: Timer) -> bool {
-        if timer.reactor != self.id {
-            return false;
-        }
-        let Some(plain) = self.plain.remove(timer.id) else { return false };
+        self.remove_timer(timer).is_some_and(|plain| plain.fired.is_none())
+    }
+
+    /// Takes a timer out, with whoever waits for it.
+    pub(crate) fn remove_timer(&mut self, timer: Timer) -> Option<PlainTimer> {
+        let plain = if timer.reactor == self.id { self.plain.remove(timer.id) } else { None }?;
         self.timers.cancel(plain.key);
-        plain.fired.is_none()
+        Some(plain)
     }
 
     /// Moves a timer to `deadline`; moving it later is a store.

@@ -74,6 +74,14 @@ pub(crate) struct Inbox {
     pub(crate) woken: Receiver<Id>,
 }
 
+impl Inbox {
+    /// Hangs up: what waits is dropped, and what is sent from now on is refused.
+    pub(crate) fn close(&mut self) -> Inbox {
+        let deaf = Inbox { commands: crossbeam_channel::never(), woken: crossbeam_channel::never() };
+        std::mem::replace(self, deaf)
+    }
+}
+
 impl Shared {
     pub(crate) fn new(id: ReactorId, waker: mio::Waker, capacity: usize) -> (Arc<Shared>, Inbox) {
         let (inbox, commands) = crossbeam_channel::bounded(capacity);

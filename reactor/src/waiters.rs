@@ -12,12 +12,13 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Makes `waker` the only one.
-    pub(crate) fn set(&mut self, waker: &Waker) {
-        self.more.clear();
-        match &mut self.first {
-            Some(first) => first.clone_from(waker),
-            first => *first = Some(waker.clone()),
+    /// Makes `waker` the only one. Returns those that waited before, to be dropped where the drop of
+    /// somebody's waker can do no harm.
+    #[must_use]
+    pub(crate) fn set(&mut self, waker: &Waker) -> Waiters {
+        match &self.first {
+            Some(first) if self.more.is_empty() && first.will_wake(waker) => Waiters::default(),
+            _ => std::mem::replace(self, Waiters { first: Some(waker.clone()), more: Vec::new() }),
         }
     }
 
@@ -36,7 +37,11 @@ impl Waiters {
     }
 
     pub(crate) fn append(&mut self, other: Waiters) {
-        other.first.iter().chain(&other.more).for_each(|waker| self.add(waker));
+        match (&self.first, other.first) {
+            (None, first) => self.first = first,
+            (Some(_), first) => self.more.extend(first),
+        }
+        self.more.extend(other.more);
     }
 
     pub(crate) fn wake(self) {

@@ -184,8 +184,12 @@ impl Driver {
             }
         }
         self.run_queue.borrow_mut().clear();
-        let waiters = self.reactor.borrow_mut().shut_down();
+        let (waiters, inbox) = {
+            let mut reactor = self.reactor.borrow_mut();
+            (reactor.shut_down(), reactor.inbox.close())
+        };
         waiters.wake();
+        drop_contained(inbox);
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
@@ -202,9 +206,9 @@ impl Driver {
     }
 }
 
-/// Drops somebody's future, and keeps the loop alive if that panics.
-fn drop_contained<F>(future: F) {
-    if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-        tracing::error!("the drop of a future panicked");
+/// Drops what is somebody else's, and keeps the loop alive if that panics.
+fn drop_contained<T>(theirs: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(theirs))).is_err() {
+        tracing::error!("the drop of a future or a call panicked");
     }
 }

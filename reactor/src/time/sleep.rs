@@ -122,8 +122,8 @@ impl Sleep {
 
     fn cancel(&mut self) {
         if let State::Waiting(timer) = std::mem::replace(&mut self.state, State::New) {
-            let mut reactor = self.driver.reactor.borrow_mut();
-            reactor.cancel_timer(timer);
+            let cancelled = self.driver.reactor.borrow_mut().remove_timer(timer);
+            drop(cancelled);
         }
     }
 }
@@ -143,7 +143,9 @@ impl Future for Sleep {
         let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
         match plain.fired {
             None => {
-                plain.waiters.set(cx.waker());
+                let before = plain.waiters.set(cx.waker());
+                drop(reactor);
+                drop(before);
                 Poll::Pending
             }
             Some(firing) => {
