@@ -1,12 +1,21 @@
-//! punctual
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to look
+//!
+//! [`Runtime`] runs a future and its tasks; [`spawn`], [`sleep`], [`timeout`] and [`interval`] are what
+//! tasks call. [`net`] has the connections. [`Handle`] reaches a loop from other threads. [`reactor`] is
+//! the bare loop, for those who embed it or bring their own sources.
+
+#![forbid(unsafe_code)]
+
 pub use punctual_reactor::{
-    AlarmKind, Budget, Builder, Cause, Clock, Drift, Elapsed, Firing, Handle, Histogram, Instant,
-    Interval, JoinError, JoinHandle, Leeway, Metrics, MissedTicks, Precise, RemoteJoinHandle, Runtime,
-    SendError, Sleep, Tick, Token, VirtualClock, interval, interval_at, sleep, sleep_until, spawn,
-    timeout, timeout_at, yield_now,
+    AlarmKind, Budget, Builder, Cause, Clock, Drift, Elapsed, Firing, Handle, Histogram, Instant, Interval,
+    JoinError, JoinHandle, Leeway, Metrics, MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError,
+    Sleep, Tick, Token, VirtualClock, interval, interval_at, sleep, sleep_until, spawn, timeout, timeout_at,
+    yield_now,
 };
 
-/// The bare event loop, for those who embed it or bring their own sources.
+/// The bare event loop, and registrations of your own sources with a runtime.
 pub mod reactor {
     pub use punctual_reactor::{
         Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed, Reactor, Readiness,
@@ -14,7 +23,9 @@ pub mod reactor {
     };
 }
 
-/// Connections under deadlines.
+/// Connections whose every wait is under a deadline.
 pub mod net {
-    pub use punctual_net::*;
+    pub use punctual_net::{
+        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Target, TcpListener, TcpStream,
+    };
 }
