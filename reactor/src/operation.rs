@@ -33,6 +33,12 @@ impl<T> Done<T> {
     pub fn step(bytes: usize, asked: usize) -> Done<T> {
         Done { value: None, bytes, drained: 0 < bytes && bytes < asked }
     }
+
+    /// Makes a step the last one: the operation ends with `value`.
+    #[must_use]
+    pub fn ends_with(self, value: T) -> Done<T> {
+        Done { value: Some(value), ..self }
+    }
 }
 
 impl Done<usize> {
