@@ -1,0 +1,168 @@
+//! How an [`Error`] is made, and how it gets into an [`io::Error`].
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+
+use punctual_reactor::Failure;
+
+use super::{DeadlineInfo, Error, Inner, Kind, Phase};
+
+impl Error {
+    pub(crate) fn new(kind: Kind, phase: Phase) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            phase,
+            peer: None,
+            target: None,
+            deadline: None,
+            cause: None,
+            transferred: 0,
+            source: None,
+            sources: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn failed(phase: Phase, failure: Failure) -> Error {
+        match failure {
+            Failure::Io(error) => Error::kernel(phase, error),
+            Failure::Elapsed(elapsed) => Error::timeout(phase, elapsed.into()),
+            Failure::Cancelled(cause) => {
+                let mut error = Error::new(Kind::Cancelled, phase);
+                error.0.cause = Some(cause);
+                error
+            }
+            Failure::Shutdown => Error::new(Kind::Shutdown, phase),
+            _ => Error::new(Kind::Closed, phase),
+        }
+    }
+
+    /// An error that the kernel reported; one of ours inside of it comes out whole.
+    pub(crate) fn kernel(phase: Phase, error: io::Error) -> Error {
+        let error = match Error::take_from_io(error) {
+            Ok(ours) => return ours,
+            Err(error) => error,
+        };
+        let kind = match error.kind() {
+            io::ErrorKind::UnexpectedEof => Kind::UnexpectedEof,
+            _ => Kind::Kernel(error.raw_os_error().unwrap_or(0)),
+        };
+        Error::new(kind, phase).because(error)
+    }
+
+    pub(crate) fn timeout(phase: Phase, deadline: DeadlineInfo) -> Error {
+        let mut error = Error::new(Kind::Timeout, phase);
+        error.0.deadline = Some(deadline);
+        error
+    }
+
+    pub(crate) fn invalid(phase: Phase, what: impl Into<Cow<'static, str>>) -> Error {
+        let what = what.into().into_owned();
+        Error::new(Kind::InvalidInput, phase).because(io::Error::new(io::ErrorKind::InvalidInput, what))
+    }
+
+    pub(crate) fn because(mut self, source: io::Error) -> Error {
+        self.0.source = Some(source);
+        self
+    }
+
+    pub(crate) fn with_peer(mut self, peer: SocketAddr) -> Error {
+        self.0.peer = Some(peer);
+        self
+    }
+
+    pub(crate) fn with_target(mut self, target: impl Into<Cow<'static, str>>) -> Error {
+        self.0.target = Some(target.into());
+        self
+    }
+
+    pub(crate) fn with_transferred(mut self, bytes: usize) -> Error {
+        self.0.transferred = bytes as u64;
+        self
+    }
+
+    pub(crate) fn with_sources(mut self, sources: Vec<Error>) -> Error {
+        self.0.sources = sources;
+        self
+    }
+
+    /// Says of a timeout how much time it had had, where that was set, and what the operation is called.
+    pub(crate) fn with_deadline(mut self, describe: impl FnOnce(&mut DeadlineInfo)) -> Error {
+        if let Some(info) = &mut self.0.deadline {
+            describe(info);
+        }
+        self
+    }
+}
+
+impl From<Error> for io::Error {
+    /// A timeout of ours becomes `TimedOut`; nothing becomes `Interrupted`, which std would retry.
+    fn from(error: Error) -> io::Error {
+        let kind = match error.kind() {
+            Kind::Timeout => io::ErrorKind::TimedOut,
+            Kind::Closed => io::ErrorKind::NotConnected,
+            Kind::UnexpectedEof => io::ErrorKind::UnexpectedEof,
+            Kind::SelfConnect => io::ErrorKind::AddrNotAvailable,
+            Kind::Protocol => io::ErrorKind::InvalidData,
+            Kind::InvalidInput => io::ErrorKind::InvalidInput,
+            Kind::Kernel(_) => match error.0.source.as_ref().map(io::Error::kind) {
+                Some(io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) | None => {
+                    io::ErrorKind::Other
+                }
+                Some(kind) => kind,
+            },
+            Kind::Cancelled | Kind::Dns | Kind::Shutdown => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_travels_through_an_io_error_and_comes_out_whole() {
+        let kinds = [
+            (Kind::Timeout, io::ErrorKind::TimedOut),
+            (Kind::Cancelled, io::ErrorKind::Other),
+            (Kind::Closed, io::ErrorKind::NotConnected),
+            (Kind::UnexpectedEof, io::ErrorKind::UnexpectedEof),
+            (Kind::SelfConnect, io::ErrorKind::AddrNotAvailable),
+            (Kind::InvalidInput, io::ErrorKind::InvalidInput),
+            (Kind::Shutdown, io::ErrorKind::Other),
+        ];
+        for (kind, io_kind) in kinds {
+            let io: io::Error = Error::new(kind, Phase::Read).with_transferred(7).into();
+            assert_eq!(io.kind(), io_kind, "{kind:?}");
+            let ours = Error::from_io(&io).expect("one of ours");
+            assert_eq!((ours.kind(), ours.phase(), ours.transferred()), (kind, Phase::Read, 7));
+            let again = Error::kernel(Phase::Write, io);
+            assert_eq!((again.kind(), again.phase()), (kind, Phase::Read), "not wrapped twice");
+        }
+    }
+
+    #[test]
+    fn pol_7_a_timeout_of_the_kernel_is_not_one_of_ours() {
+        let error = Error::kernel(Phase::Read, io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        assert_eq!(error.kind(), Kind::Kernel(libc::ETIMEDOUT));
+        assert!(!error.is_timeout() && error.deadline().is_none());
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn nothing_becomes_interrupted() {
+        for errno in [libc::EINTR, libc::EAGAIN] {
+            let error = Error::kernel(Phase::Connect, io::Error::from_raw_os_error(errno));
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Other);
+        }
+    }
+
+    #[test]
+    fn only_what_never_reached_the_peer_is_safe_to_retry() {
+        let safe = |kind, phase| Error::new(kind, phase).is_retry_safe();
+        assert!(safe(Kind::Timeout, Phase::Connect) && safe(Kind::Dns, Phase::Resolve));
+        assert!(!safe(Kind::Timeout, Phase::Read) && !safe(Kind::Kernel(32), Phase::Write));
+        assert!(!safe(Kind::Cancelled, Phase::Connect) && !safe(Kind::InvalidInput, Phase::Connect));
+    }
+}

@@ -1,0 +1,164 @@
+//! [`Error`]: what became of an operation on a connection, and whose doing it was.
+
+mod convert;
+mod deadline;
+mod display;
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+
+use punctual_reactor::Cause;
+
+pub use deadline::DeadlineInfo;
+
+/// Why an operation on the network ended without its result.
+///
+/// It says [which](Error::kind) of a handful of things ended it, in which [phase](Error::phase), over
+/// which [deadline](Error::deadline), and how much had been [moved](Error::transferred) by then. Its
+/// `Display` is one line that a person can act on:
+///
+/// ```text
+/// read from 10.0.0.1:443 timed out after 500 ms (idle timeout), fired 61 µs late
+/// connect to 192.0.2.7:80 failed: Connection refused (os error 111)
+/// ```
+///
+/// One type for all phases, opaque, so that more can be said later without breaking anybody. It
+/// travels through the I/O traits inside an [`io::Error`] and comes out whole: [`Error::from_io`].
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    phase: Phase,
+    peer: Option<SocketAddr>,
+    /// What was to be reached, in the words of whoever asked.
+    target: Option<Cow<'static, str>>,
+    deadline: Option<DeadlineInfo>,
+    cause: Option<Cause>,
+    transferred: u64,
+    source: Option<io::Error>,
+    sources: Vec<Error>,
+}
+
+/// What ended an operation. Exactly one thing did: the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A deadline or timeout of ours. A kernel that gives up by itself says `Kernel(ETIMEDOUT)`.
+    Timeout,
+    /// Somebody cancelled it; [`Error::cause`] is why.
+    Cancelled,
+    /// The stream or listener was closed here, on this side.
+    Closed,
+    /// The system call failed with this errno (0 if there was none).
+    Kernel(i32),
+    /// The name did not resolve.
+    Dns,
+    /// The peer ended the stream in the middle of what was asked for.
+    UnexpectedEof,
+    /// The connection reached its own socket: both ends are one. See [`Connect`](crate::Connect).
+    SelfConnect,
+    /// The peer broke the protocol spoken.
+    Protocol,
+    /// What was asked for makes no sense, as an address that does not parse.
+    InvalidInput,
+    /// The runtime is shutting down.
+    Shutdown,
+}
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Finding the addresses of a name.
+    Resolve,
+    /// Binding and listening.
+    Bind,
+    /// Connecting to one or several addresses.
+    Connect,
+    /// Accepting a connection.
+    Accept,
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Ending one or both sides of a stream.
+    Shutdown,
+    /// Reading or changing an option of a socket, or its deadlines.
+    Configure,
+}
+
+impl Error {
+    /// What ended the operation.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What was being done.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// Whether a deadline or timeout of ours ended it.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == Kind::Timeout
+    }
+
+    /// The deadline that ended it, if one did.
+    #[must_use]
+    pub fn deadline(&self) -> Option<&DeadlineInfo> {
+        self.0.deadline.as_ref()
+    }
+
+    /// Why it was cancelled, if it was.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        self.0.cause.as_ref()
+    }
+
+    /// How many bytes this operation had moved before it ended: of a `read_exact` those that are in the
+    /// front of the buffer, of a `write_all` those that the kernel has taken. They are not lost, and
+    /// must not be sent again.
+    #[must_use]
+    pub fn transferred(&self) -> u64 {
+        self.0.transferred
+    }
+
+    /// The other end, if there was one.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// What went wrong with each address that was tried, in that order, if a connect had several.
+    #[must_use]
+    pub fn sources(&self) -> &[Error] {
+        &self.0.sources
+    }
+
+    /// Whether the whole exchange may be begun anew on a new connection without a risk that the peer
+    /// does something twice: no byte of the application can have reached it. Conservative: `false`
+    /// for everything after the connection stood, and for what would fail again or was called off here.
+    #[must_use]
+    pub fn is_retry_safe(&self) -> bool {
+        matches!(self.0.phase, Phase::Resolve | Phase::Connect)
+            && matches!(self.0.kind, Kind::Timeout | Kind::Kernel(_) | Kind::Dns | Kind::SelfConnect)
+    }
+
+    /// The error inside an [`io::Error`], if it is one of ours.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<&Error> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// As [`from_io`](Error::from_io), for an error that is not needed any more.
+    ///
+    /// # Errors
+    /// The same error, if it is not one of ours.
+    pub fn take_from_io(error: io::Error) -> Result<Error, io::Error> {
+        error.downcast()
+    }
+}

@@ -1,0 +1,139 @@
+//! The I/O traits of the `futures` ecosystem.
+//!
+//! Errors travel inside `io::Error`; [`Error::from_io`] has them out. A timeout of a side counts here
+//! from the first poll since the last operation that completed, as nobody says when one is given up.
+
+use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use punctual_reactor::{Direction, Done};
+
+use crate::error::Phase;
+use crate::tcp::stream::{send, send_vectored};
+use crate::tcp::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+
+impl TcpStream {
+    fn poll_io(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        nothing: bool,
+        mut attempt: impl FnMut(&mio::net::TcpStream) -> io::Result<Done<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.trivial_if(nothing, direction);
+        let phase = if direction == Direction::Read { Phase::Read } else { Phase::Write };
+        let poll = self
+            .io()
+            .poll_operate(cx, direction, |io| if nothing { Ok(Done::new(0)) } else { attempt(io) });
+        poll.map_err(|failure| self.failed(phase, failure).into())
+    }
+}
+
+impl AsyncRead for &TcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let room = buffer.len();
+        self.poll_io(cx, Direction::Read, room == 0, |mut io| Ok(Done::bytes(io.read(buffer)?, room)))
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let room = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.poll_io(cx, Direction::Read, room == 0, |mut io| {
+            Ok(Done::bytes(io.read_vectored(buffers)?, room))
+        })
+    }
+}
+
+impl AsyncWrite for &TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| send(io, buffer))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let nothing = buffers.iter().all(|buffer| buffer.is_empty());
+        self.poll_io(cx, Direction::Write, nothing, |io| send_vectored(io, buffers))
+    }
+
+    /// There is no buffer here: what was written is the kernel's.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the writing side.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write).map_err(io::Error::from))
+    }
+}
+
+/// The owned forms do what the borrowed one does.
+macro_rules! through_a_reference {
+    (read: $($owned:ty),*) => {$(
+        impl AsyncRead for $owned {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_read(cx, buffer)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_read_vectored(cx, buffers)
+            }
+        }
+    )*};
+    (write: $($owned:ty),*) => {$(
+        impl AsyncWrite for $owned {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_write(cx, buffer)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_write_vectored(cx, buffers)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let mut stream: &TcpStream = &self;
+                Pin::new(&mut stream).poll_close(cx)
+            }
+        }
+    )*};
+}
+
+through_a_reference!(read: TcpStream, OwnedReadHalf);
+through_a_reference!(write: TcpStream, OwnedWriteHalf);

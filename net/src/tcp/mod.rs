@@ -1,0 +1,12 @@
+//! TCP: streams, listeners, halves.
+
+mod backoff;
+mod futures_io;
+mod listener;
+mod options;
+mod split;
+mod stream;
+
+pub use listener::TcpListener;
+pub use split::{OwnedReadHalf, OwnedWriteHalf};
+pub use stream::TcpStream;

@@ -1,0 +1,337 @@
+//! [`TcpStream`]: reading, writing, ending.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use punctual_reactor::{Direction, Done, Failure, Readiness, Registration, stream_interest, timeout};
+use socket2::SockRef;
+
+use crate::connect::Connect;
+use crate::error::{Error, Phase};
+use crate::target::Target;
+use crate::tcp::split::{self, OwnedReadHalf, OwnedWriteHalf};
+
+/// A TCP connection, with a deadline and a timeout on each side.
+///
+/// Every method takes `&self`: one task may read while another writes; of several that wait on the
+/// same side each gets its turn. It belongs to the runtime of the thread it was made on, and is `!Send`.
+///
+/// What holds for every operation:
+/// - It ends once: with its result or one [`Error`] that says which [kind](Error::kind) of thing ended it.
+/// - One that begins after its deadline ends at once and leaves the socket alone, even if it could have
+///   succeeded. One that waits when its deadline comes tries once more first. So after a timeout nothing
+///   has been read or sent but what [`Error::transferred`] says.
+/// - A deadline is sticky: later operations fail as well, until it is cleared or moved.
+/// - Unless its documentation says otherwise, it is cancel-safe: dropped before it is ready, it has done
+///   nothing.
+///
+/// A peer that has gone is an error (`Kernel(EPIPE)` or `Kernel(ECONNRESET)`), never a `SIGPIPE`:
+/// everything is sent with `MSG_NOSIGNAL` (send(2)).
+pub struct TcpStream {
+    io: Registration<mio::net::TcpStream>,
+    peer: SocketAddr,
+}
+
+/// The largest discarded at a time while closing in good order.
+const DISCARD: usize = 16 * 1024;
+
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+/// There the socket itself is told, with `SO_NOSIGPIPE`.
+#[cfg(target_vendor = "apple")]
+pub(crate) const NO_SIGNAL: libc::c_int = 0;
+
+impl TcpStream {
+    /// Connects within 30 s, names resolved included; see [`Connect`] for other bounds and more.
+    ///
+    /// # Errors
+    /// As [`Connect::connect`].
+    #[track_caller]
+    pub fn connect(target: impl Into<Target>) -> impl Future<Output = Result<TcpStream, Error>> {
+        Connect::to(target).connect()
+    }
+
+    /// Connects within `budget`, names resolved included.
+    ///
+    /// # Errors
+    /// As [`Connect::connect`].
+    #[track_caller]
+    pub fn connect_timeout(
+        target: impl Into<Target>,
+        budget: Duration,
+    ) -> impl Future<Output = Result<TcpStream, Error>> {
+        Connect::to(target).timeout(budget).connect()
+    }
+
+    /// Takes over a connected socket of the standard library.
+    ///
+    /// # Errors
+    /// What the kernel says of the registration, or that the socket is not connected.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream, Error> {
+        let peer = stream.peer_addr().map_err(|error| Error::kernel(Phase::Configure, error))?;
+        stream.set_nonblocking(true).map_err(|error| Error::kernel(Phase::Configure, error))?;
+        TcpStream::adopt(mio::net::TcpStream::from_std(stream), peer, Phase::Configure)
+    }
+
+    /// Registers a connected socket; both sides are worth a try at once.
+    pub(crate) fn adopt(io: mio::net::TcpStream, peer: SocketAddr, phase: Phase) -> Result<Self, Error> {
+        #[cfg(target_vendor = "apple")]
+        let _ = SockRef::from(&io).set_nosigpipe(true);
+        let registration =
+            Registration::new(io, stream_interest(), Readiness::READABLE | Readiness::WRITABLE)
+                .map_err(|error| Error::kernel(phase, error).with_peer(peer))?;
+        Ok(TcpStream::over(registration, peer))
+    }
+
+    pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
+        TcpStream { io, peer }
+    }
+
+    /// Reads what has come, up to the length of `buffer`, or waits for it. `Ok(0)` is the end of what the
+    /// peer sends, or an empty `buffer`.
+    ///
+    /// # Errors
+    /// A deadline or timeout of the read side, a cancel, a close, or what the kernel says, as
+    /// `Kernel(ECONNRESET)`.
+    pub async fn read(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Read);
+        let done = self.io.operate(Direction::Read, |io| {
+            if buffer.is_empty() {
+                return Ok(Done::new(0));
+            }
+            Ok(Done::bytes((&*io).read(buffer)?, buffer.len()))
+        });
+        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+    }
+
+    /// As [`read`](TcpStream::read), into several buffers in turn (readv(2)).
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read).
+    pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let asked = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.trivial_if(asked == 0, Direction::Read);
+        let done = self.io.operate(Direction::Read, |io| {
+            if asked == 0 {
+                return Ok(Done::new(0));
+            }
+            Ok(Done::bytes((&*io).read_vectored(buffers)?, asked))
+        });
+        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+    }
+
+    /// As [`read`](TcpStream::read), but leaves the bytes to be read again.
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read).
+    pub async fn peek(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Read);
+        let done = self.io.operate(Direction::Read, |io| {
+            Ok(Done::new(if buffer.is_empty() { 0 } else { io.peek(buffer)? }))
+        });
+        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+    }
+
+    /// Fills `buffer`. It is one operation: the read timeout bounds the whole of it, however the bytes drip.
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read), and `UnexpectedEof`. The front of `buffer` then holds the
+    /// [`transferred`](Error::transferred) bytes: go on from there, and no byte is lost.
+    ///
+    /// Not cancel-safe: dropped midway, it leaves the bytes in `buffer` without saying how many.
+    pub async fn read_exact(&self, buffer: &mut [u8]) -> Result<(), Error> {
+        let asked = buffer.len();
+        self.trivial_if(asked == 0, Direction::Read);
+        let mut filled = 0;
+        let done = self.io.operate(Direction::Read, |io| {
+            if filled == asked {
+                return Ok(Done::new(()));
+            }
+            let rest = &mut buffer[filled..];
+            let room = rest.len();
+            match (&*io).read(rest)? {
+                0 => Err(ErrorKind::UnexpectedEof.into()),
+                bytes => {
+                    filled += bytes;
+                    let step = Done::step(bytes, room);
+                    Ok(if filled == asked { step.ends_with(()) } else { step })
+                }
+            }
+        });
+        let done = done.await;
+        done.map_err(|failure| self.failed(Phase::Read, failure).with_transferred(filled))
+    }
+
+    /// Writes what the kernel takes of `buffer`, or waits until it takes some. `Ok(0)` only for an empty one.
+    ///
+    /// # Errors
+    /// A deadline or timeout of the write side, a cancel, a close, or what the kernel says, as
+    /// `Kernel(EPIPE)`.
+    pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Write);
+        let done = self.io.operate(Direction::Write, |io| send(io, buffer));
+        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+    }
+
+    /// As [`write`](TcpStream::write), from several buffers in turn (sendmsg(2)).
+    ///
+    /// # Errors
+    /// As [`write`](TcpStream::write).
+    pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
+        let done = self.io.operate(Direction::Write, |io| send_vectored(io, buffers));
+        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+    }
+
+    /// Writes all of `buffer`. It is one operation: the write timeout bounds the whole of it.
+    ///
+    /// # Errors
+    /// As [`write`](TcpStream::write). The kernel has then taken the first
+    /// [`transferred`](Error::transferred) bytes: do not send them again.
+    ///
+    /// Not cancel-safe: dropped midway, some may have been sent, without saying how many.
+    pub async fn write_all(&self, buffer: &[u8]) -> Result<(), Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Write);
+        let mut sent = 0;
+        let done = self.io.operate(Direction::Write, |io| {
+            let rest = &buffer[sent..];
+            if rest.is_empty() {
+                return Ok(Done::new(()));
+            }
+            let bytes = SockRef::from(io).send_with_flags(rest, NO_SIGNAL)?;
+            sent += bytes;
+            let step = Done::step(bytes, rest.len());
+            Ok(if sent == buffer.len() { step.ends_with(()) } else { step })
+        });
+        let done = done.await;
+        done.map_err(|failure| self.failed(Phase::Write, failure).with_transferred(sent))
+    }
+
+    /// Ends one side or both (shutdown(2)); operations that wait there see it. It may be repeated, and
+    /// a connection that the peer has ended already is no error.
+    ///
+    /// # Errors
+    /// `Closed`, or what the kernel says.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
+        let io = self.io.get_ref().ok_or_else(|| self.failed(Phase::Shutdown, Failure::Closed))?;
+        match io.shutdown(how) {
+            Err(error) if error.kind() != ErrorKind::NotConnected => {
+                Err(self.failed(Phase::Shutdown, Failure::Io(error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes it. What waits on it ends as `Closed` in the next turn, and so does everything later. If the
+    /// peer has sent what was not read, the kernel resets the connection, and with it what was written
+    /// last: see [`close_in_order`](TcpStream::close_in_order).
+    pub fn close(&self) {
+        self.io.close();
+    }
+
+    /// Ends the writing side, reads and discards what the peer still sends until it has ended too, for at
+    /// most `within`, then closes. So what was written last arrives, also at a peer that is still sending
+    /// (RFC 9112, section 9.6). Returns how many bytes were discarded. The stream is closed in any case.
+    ///
+    /// # Errors
+    /// `Timeout` if the peer has not ended by then, or what the kernel says.
+    #[track_caller]
+    pub fn close_in_order(&self, within: Duration) -> impl Future<Output = Result<u64, Error>> + '_ {
+        let patience = timeout(within, self.discard());
+        async move {
+            let discarded = match patience.await {
+                Ok(discarded) => discarded,
+                Err(elapsed) => {
+                    let error = Error::timeout(Phase::Shutdown, elapsed.into());
+                    Err(error.with_peer(self.peer))
+                }
+            };
+            self.close();
+            discarded
+        }
+    }
+
+    async fn discard(&self) -> Result<u64, Error> {
+        self.shutdown(Shutdown::Write)?;
+        let mut buffer = [0; DISCARD];
+        let mut discarded = 0;
+        loop {
+            match self.read(&mut buffer).await? {
+                0 => return Ok(discarded),
+                bytes => discarded += bytes as u64,
+            }
+        }
+    }
+
+    /// Two owned halves, for two tasks. Dropping the writing half ends the writing side; deadlines and
+    /// timeouts of the other stay as they are. [`OwnedReadHalf::reunite`] undoes it.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::split(Rc::new(self))
+    }
+
+    /// The address of the other end, as it was when the connection was made.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(crate) fn io(&self) -> &Registration<mio::net::TcpStream> {
+        &self.io
+    }
+
+    pub(crate) fn failed(&self, phase: Phase, failure: Failure) -> Error {
+        Error::failed(phase, failure).with_peer(self.peer)
+    }
+
+    /// An operation on nothing waits for nothing, but a deadline that has passed still ends it.
+    pub(crate) fn trivial_if(&self, nothing: bool, direction: Direction) {
+        if nothing {
+            // A closed stream says so in the operation itself.
+            let _ = self.io.assume(match direction {
+                Direction::Read => Readiness::READABLE,
+                Direction::Write => Readiness::WRITABLE,
+            });
+        }
+    }
+}
+
+pub(crate) fn send(io: &mio::net::TcpStream, buffer: &[u8]) -> io::Result<Done<usize>> {
+    if buffer.is_empty() {
+        return Ok(Done::new(0));
+    }
+    Ok(Done::bytes(SockRef::from(io).send_with_flags(buffer, NO_SIGNAL)?, buffer.len()))
+}
+
+pub(crate) fn send_vectored(
+    io: &mio::net::TcpStream,
+    buffers: &[IoSlice<'_>],
+) -> io::Result<Done<usize>> {
+    let asked = buffers.iter().map(|buffer| buffer.len()).sum();
+    if asked == 0 {
+        return Ok(Done::new(0));
+    }
+    // The kernel takes no more slices than this in one call (IOV_MAX).
+    let some = &buffers[..buffers.len().min(1024)];
+    let sent = SockRef::from(io).send_vectored_with_flags(some, NO_SIGNAL)?;
+    let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
+    Ok(if offered == asked { Done::bytes(sent, asked) } else { Done::bytes(sent, sent) })
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("peer", &self.peer)
+            .field("token", &self.io.token())
+            .field("read_deadline", &self.io.deadline(Direction::Read))
+            .field("write_deadline", &self.io.deadline(Direction::Write))
+            .field("open", &self.io.get_ref().is_some())
+            .finish()
+    }
+}
