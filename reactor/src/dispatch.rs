@@ -117,7 +117,7 @@ impl Reactor {
 
     fn next_message(&mut self) -> Option<Dispatch> {
         while self.pending.messages_left > 0 {
-            let command = self.inbox.commands.try_recv().ok()?;
+            let command = self.inbox.next_command()?;
             self.pending.messages_left -= 1;
             self.metrics.messages += 1;
             let tell = |event| Some(Dispatch { event, waiters: Waiters::default() });

@@ -4,11 +4,13 @@
 //!
 //! ```text
 //! remote:  queue.send(x);  if state.swap(NOTIFIED) == PARKED { signal }
-//! loop:    zero = state.swap(PARKED) == NOTIFIED;  poll(if zero {0} else {∞});  state.swap(AWAKE);  drain
+//! loop:    work = state.swap(PARKED) == NOTIFIED;  poll(if work {0} else {∞})
+//!          work |= state.swap(AWAKE) == NOTIFIED;  if work { drain }
 //! ```
 //!
 //! Invariants, checked by the loom models below:
-//! - work that is queued before the swap of `notify` is seen by the drain that follows the next `unpark`;
+//! - work that is queued before the swap of `notify` is announced by the next `park` or `unpark`, and seen by
+//!   the drain that follows;
 //! - the loop never sleeps with work queued and nobody signalling;
 //! - a storm of wakes signals at most once per sleep.
 //!
@@ -49,9 +51,10 @@ impl Parking {
         self.state.swap(PARKED, Ordering::AcqRel) != NOTIFIED
     }
 
-    /// Says that the loop runs again; it must drain its queue next.
-    pub(crate) fn unpark(&self) {
-        self.state.swap(AWAKE, Ordering::AcqRel);
+    /// Says that the loop runs again. Returns whether work waits.
+    #[must_use]
+    pub(crate) fn unpark(&self) -> bool {
+        self.state.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 }
 
@@ -91,15 +94,16 @@ mod models {
 
         /// One turn; sleeps for ever (a loom deadlock) if the protocol loses a wake.
         fn turn(&self) -> usize {
-            if self.parking.park() {
+            let mut work = !self.parking.park();
+            if !work {
                 let mut signalled = self.signal.0.lock().unwrap();
                 while !*signalled {
                     signalled = self.signal.1.wait(signalled).unwrap();
                 }
             }
             *self.signal.0.lock().unwrap() = false;
-            self.parking.unpark();
-            self.queued.swap(0, Ordering::Relaxed)
+            work |= self.parking.unpark();
+            if work { self.queued.swap(0, Ordering::Relaxed) } else { 0 }
         }
     }
 

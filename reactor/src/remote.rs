@@ -70,15 +70,44 @@ pub(crate) struct Shared {
 
 /// The loop's ends of the two queues.
 pub(crate) struct Inbox {
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) woken: Receiver<Id>,
+    commands: Receiver<Command>,
+    woken: Receiver<Id>,
+    /// Whether somebody has notified since the queue was last seen empty. To look at an empty queue costs
+    /// a memory fence; to look at this costs nothing.
+    commands_notified: bool,
+    woken_notified: bool,
 }
 
 impl Inbox {
+    /// Somebody has put work into one of the queues.
+    pub(crate) fn notified(&mut self) {
+        self.commands_notified = true;
+        self.woken_notified = true;
+    }
+
+    pub(crate) fn may_hold_work(&self) -> bool {
+        self.commands_notified || self.woken_notified
+    }
+
+    pub(crate) fn next_command(&mut self) -> Option<Command> {
+        let command = if self.commands_notified { self.commands.try_recv().ok() } else { None };
+        self.commands_notified &= command.is_some();
+        command
+    }
+
+    pub(crate) fn next_woken(&mut self) -> Option<Id> {
+        let woken = if self.woken_notified { self.woken.try_recv().ok() } else { None };
+        self.woken_notified &= woken.is_some();
+        woken
+    }
+
     /// Hangs up: what waits is dropped, and what is sent from now on is refused.
     pub(crate) fn close(&mut self) -> Inbox {
-        let deaf = Inbox { commands: crossbeam_channel::never(), woken: crossbeam_channel::never() };
-        std::mem::replace(self, deaf)
+        let (commands, woken) = (crossbeam_channel::never(), crossbeam_channel::never());
+        std::mem::replace(
+            self,
+            Inbox { commands, woken, commands_notified: false, woken_notified: false },
+        )
     }
 }
 
@@ -95,7 +124,7 @@ impl Shared {
             signals: AtomicU64::new(0),
             tasks: AtomicBool::new(false),
         };
-        (Arc::new(shared), Inbox { commands, woken })
+        (Arc::new(shared), Inbox { commands, woken, commands_notified: false, woken_notified: false })
     }
 
     /// Says that a runtime runs the loop.
@@ -108,8 +137,9 @@ impl Shared {
         self.parking.park()
     }
 
-    pub(crate) fn unpark(&self) {
-        self.parking.unpark();
+    /// Says that the loop runs; returns whether work has been queued.
+    pub(crate) fn unpark(&self) -> bool {
+        self.parking.unpark()
     }
 
     pub(crate) fn signals(&self) -> u64 {

@@ -35,6 +35,7 @@ impl Reactor {
             None => self.wait_until(limit_ns)?,
             Some(clock) => self.wait_virtual(&clock, limit_ns)?,
         }
+        self.unpark();
         self.take_events();
         self.take_due();
         self.pending.begin_turn(self.budget.messages);
@@ -54,7 +55,7 @@ impl Reactor {
     pub fn prepare(&mut self) -> io::Result<Option<Duration>> {
         let at_ns = self.timers.alarm().map_or(NEVER, |alarm| alarm.at_ns);
         let now_ns = self.read_clock();
-        if self.has_leftovers() || at_ns <= now_ns || !self.remote.park() {
+        if self.has_leftovers() || at_ns <= now_ns || !self.park() {
             self.prepared_for = None;
             return Ok(Some(Duration::ZERO));
         }
@@ -84,10 +85,7 @@ impl Reactor {
     }
 
     fn has_leftovers(&self) -> bool {
-        !self.pending.is_empty()
-            || self.timers.has_due()
-            || !self.inbox.commands.is_empty()
-            || !self.inbox.woken.is_empty()
+        !self.pending.is_empty() || self.timers.has_due() || self.inbox.may_hold_work()
     }
 
     /// Latches what the kernel said, and drops what it said of registrations that have ended.

@@ -20,9 +20,23 @@ impl Reactor {
             return self.look();
         }
         let spin = alarm.is_some_and(|alarm| alarm.exact && alarm.at_ns == target_ns);
-        let slept = if self.remote.park() { self.sleep(target_ns, spin) } else { self.look() };
-        self.remote.unpark();
-        slept
+        if self.park() { self.sleep(target_ns, spin) } else { self.look() }
+    }
+
+    /// Says that the loop is about to sleep; `false` if remote work waits and it must not.
+    pub(crate) fn park(&mut self) -> bool {
+        let may_sleep = self.remote.park();
+        if !may_sleep {
+            self.inbox.notified();
+        }
+        may_sleep
+    }
+
+    /// Says that the loop runs, and learns whether remote work has come.
+    pub(crate) fn unpark(&mut self) {
+        if self.remote.unpark() {
+            self.inbox.notified();
+        }
     }
 
     /// Polls without waiting.
@@ -33,10 +47,7 @@ impl Reactor {
         let woke_ns = self.read_clock();
         self.wait = match self.prepared_for.take() {
             None => Wait { slept: false, armed_ns: woke_ns, woke_ns },
-            Some(armed_ns) => {
-                self.remote.unpark();
-                Wait { slept: true, armed_ns, woke_ns }
-            }
+            Some(armed_ns) => Wait { slept: true, armed_ns, woke_ns },
         };
         Ok(())
     }
@@ -124,10 +135,10 @@ impl Reactor {
     /// operation that waits on a real socket.
     pub(crate) fn wait_virtual(&mut self, clock: &VirtualClock, limit_ns: u64) -> io::Result<()> {
         self.look()?;
+        self.unpark();
         let now_ns = self.now_ns;
         let next_ns = self.timers.next_deadline().unwrap_or(NEVER);
-        let idle =
-            self.events.is_empty() && self.inbox.commands.is_empty() && self.inbox.woken.is_empty();
+        let idle = self.events.is_empty() && !self.inbox.may_hold_work();
         if !idle || limit_ns <= now_ns || next_ns <= now_ns {
             return Ok(());
         }
@@ -137,12 +148,11 @@ impl Reactor {
             self.read_clock();
             return Ok(());
         }
-        if self.remote.park() {
+        if self.park() {
             let timeout = (limit_ns < NEVER).then(|| Duration::from_nanos(limit_ns - now_ns));
             self.metrics.polls += 1;
             self.poll_once(timeout)?;
         }
-        self.remote.unpark();
         Ok(())
     }
 }

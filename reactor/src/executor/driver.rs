@@ -119,8 +119,9 @@ impl Driver {
                 tracing::error!("a call from another thread panicked");
             }
         }
-        let reactor = self.reactor.borrow();
-        let woken = reactor.inbox.woken.try_iter().take(reactor.budget.messages);
+        let mut reactor = self.reactor.borrow_mut();
+        let most = reactor.budget.messages;
+        let woken = std::iter::from_fn(|| reactor.inbox.next_woken()).take(most);
         self.run_queue.borrow_mut().extend(woken);
     }
 
