@@ -105,6 +105,7 @@ fn run(options: &Options) -> io::Result<Results> {
 
     let lengths = measure::LONG.iter().zip(&long);
     let results = Results {
+        loaded: options.load > 0,
         machine,
         strategies: short.iter().map(Tally::row).collect(),
         long: lengths

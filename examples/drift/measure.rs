@@ -1,4 +1,4 @@
-//! The two measurements: short waits, all strategies in turn on this thread, and long waits, all strategies side by side.
+//! The two measurements: short waits, every strategy in turn on this thread, and long waits, side by side.
 
 use std::{
     io, thread,

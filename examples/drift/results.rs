@@ -11,6 +11,9 @@ use crate::{
 
 #[derive(Serialize)]
 pub(crate) struct Results {
+    /// Whether the loops had other timers to serve.
+    #[serde(skip)]
+    pub(crate) loaded: bool,
     pub(crate) machine: Machine,
     /// The short waits.
     pub(crate) strategies: Vec<Row>,

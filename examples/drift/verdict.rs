@@ -69,9 +69,9 @@ fn slack(results: &Results) -> Option<String> {
     let (exact, timer) = (results.long("epoll_pwait2", wait_ms)?, results.long("timerfd", wait_ms)?);
     let (wait_s, cost) = (wait_ms as f64 / 1e3, exact.p50_ns - timer.p50_ns);
     let (late, control) = (us(exact.p50_ns as f64), us(timer.p50_ns as f64));
-    let share = match cost as f64 / wait_ms as f64 / 1e4 {
-        percent if percent >= 0.01 => format!(" ({percent:.2} % of the wait)"),
-        _ => String::new(),
+    let share = match results.loaded {
+        false => format!(" ({:.2} % of the wait)", cost as f64 / wait_ms as f64 / 1e4),
+        true => ", where other timers keep waking the loop".to_owned(),
     };
     Some(match cost > timer.p50_ns {
         true => format!(
