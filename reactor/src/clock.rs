@@ -24,7 +24,11 @@ pub struct Clock(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     System(libc::clockid_t),
-    Virtual(VirtualClock),
+    Virtual {
+        clock: VirtualClock,
+        /// The latest time read: a clock that is set back stands still until it has come that far again.
+        latest: Rc<Cell<Instant>>,
+    },
 }
 
 impl Clock {
@@ -49,7 +53,10 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Kind::System(id) => Instant::from_nanos(sys::clock_now(*id)),
-            Kind::Virtual(clock) => clock.now(),
+            Kind::Virtual { clock, latest } => {
+                latest.set(latest.get().max(clock.now()));
+                latest.get()
+            }
         }
     }
 
@@ -57,14 +64,14 @@ impl Clock {
     pub(crate) fn system_id(&self) -> Option<libc::clockid_t> {
         match self.0 {
             Kind::System(id) => Some(id),
-            Kind::Virtual(_) => None,
+            Kind::Virtual { .. } => None,
         }
     }
 
     pub(crate) fn as_virtual(&self) -> Option<&VirtualClock> {
         match &self.0 {
             Kind::System(_) => None,
-            Kind::Virtual(clock) => Some(clock),
+            Kind::Virtual { clock, .. } => Some(clock),
         }
     }
 }
@@ -77,7 +84,8 @@ impl Default for Clock {
 
 impl From<VirtualClock> for Clock {
     fn from(clock: VirtualClock) -> Clock {
-        Clock(Kind::Virtual(clock))
+        let latest = Rc::new(Cell::new(clock.now()));
+        Clock(Kind::Virtual { clock, latest })
     }
 }
 
@@ -113,8 +121,8 @@ impl VirtualClock {
         self.0.set(self.0.get().saturating_add(nanos(duration)));
     }
 
-    /// Puts the clock to `at`, also backwards, as a broken machine would. A reactor then treats time as
-    /// having stood still.
+    /// Puts the clock to `at`, also backwards, as a broken machine would. For a reactor and its tasks time
+    /// then stands still until the clock has come as far again.
     pub fn set(&self, at: Instant) {
         self.0.set(at.as_nanos());
     }
