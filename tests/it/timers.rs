@@ -1,1 +1,9 @@
-//! Group timers.
+//! T: timers, by what they promise; and Q01, a clock that goes back.
+
+mod economy;
+mod embedding;
+mod fairness;
+mod intervals;
+mod never_early;
+mod order;
+mod states;

@@ -1,0 +1,82 @@
+//! Nobody starves.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use punctual::{interval, sleep, yield_now};
+
+use crate::support::{self, MS, wire};
+
+#[test]
+fn a_self_waking_task_a_millisecond_timer_and_a_busy_socket_side_by_side() {
+    let _watchdog = support::watchdog("side by side", Duration::from_secs(2));
+    support::for_each_alarm(|runtime| {
+        let [yields, ticks, echoes] = [(); 3].map(|()| Rc::new(Cell::new(0u64)));
+        let count = |counter: &Rc<Cell<u64>>| {
+            let counter = counter.clone();
+            move || counter.set(counter.get() + 1)
+        };
+        let (yielded, ticked, echoed) = (count(&yields), count(&ticks), count(&echoes));
+        runtime.block_on(async {
+            let greedy = runtime.spawn(async move {
+                loop {
+                    yielded();
+                    yield_now().await;
+                }
+            });
+            let ticker = runtime.spawn(async move {
+                let mut interval = interval(MS);
+                loop {
+                    interval.tick().await;
+                    ticked();
+                }
+            });
+            let (near, far) = wire::pair();
+            let echo = wire::spawn_echo(far);
+            let busy = runtime.spawn(async move {
+                loop {
+                    near.round_trip(1).await.expect("an echo");
+                    echoed();
+                }
+            });
+            sleep(Duration::from_secs(1)).await;
+            [greedy.abort(), ticker.abort(), busy.abort(), echo.abort()]
+        });
+        let turns = runtime.metrics().turns;
+        let (yields, ticks, echoes) = (yields.get(), ticks.get(), echoes.get());
+        let counts = format!("{yields} yields, {ticks} ticks, {echoes} echoes in {turns} turns");
+        // A round trip takes an event for each end, so it may take two turns and a bit.
+        assert!(yields >= turns / 2, "the task runs in every turn: {counts}");
+        assert!(echoes >= turns / 8, "the socket is served every few turns: {counts}");
+        assert!(ticks >= 100, "the timer is seen between them: {counts}");
+    });
+}
+
+#[test]
+fn a_thousand_ready_tasks_do_not_hold_up_a_timer_for_their_whole_round() {
+    let _watchdog = support::watchdog("a thousand tasks", Duration::from_secs(2));
+    support::for_each_alarm(|runtime| {
+        let polls = Rc::new(Cell::new(0u64));
+        let crowd = (0..1_000).map(|_| {
+            let polls = polls.clone();
+            runtime.spawn(async move {
+                loop {
+                    polls.set(polls.get() + 1);
+                    yield_now().await;
+                }
+            })
+        });
+        let crowd: Vec<_> = crowd.collect();
+        runtime.block_on(async { sleep(20 * MS).await });
+        let (turns, polls) = (runtime.metrics().turns, polls.get());
+        assert!(polls <= turns * 64, "at most the budget in a turn: {polls} polls in {turns} turns");
+        crowd.iter().for_each(|task| task.abort());
+        runtime.block_on(async {
+            for task in crowd {
+                assert!(task.await.expect_err("it never ends").is_aborted());
+            }
+        });
+        assert_eq!(runtime.metrics().live_tasks, 0);
+    });
+}
