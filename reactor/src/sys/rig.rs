@@ -48,6 +48,16 @@ impl Drop for SignalStorm {
     }
 }
 
+/// Has a `SIGPIPE` kill this process, as a program does that embeds this one and is not written in Rust.
+///
+/// # Errors
+/// What `signal(2)` says.
+pub fn default_sigpipe() -> io::Result<()> {
+    // SAFETY: the default action needs no handler.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn set_interval(period: Duration) -> io::Result<()> {
     let period = libc::timeval {
         tv_sec: period.as_secs() as libc::time_t,
