@@ -25,7 +25,7 @@
 //!
 //! Runtime::new()?.block_on(async {
 //!     let listener = TcpListener::bind("127.0.0.1:0")?;
-//!     let server = listener.local_addr();
+//!     let server = listener.local_addr()?;
 //!     let silent = spawn(async move { listener.accept().await });
 //!
 //!     let stream = TcpStream::connect(server).await?;

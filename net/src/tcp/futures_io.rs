@@ -12,7 +12,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::{Direction, Done};
 
 use crate::error::Phase;
-use crate::tcp::stream::{send, send_vectored};
 use crate::tcp::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 
 impl TcpStream {
@@ -39,7 +38,9 @@ impl AsyncRead for &TcpStream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let room = buffer.len();
-        self.poll_io(cx, Direction::Read, room == 0, |mut io| Ok(Done::bytes(io.read(buffer)?, room)))
+        self.poll_io(cx, Direction::Read, room == 0, |mut io| {
+            Ok(Done::bytes(self.received(io.read(buffer))?, room))
+        })
     }
 
     fn poll_read_vectored(
@@ -49,14 +50,14 @@ impl AsyncRead for &TcpStream {
     ) -> Poll<io::Result<usize>> {
         let room = buffers.iter().map(|buffer| buffer.len()).sum();
         self.poll_io(cx, Direction::Read, room == 0, |mut io| {
-            Ok(Done::bytes(io.read_vectored(buffers)?, room))
+            Ok(Done::bytes(self.received(io.read_vectored(buffers))?, room))
         })
     }
 }
 
 impl AsyncWrite for &TcpStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| send(io, buffer))
+        self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| self.send(io, buffer))
     }
 
     fn poll_write_vectored(
@@ -65,7 +66,7 @@ impl AsyncWrite for &TcpStream {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let nothing = buffers.iter().all(|buffer| buffer.is_empty());
-        self.poll_io(cx, Direction::Write, nothing, |io| send_vectored(io, buffers))
+        self.poll_io(cx, Direction::Write, nothing, |io| self.send_vectored(io, buffers))
     }
 
     /// There is no buffer here: what was written is the kernel's.

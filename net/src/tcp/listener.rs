@@ -162,9 +162,12 @@ impl TcpListener {
     }
 
     /// The address it listens on, with the port that was chosen.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        let open = self.io.get_ref().map(|_| self.local);
+        open.ok_or_else(|| self.failed(Phase::Configure, Failure::Closed))
     }
 
     /// How often accepting failed for want of descriptors or memory.

@@ -1,6 +1,7 @@
 //! TCP: streams, listeners, halves.
 
 mod backoff;
+mod calls;
 mod futures_io;
 mod listener;
 mod options;

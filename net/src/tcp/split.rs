@@ -36,7 +36,7 @@ impl OwnedReadHalf {
             None => Err((self, other)),
             Some(stream) => {
                 drop(stream);
-                Rc::try_unwrap(self.stream).map_err(|stream| split(stream))
+                Rc::try_unwrap(self.stream).map_err(split)
             }
         }
     }

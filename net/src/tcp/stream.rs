@@ -1,5 +1,6 @@
 //! [`TcpStream`]: reading, writing, ending.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -33,16 +34,13 @@ use crate::tcp::split::{self, OwnedReadHalf, OwnedWriteHalf};
 pub struct TcpStream {
     io: Registration<mio::net::TcpStream>,
     peer: SocketAddr,
+    /// The errno that broke the connection, or 0. The kernel tells it once, to whoever asks first, and the
+    /// other side would read a clean end.
+    pub(super) broken: Cell<i32>,
 }
 
 /// The largest discarded at a time while closing in good order.
 const DISCARD: usize = 16 * 1024;
-
-#[cfg(not(target_vendor = "apple"))]
-pub(crate) const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
-/// There the socket itself is told, with `SO_NOSIGPIPE`.
-#[cfg(target_vendor = "apple")]
-pub(crate) const NO_SIGNAL: libc::c_int = 0;
 
 impl TcpStream {
     /// Connects within 30 s, names resolved included; see [`Connect`] for other bounds and more.
@@ -90,7 +88,7 @@ impl TcpStream {
     }
 
     pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
-        TcpStream { io, peer }
+        TcpStream { io, peer, broken: Cell::new(0) }
     }
 
     /// Reads what has come, up to the length of `buffer`, or waits for it. `Ok(0)` is the end of what the
@@ -105,7 +103,8 @@ impl TcpStream {
             if buffer.is_empty() {
                 return Ok(Done::new(0));
             }
-            Ok(Done::bytes((&*io).read(buffer)?, buffer.len()))
+            let asked = buffer.len();
+            self.received((&*io).read(buffer)).map(|bytes| Done::bytes(bytes, asked))
         });
         done.await.map_err(|failure| self.failed(Phase::Read, failure))
     }
@@ -121,7 +120,7 @@ impl TcpStream {
             if asked == 0 {
                 return Ok(Done::new(0));
             }
-            Ok(Done::bytes((&*io).read_vectored(buffers)?, asked))
+            self.received((&*io).read_vectored(buffers)).map(|bytes| Done::bytes(bytes, asked))
         });
         done.await.map_err(|failure| self.failed(Phase::Read, failure))
     }
@@ -133,7 +132,10 @@ impl TcpStream {
     pub async fn peek(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Read);
         let done = self.io.operate(Direction::Read, |io| {
-            Ok(Done::new(if buffer.is_empty() { 0 } else { io.peek(buffer)? }))
+            if buffer.is_empty() {
+                return Ok(Done::new(0));
+            }
+            self.received(io.peek(buffer)).map(Done::new)
         });
         done.await.map_err(|failure| self.failed(Phase::Read, failure))
     }
@@ -155,7 +157,7 @@ impl TcpStream {
             }
             let rest = &mut buffer[filled..];
             let room = rest.len();
-            match (&*io).read(rest)? {
+            match self.received((&*io).read(rest))? {
                 0 => Err(ErrorKind::UnexpectedEof.into()),
                 bytes => {
                     filled += bytes;
@@ -175,7 +177,7 @@ impl TcpStream {
     /// `Kernel(EPIPE)`.
     pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| send(io, buffer));
+        let done = self.io.operate(Direction::Write, |io| self.send(io, buffer));
         done.await.map_err(|failure| self.failed(Phase::Write, failure))
     }
 
@@ -185,7 +187,7 @@ impl TcpStream {
     /// As [`write`](TcpStream::write).
     pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| send_vectored(io, buffers));
+        let done = self.io.operate(Direction::Write, |io| self.send_vectored(io, buffers));
         done.await.map_err(|failure| self.failed(Phase::Write, failure))
     }
 
@@ -204,7 +206,7 @@ impl TcpStream {
             if rest.is_empty() {
                 return Ok(Done::new(()));
             }
-            let bytes = SockRef::from(io).send_with_flags(rest, NO_SIGNAL)?;
+            let bytes = self.send_some(io, rest)?;
             sent += bytes;
             let step = Done::step(bytes, rest.len());
             Ok(if sent == buffer.len() { step.ends_with(()) } else { step })
@@ -300,28 +302,6 @@ impl TcpStream {
             });
         }
     }
-}
-
-pub(crate) fn send(io: &mio::net::TcpStream, buffer: &[u8]) -> io::Result<Done<usize>> {
-    if buffer.is_empty() {
-        return Ok(Done::new(0));
-    }
-    Ok(Done::bytes(SockRef::from(io).send_with_flags(buffer, NO_SIGNAL)?, buffer.len()))
-}
-
-pub(crate) fn send_vectored(
-    io: &mio::net::TcpStream,
-    buffers: &[IoSlice<'_>],
-) -> io::Result<Done<usize>> {
-    let asked = buffers.iter().map(|buffer| buffer.len()).sum();
-    if asked == 0 {
-        return Ok(Done::new(0));
-    }
-    // The kernel takes no more slices than this in one call (IOV_MAX).
-    let some = &buffers[..buffers.len().min(1024)];
-    let sent = SockRef::from(io).send_vectored_with_flags(some, NO_SIGNAL)?;
-    let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
-    Ok(if offered == asked { Done::bytes(sent, asked) } else { Done::bytes(sent, sent) })
 }
 
 impl fmt::Debug for TcpStream {

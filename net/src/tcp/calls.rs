@@ -1,0 +1,74 @@
+//! The system calls of a [`TcpStream`], and what is remembered of their errors.
+
+use std::io::{self, ErrorKind, IoSlice};
+
+use punctual_reactor::Done;
+use socket2::SockRef;
+
+use crate::tcp::TcpStream;
+
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+/// There the socket itself is told, with `SO_NOSIGPIPE`.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: libc::c_int = 0;
+
+impl TcpStream {
+    pub(crate) fn send(&self, io: &mio::net::TcpStream, buffer: &[u8]) -> io::Result<Done<usize>> {
+        if buffer.is_empty() {
+            return Ok(Done::new(0));
+        }
+        let sent = self.send_some(io, buffer)?;
+        Ok(Done::bytes(sent, buffer.len()))
+    }
+
+    pub(crate) fn send_vectored(
+        &self,
+        io: &mio::net::TcpStream,
+        buffers: &[IoSlice<'_>],
+    ) -> io::Result<Done<usize>> {
+        // The kernel takes no more slices than this in one call (IOV_MAX).
+        let some = &buffers[..buffers.len().min(1024)];
+        let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
+        if offered == 0 {
+            return Ok(Done::new(0));
+        }
+        let sent = self.sent(SockRef::from(io).send_vectored_with_flags(some, NO_SIGNAL))?;
+        Ok(Done::bytes(sent, offered))
+    }
+
+    pub(crate) fn send_some(&self, io: &mio::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        self.sent(SockRef::from(io).send_with_flags(bytes, NO_SIGNAL))
+    }
+
+    /// A connection that was broken does not end cleanly.
+    pub(crate) fn received(&self, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(0) if self.broken.get() != 0 => Err(io::Error::from_raw_os_error(self.broken.get())),
+            result => result.inspect_err(|error| self.remember(error)),
+        }
+    }
+
+    /// Of a connection that was broken the kernel says EPIPE, once the reason has been told.
+    fn sent(&self, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe && self.broken.get() != 0 => {
+                Err(io::Error::from_raw_os_error(self.broken.get()))
+            }
+            result => result.inspect_err(|error| self.remember(error)),
+        }
+    }
+
+    fn remember(&self, error: &io::Error) {
+        let breaks = [
+            libc::ECONNRESET,
+            libc::ECONNABORTED,
+            libc::ETIMEDOUT,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+        ];
+        if let Some(errno) = error.raw_os_error().filter(|errno| breaks.contains(errno)) {
+            self.broken.set(errno);
+        }
+    }
+}
