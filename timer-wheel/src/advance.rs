@@ -74,7 +74,7 @@ impl<T> Wheel<T> {
             match head {
                 Some(head) if head.start <= now_tick => {
                     self.cursor = head.start;
-                    if !self.pour(head, 0, work) {
+                    if !self.pour(head, work) {
                         return false;
                     }
                 }
@@ -106,15 +106,15 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Pours a slot down until `leave` of its timers are left. False if the budget ended.
-    fn pour(&mut self, head: Head, leave: u32, work: &mut Work) -> bool {
+    /// Pours a slot down until it is empty. False if the budget ended.
+    fn pour(&mut self, head: Head, work: &mut Work) -> bool {
         let last = head.last();
         let past = self.rings.len(head.slot) <= CROWD && last < self.now >> self.shift;
         let complete = loop {
-            let excess = self.rings.len(head.slot).saturating_sub(leave) as usize;
-            let most = excess.min(work.moves_left());
+            let len = self.rings.len(head.slot) as usize;
+            let most = len.min(work.moves_left());
             if most == 0 {
-                break excess == 0;
+                break len == 0;
             }
             let taken = self.rings.take(&self.nodes, head.slot, most);
             for &(index, deadline) in taken.as_slice() {
@@ -143,7 +143,7 @@ impl<T> Wheel<T> {
                 .filter(|head| head.eligible() <= self.cursor && self.rings.len(head.slot) > CROWD)
                 .min_by_key(|head| head.start);
             match wanted {
-                Some(head) => self.pour(head, CROWD, work),
+                Some(head) => self.pour(head, work),
                 None => return,
             };
         }

@@ -1,8 +1,9 @@
 //! The invariants, walked.
 
 use crate::NEVER;
+use crate::next::CROWD;
 use crate::node::Filed;
-use crate::ring::Rings;
+use crate::ring::{LEVELS, Rings};
 use crate::wheel::Wheel;
 
 impl<T> Wheel<T> {
@@ -45,6 +46,18 @@ impl<T> Wheel<T> {
                 at == truth || self.next.is_bound(),
                 "the cached deadline is some timer's, or says it is a bound"
             );
+            let at = if at <= self.now { 0 } else { at };
+            for head in (1..LEVELS).filter_map(|level| self.rings.first_of(self.cursor, level)) {
+                let crowded = |slot| self.rings.len(slot) > CROWD;
+                assert!(
+                    !crowded(head.slot) || at <= head.eligible() << self.shift,
+                    "a crowd is poured in time"
+                );
+                assert!(
+                    !crowded(head.following()) || at <= head.start << self.shift,
+                    "so is the one behind"
+                );
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The time of the next timer, cached.
 
 use crate::NEVER;
-use crate::ring::{LEVELS, Rings};
+use crate::node::NIL;
+use crate::ring::{Head, LEVELS, Rings};
 use crate::wheel::Wheel;
 
 /// A slot with more timers than this is not searched; it is poured down ahead of its time instead.
@@ -26,6 +27,15 @@ impl Next {
         if deadline < self.at {
             self.at = deadline;
             self.bound = false;
+        }
+    }
+
+    /// A crowded slot wants pouring at this time.
+    #[inline]
+    fn crowd(&mut self, at: u64) {
+        if at < self.at {
+            self.at = at;
+            self.bound = true;
         }
     }
 
@@ -74,57 +84,61 @@ impl<T> Wheel<T> {
     }
 
     fn find_next(&mut self) -> u64 {
-        let mut best = NEVER;
-        let mut bound = false;
-        for tree in [&self.near, &self.due] {
-            best = best.min(tree.first_deadline(&self.nodes).unwrap_or(NEVER));
-        }
-        if self.due.len() > 0 {
-            self.next = Next { at: best, known: true, bound };
-            return best;
-        }
-        for level in 0..LEVELS {
-            while let Some(head) = self.rings.first_of(self.cursor, level) {
-                if self.rings.len(head.slot) > CROWD {
-                    let wanted = if level == 0 { head.start } else { head.eligible() } << self.shift;
-                    if wanted < best {
-                        (best, bound) = (wanted, true);
-                    }
-                    break;
-                }
-                if head.start << self.shift >= best {
-                    break;
-                }
-                let mut first = NEVER;
-                let mut moved_on = [(0, 0); CROWD as usize];
-                let mut count = 0;
-                let last = head.last();
-                let (cursor, shift) = (self.cursor, self.shift);
-                let beyond = Rings::slot_for(cursor, u64::MAX, LEVELS - 1);
-                self.rings.each(&self.nodes, head.slot, |index, deadline| {
-                    if deadline == NEVER || deadline >> shift > last && head.slot != beyond {
-                        moved_on[count] = (index, deadline);
-                        count += 1;
-                    } else {
-                        first = first.min(deadline);
-                    }
-                });
-                for &(index, deadline) in &moved_on[..count] {
-                    self.rings.unlink(&mut self.nodes, head.slot, index);
-                    self.file(index, deadline);
-                    if deadline < best {
-                        (best, bound) = (deadline, false);
-                    }
-                }
-                if first < best {
-                    (best, bound) = (first, false);
-                }
-                if first != NEVER {
-                    break;
-                }
+        loop {
+            let mut next = Next::new();
+            self.next = Next::new();
+            for tree in [&self.due, &self.near] {
+                next.earlier(tree.first_deadline(&self.nodes).unwrap_or(NEVER));
+            }
+            if self.due.len() == 0 {
+                (0..LEVELS).for_each(|level| self.search(level, &mut next));
+            }
+            // Filing extended timers may have made a crowd at a level already searched; then `self.next` was forgotten.
+            if self.next.known {
+                self.next = next;
+                return self.next.at;
             }
         }
-        self.next = Next { at: best, known: true, bound };
-        best
+    }
+
+    /// Lowers `next` to the first deadline of `level`, or to the time at which a crowd there wants pouring.
+    ///
+    /// That can only be the first slot or the one behind it: a later one wants nothing before the first is due.
+    fn search(&mut self, level: usize, next: &mut Next) {
+        while let Some(head) = self.rings.first_of(self.cursor, level) {
+            let crowded = |slot| self.rings.len(slot) > CROWD;
+            if crowded(head.slot) {
+                let wanted = if level == 0 { head.start } else { head.eligible() };
+                return next.crowd(wanted << self.shift);
+            }
+            if level > 0 && crowded(head.following()) {
+                next.crowd(head.start << self.shift);
+            }
+            if head.start << self.shift >= next.at || self.scan(head, next) {
+                return;
+            }
+        }
+    }
+
+    /// Lowers `next` to the first deadline in a slot. Timers that were extended beyond it are filed where they belong;
+    /// false if that left none.
+    fn scan(&mut self, head: Head, next: &mut Next) -> bool {
+        let (last, shift) = (head.last(), self.shift);
+        let at_horizon = head.slot == Rings::slot_for(self.cursor, u64::MAX, LEVELS - 1);
+        let mut extended = [(NIL, 0); CROWD as usize];
+        let mut count = 0;
+        self.rings.each(&self.nodes, head.slot, |index, deadline| {
+            if deadline == NEVER || deadline >> shift > last && !at_horizon {
+                extended[count] = (index, deadline);
+                count += 1;
+            }
+            next.earlier(deadline);
+        });
+        let stay = count < self.rings.len(head.slot) as usize;
+        for &(index, deadline) in &extended[..count] {
+            self.rings.unlink(&mut self.nodes, head.slot, index);
+            self.file(index, deadline);
+        }
+        stay
     }
 }

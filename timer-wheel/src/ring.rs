@@ -23,6 +23,12 @@ impl Head {
         self.start | (span(self.level) - 1)
     }
 
+    /// The slot after this one in its ring.
+    #[inline]
+    pub(crate) fn following(self) -> usize {
+        self.level * SLOTS + (self.slot + 1) % SLOTS
+    }
+
     /// The first tick at which the ring below has room for this slot's timers: one slot early.
     #[inline]
     pub(crate) fn eligible(self) -> u64 {
@@ -116,8 +122,9 @@ impl Rings {
         best
     }
 
+    /// Puts a node into a slot; returns how many it holds then.
     #[inline]
-    pub(crate) fn link<T>(&mut self, nodes: &mut Slab<T>, slot: usize, index: u32) {
+    pub(crate) fn link<T>(&mut self, nodes: &mut Slab<T>, slot: usize, index: u32) -> u32 {
         let slot = slot % (LEVELS * SLOTS);
         let head = &mut self.heads[slot][index as usize % STRIPES];
         let next = std::mem::replace(head, index);
@@ -130,6 +137,7 @@ impl Rings {
         if next != NIL {
             nodes.node_mut(next).prev = index;
         }
+        self.lens[slot]
     }
 
     /// Takes a node out of its slot; returns how many are left in it.

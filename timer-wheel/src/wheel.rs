@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::NEVER;
-use crate::next::Next;
+use crate::next::{CROWD, Next};
 use crate::node::{Cell, Filed, INDEX_LIMIT, Place, Slab};
 use crate::ring::{self, Rings};
 use crate::tree::Tree;
@@ -192,7 +192,9 @@ impl<T> Wheel<T> {
         } else {
             let level = ring::level_of(tick - self.cursor);
             let slot = Rings::slot_for(self.cursor, tick, level);
-            self.rings.link(&mut self.nodes, slot, index);
+            if self.rings.link(&mut self.nodes, slot, index) == CROWD + 1 && level > 0 {
+                self.next.forget();
+            }
         }
     }
 
@@ -200,7 +202,7 @@ impl<T> Wheel<T> {
     fn unfile(&mut self, index: u32, place: Place) {
         match place.filed() {
             Filed::Slot(slot) => {
-                if self.rings.unlink(&mut self.nodes, slot, index) == crate::next::CROWD {
+                if self.rings.unlink(&mut self.nodes, slot, index) == CROWD {
                     self.next.thinned();
                 }
             }

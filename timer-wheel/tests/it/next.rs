@@ -1,1 +1,101 @@
-//! todo
+//! `next_deadline`: never late, nearly always exact.
+
+use punctual_timer_wheel::{Budget, Wheel};
+
+use crate::twin::{Pair, TICK};
+
+/// xorshift, for populations too large for a property test.
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn an_empty_wheel_has_none() {
+    assert_eq!(Wheel::<()>::new(5).next_deadline(), None);
+}
+
+#[test]
+fn follows_every_change() {
+    let mut pair = Pair::new(0);
+    let far = pair.insert(1 << 40);
+    assert_eq!(pair.next_deadline(), Some(1 << 40));
+    let near = pair.insert(1 << 20);
+    assert_eq!(pair.next_deadline(), Some(1 << 20));
+    pair.reset(near, 1 << 41);
+    assert_eq!(pair.next_deadline(), Some(1 << 40));
+    pair.reset(far, 1 << 42);
+    assert_eq!(pair.next_deadline(), Some(1 << 41));
+    pair.cancel(near);
+    assert_eq!(pair.next_deadline(), Some(1 << 42));
+}
+
+/// Sleeping until `next_deadline`, as a loop does: nothing early, nothing late, and few wakes for nothing.
+fn sleep_and_wake(count: u64, within: u64) {
+    let mut state = 0x5DEE_CE66_D1CE_5EED;
+    let mut wheel = Wheel::new(0);
+    let mut deadlines: Vec<u64> = (0..count).map(|_| random(&mut state) % within).collect();
+    deadlines.iter().for_each(|&at| {
+        wheel.insert(at, at);
+    });
+    deadlines.sort_unstable();
+    let mut expected = deadlines.into_iter();
+    let (mut wakes, mut empty, mut moved) = (0, 0, 0);
+    while let Some(at) = wheel.next_deadline() {
+        let now = at.max(wheel.now());
+        let progress = wheel.expire(now, Budget::default(), |_, expired| {
+            assert_eq!(expired.deadline, now, "fired late: the caller was told to sleep too long");
+            assert_eq!(Some(expired.value), expected.next());
+        });
+        wakes += 1;
+        moved += progress.moved;
+        empty += usize::from(progress.fired == 0);
+    }
+    assert_eq!(expected.next(), None);
+    assert!(empty * 64 <= moved, "{empty} of {wakes} wakes for nothing, {moved} moves");
+    assert!(moved as u64 <= 8 * count, "{moved} moves for {count} timers");
+}
+
+#[test]
+fn few_wakes_for_nothing_sparse() {
+    sleep_and_wake(3_000, 1 << 45);
+}
+
+#[test]
+fn few_wakes_for_nothing_dense() {
+    sleep_and_wake(30_000, 1 << 28);
+}
+
+#[test]
+fn few_wakes_for_nothing_crowded() {
+    sleep_and_wake(30_000, 200 * TICK);
+}
+
+/// More than 64 in one slot: a bound, and it stops being one when the slot thins.
+#[test]
+fn a_crowd_that_thins() {
+    let mut pair = Pair::new(0);
+    let keys: Vec<_> = (0..100).map(|i| pair.insert((1 << 40) + i)).collect();
+    let bound = pair.next_deadline().unwrap();
+    assert!(bound < 1 << 40);
+    keys[..50].iter().for_each(|&key| {
+        pair.cancel(key);
+    });
+    assert_eq!(pair.next_deadline(), Some((1 << 40) + 50));
+}
+
+/// Half a drain later it says "now".
+#[test]
+fn with_timers_left_over() {
+    let mut pair = Pair::new(0);
+    (0..10).for_each(|i| {
+        pair.insert(100 + i);
+    });
+    assert!(!pair.advance(500, Budget { fires: 4, moves: 100 }).complete);
+    assert_eq!(pair.next_deadline(), Some(100));
+    (0..4).for_each(|_| assert!(pair.pop().is_some()));
+    assert_eq!(pair.next_deadline(), Some(104));
+    assert_eq!(pair.drain(500).len(), 6);
+}

@@ -10,6 +10,8 @@ use crate::twin::{Pair, TICK};
 #[derive(Clone, Debug)]
 enum Op {
     Insert(When),
+    /// Many timers near each other: more than 64 in a slot are treated otherwise.
+    Burst(u64, When),
     Cancel(usize),
     Reset(usize, When),
     Advance(When, Option<(usize, usize)>),
@@ -58,10 +60,11 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op(bursts: u32) -> impl Strategy<Value = Op> {
     let budget = prop_oneof![2 => Just(None), 3 => (0usize..6, 0usize..12).prop_map(Some)];
     prop_oneof![
         6 => when().prop_map(Op::Insert),
+        bursts => (1u64..200, when()).prop_map(|(count, when)| Op::Burst(count, when)),
         3 => any::<usize>().prop_map(Op::Cancel),
         5 => (any::<usize>(), when()).prop_map(|(key, when)| Op::Reset(key, when)),
         4 => (when(), budget).prop_map(|(when, budget)| Op::Advance(when, budget)),
@@ -84,6 +87,9 @@ fn run(start: u64, tick: Tick, ops: &[Op]) {
         let now = pair.now();
         match op {
             Op::Insert(when) => keys.push(pair.insert(when.from(now))),
+            Op::Burst(count, when) => {
+                keys.extend((0..*count).map(|i| pair.insert(when.from(now).saturating_add(i * i))));
+            }
             Op::Cancel(at) if !keys.is_empty() => {
                 pair.cancel(keys[at % keys.len()]);
             }
@@ -105,7 +111,8 @@ fn run(start: u64, tick: Tick, ops: &[Op]) {
                     pair.advance(next.saturating_add_signed(i64::from(*off)), Budget::UNLIMITED).fired;
                 assert!(*off >= 0 || next <= now || fired == 0, "fired before next_deadline");
             }
-            Op::Pop(times) => (0..*times).for_each(|_| assert!(pair.pop().is_none_or(|expired| expired.deadline <= now))),
+            Op::Pop(times) => (0..*times)
+                .for_each(|_| assert!(pair.pop().is_none_or(|expired| expired.deadline <= now))),
             Op::Next => assert_ne!(pair.next_deadline(), Some(NEVER)),
         }
     }
@@ -122,11 +129,11 @@ fn run(start: u64, tick: Tick, ops: &[Op]) {
     );
 }
 
-fn check(seed: u8, cases: u32, tick: Tick, len: usize) {
+fn check(seed: u8, cases: u32, tick: Tick, len: usize, bursts: u32) {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let program = (start(), prop::collection::vec(op(), 1..len));
+    let program = (start(), prop::collection::vec(op(bursts), 1..len));
     let result = TestRunner::new_with_rng(config, rng).run(&program, |(start, ops)| {
         run(start, tick, &ops);
         Ok(())
@@ -138,20 +145,25 @@ fn check(seed: u8, cases: u32, tick: Tick, len: usize) {
 
 #[test]
 fn short_programs() {
-    check(1, 1500, Tick::MICRO, 24);
+    check(1, 1200, Tick::MICRO, 24, 0);
 }
 
 #[test]
 fn long_programs() {
-    check(2, 200, Tick::MICRO, 160);
+    check(2, 150, Tick::MICRO, 160, 0);
 }
 
 #[test]
 fn a_tick_of_one_nanosecond() {
-    check(3, 400, Tick::NANO, 60);
+    check(3, 300, Tick::NANO, 60, 0);
 }
 
 #[test]
 fn a_tick_of_a_millisecond() {
-    check(4, 400, Tick::MILLI, 60);
+    check(4, 300, Tick::MILLI, 60, 0);
+}
+
+#[test]
+fn crowds() {
+    check(5, 60, Tick::MICRO, 30, 3);
 }
