@@ -5,12 +5,14 @@
 //! ```
 //!
 //! Deadlines are uniform over a minute. `hot` is an insert and its cancel while all the others live; `churn` cancels a
-//! random timer and arms another; `rearm` moves a random timer later; `drain` lets the minute pass in steps of a
+//! random timer and arms another; `next` asks again and again; `wake` sleeps until the next deadline, fires, and so on,
+//! per firing; `rearm` moves a random timer later; `drain` lets the minute pass in steps of a
 //! millisecond; `worst` is the slowest single call of that drain. The drain is the same in every round, call by call,
 //! so the slowest call is taken over the best time of each: what another process stole is not the wheel's. A drain that
 //! took more than ten seconds is not repeated.
 
 mod peers;
+mod workload;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -26,9 +28,7 @@ use peers::ours::Punctual;
 use peers::slabbed::SlabWheel;
 use peers::tokio_queue::TokioQueue;
 use peers::trees::{Heap, Tree};
-
-const MINUTE: u64 = 60_000_000_000;
-const STEP: u64 = 1_000_000;
+use workload::{MINUTE, Random};
 
 struct Counting;
 
@@ -50,22 +50,6 @@ unsafe impl GlobalAlloc for Counting {
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: `pointer` came from `System` with this layout, as the caller promises.
         unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-/// xorshift64*, so that every peer sees the same times.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        ((u128::from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)) * u128::from(limit)) >> 64) as u64
-    }
-
-    fn deadline(&mut self) -> u64 {
-        STEP + self.below(MINUTE - STEP)
     }
 }
 
@@ -170,38 +154,25 @@ fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
     );
     drop(queue);
 
+    samples.push("wake", workload::sleep_and_wake(&mut workload::filled::<Q>(size), size));
+
     let took_too_long = samples.median("drain").is_some_and(|nanos| nanos * size as f64 > 10e9);
     if size <= most_drained && !took_too_long {
         drain::<Q>(size, samples);
     }
 }
 
-/// Lets a minute pass a millisecond at a time, or more slowly for few timers.
+/// Drains, and keeps the best time of each call.
 fn drain<Q: Queue>(size: usize, samples: &mut Samples) {
-    let mut random = Random(0x0DDB_1A5E_5BAD_5EED);
-    let mut queue = Q::new(size);
-    for value in 0..size {
-        queue.insert_forget(random.deadline(), value as u64);
-    }
-    let (mut fired, mut sum, mut call) = (0, 0, 0);
-    let mut total = 0;
-    for step in 1..=MINUTE / STEP + 2 {
-        loop {
-            let start = Instant::now();
-            let complete = queue.expire(step * STEP, &mut fired, &mut sum);
-            let nanos = start.elapsed().as_nanos() as u32;
-            total += u64::from(nanos);
-            if call == samples.calls.len() {
-                samples.calls.push(nanos);
-            }
-            samples.calls[call] = samples.calls[call].min(nanos);
-            call += 1;
-            if complete {
-                break;
-            }
+    let (mut total, mut calls) = (0, 0);
+    workload::drain(&mut workload::filled::<Q>(size), size, |nanos| {
+        total += u64::from(nanos);
+        if calls == samples.calls.len() {
+            samples.calls.push(nanos);
         }
-    }
-    assert_eq!(fired, size, "{} lost timers", Q::NAME);
+        samples.calls[calls] = samples.calls[calls].min(nanos);
+        calls += 1;
+    });
     samples.push("drain", total as f64 / size as f64);
 }
 
@@ -225,7 +196,7 @@ fn peer<Q: Queue>(most: usize, most_drained: usize) -> Peer {
     Peer { name: Q::NAME, most, most_drained, round: round::<Q> }
 }
 
-const METRICS: [&str; 7] = ["insert", "cancel", "hot", "churn", "rearm", "next", "drain"];
+const METRICS: [&str; 8] = ["insert", "cancel", "hot", "churn", "rearm", "next", "wake", "drain"];
 
 fn main() {
     let options = Options::parse();

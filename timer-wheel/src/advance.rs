@@ -31,7 +31,12 @@ impl Work {
 }
 
 impl<T> Wheel<T> {
-    /// Moves the clock to `now` and makes what is due poppable.
+    /// Moves the clock to `now` and makes what is due poppable: the timers with `deadline <= now` that were armed before
+    /// this call, the earliest first, as many as the budget allows. A `now` in the past counts as the latest one seen.
+    ///
+    /// The work is bounded by the budget, moves between slots included; a jump of the clock costs what is filed in
+    /// between, not how far it is. If it is not [`complete`](Progress::complete), call again: what is left stays in
+    /// order, and [`next_deadline`](Wheel::next_deadline) does not pass `now` while anything due is left.
     pub fn advance(&mut self, now: u64, budget: Budget) -> Progress {
         self.now = self.now.max(now);
         if self.next.known().is_some_and(|at| self.now < at) {
@@ -47,7 +52,21 @@ impl<T> Wheel<T> {
         Progress { fired: work.fired, moved: work.moved, complete }
     }
 
-    /// Advances the clock and hands what is due to `sink`, in order.
+    /// Moves the clock to `now` and hands what is due to `sink`, in order, at most [`Budget::fires`] timers.
+    ///
+    /// The sink gets the wheel too. What it cancels does not fire; what it arms or resets to a moment that has passed
+    /// fires in the next call, so that this one ends. If the sink panics, its own timer is gone and no other.
+    ///
+    /// ```
+    /// # use punctual_timer_wheel::{Budget, Wheel};
+    /// let mut wheel = Wheel::new(0);
+    /// wheel.insert(10, "tick");
+    /// let progress = wheel.expire(10, Budget::default(), |wheel, expired| {
+    ///     wheel.insert(expired.deadline, "tick"); // due already: next time
+    /// });
+    /// assert_eq!((progress.fired, progress.complete), (1, true));
+    /// assert_eq!(wheel.next_deadline(), Some(10));
+    /// ```
     pub fn expire(
         &mut self,
         now: u64,

@@ -74,6 +74,22 @@ impl Next {
 
 impl<T> Wheel<T> {
     /// When to call [`advance`](Wheel::advance) next; `None` if no timer will ever be due.
+    ///
+    /// It is never later than the first deadline, so who sleeps until then is never late; with timers due but not
+    /// popped, or armed for the past, it is not after [`now`](Wheel::now), so who asks does not sleep at all. Nearly
+    /// always the answer is cached, and a call is one load.
+    ///
+    /// # Exact, or a bound
+    /// It is the first deadline itself unless a slot of more than 64 timers is near. Then it may be the moment from
+    /// which that slot can be poured down: one slot's width ahead of it or, for a single tick, the start of the tick.
+    /// A wheel of at most 64 timers is always exact.
+    ///
+    /// **An `advance` at the returned time that fires nothing moves at least 64 timers**, given a budget of at least
+    /// as many moves. If the answer was a deadline, its timer fires, or the budget went to the moves that come before
+    /// it. If it was a bound, the slot that set it still holds more than 64 timers (when it thins the answer is
+    /// forgotten), it is poured in that call, and a pour ends only when the slot or the budget is empty. And each timer
+    /// moves down at most 8 times for each time it is filed, so *wakes for nothing ≤ moves / 64 ≤ filings / 8*. Without
+    /// such slots there are none.
     #[inline]
     pub fn next_deadline(&mut self) -> Option<u64> {
         let at = match self.next.known() {

@@ -20,8 +20,11 @@ fn drain(wheel: &mut Wheel<u64>, now: u64, budget: Budget) -> (Vec<u64>, Vec<Pro
     }
 }
 
+/// The deadline of the i-th timer.
+type Shape = fn(u64) -> u64;
+
 /// The shapes that stall a wheel: everything in one slot, in one tick, at one nanosecond, or spread out.
-fn shapes() -> [(&'static str, fn(u64) -> u64); 4] {
+fn shapes() -> [(&'static str, Shape); 4] {
     [
         ("one nanosecond", |_| 1 << 36),
         ("one tick", |i| (1 << 36) + i * 7919 % TICK),
@@ -30,7 +33,7 @@ fn shapes() -> [(&'static str, fn(u64) -> u64); 4] {
     ]
 }
 
-fn filled(count: u64, at: fn(u64) -> u64) -> Wheel<u64> {
+fn filled(count: u64, at: Shape) -> Wheel<u64> {
     let mut wheel = Wheel::new(0);
     (0..count).for_each(|i| {
         wheel.insert(at(i), i);

@@ -96,8 +96,11 @@ fn run(start: u64, tick: Tick, ops: &[Op]) {
             Op::Reset(at, when) if !keys.is_empty() => {
                 let key = keys[at % keys.len()];
                 // Half the time relative to the old deadline: that is what stays within a slot.
-                let base =
-                    if at / keys.len() % 2 == 0 { pair.wheel.deadline(key).unwrap_or(now) } else { now };
+                let base = if (at / keys.len()).is_multiple_of(2) {
+                    pair.wheel.deadline(key).unwrap_or(now)
+                } else {
+                    now
+                };
                 pair.reset(key, when.from(base));
             }
             Op::Cancel(_) | Op::Reset(..) => {}

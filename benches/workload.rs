@@ -1,0 +1,62 @@
+//! What is done to every queue: deadlines uniform over a minute, and two ways of letting that minute pass.
+
+use std::time::{Duration, Instant};
+
+use crate::peers::Queue;
+
+pub(crate) const MINUTE: u64 = 60_000_000_000;
+const STEP: u64 = 1_000_000;
+
+/// xorshift64*, so that every peer sees the same times.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// Uniform in `0..limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((u128::from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)) * u128::from(limit)) >> 64) as u64
+    }
+
+    /// Uniform over the minute.
+    pub(crate) fn deadline(&mut self) -> u64 {
+        STEP + self.below(MINUTE - STEP)
+    }
+}
+
+/// A queue of `size` timers that nobody will cancel; the same ones every time.
+pub(crate) fn filled<Q: Queue>(size: usize) -> Q {
+    let mut random = Random(0x0DDB_1A5E_5BAD_5EED);
+    let mut queue = Q::new(size);
+    (0..size).for_each(|value| queue.insert_forget(random.deadline(), value as u64));
+    queue
+}
+
+/// Lets the minute pass in steps of a millisecond; tells the time each call took, in nanoseconds.
+pub(crate) fn drain<Q: Queue>(queue: &mut Q, size: usize, mut took: impl FnMut(u32)) {
+    let (mut fired, mut sum) = (0, 0);
+    for step in 1..=MINUTE / STEP + 2 {
+        loop {
+            let start = Instant::now();
+            let complete = queue.expire(step * STEP, &mut fired, &mut sum);
+            took(start.elapsed().as_nanos() as u32);
+            if complete {
+                break;
+            }
+        }
+    }
+    assert_eq!(fired, size, "{} lost timers", Q::NAME);
+}
+
+/// Goes from next deadline to next deadline, as a loop does: nanoseconds per firing, of the first 20 000 or of those
+/// that fired within two seconds.
+pub(crate) fn sleep_and_wake<Q: Queue>(queue: &mut Q, size: usize) -> f64 {
+    let (mut fired, mut sum, mut now) = (0, 0, 0);
+    let start = Instant::now();
+    while fired < size.min(20_000) && start.elapsed() < Duration::from_secs(2) {
+        now = queue.next().max(now);
+        queue.expire(now, &mut fired, &mut sum);
+    }
+    start.elapsed().as_nanos() as f64 / fired.max(1) as f64
+}
