@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use punctual_reactor::{Direction, Done, Failure, Readiness, Registration, stream_interest, timeout};
-use socket2::SockRef;
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
@@ -80,7 +79,7 @@ impl TcpStream {
     /// Registers a connected socket; both sides are worth a try at once.
     pub(crate) fn adopt(io: mio::net::TcpStream, peer: SocketAddr, phase: Phase) -> Result<Self, Error> {
         #[cfg(target_vendor = "apple")]
-        let _ = SockRef::from(&io).set_nosigpipe(true);
+        let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
         let registration =
             Registration::new(io, stream_interest(), Readiness::READABLE | Readiness::WRITABLE)
                 .map_err(|error| Error::kernel(phase, error).with_peer(peer))?;

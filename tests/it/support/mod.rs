@@ -1,9 +1,11 @@
 //! What the topics share: runtimes on every clock and alarm, and the oracles.
 
 pub(crate) mod child;
+pub(crate) mod net;
 pub(crate) mod wire;
 
 use std::future::Future;
+use std::io::{Write, stderr};
 use std::pin::pin;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::{Context, Poll, Waker};
@@ -96,7 +98,9 @@ pub(crate) fn watchdog(what: &'static str, budget: Duration) -> Watchdog {
     let limit = budget * 10;
     std::thread::spawn(move || {
         if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("watchdog: {what} still runs after {limit:?}, ten times its budget");
+            // Not `eprintln!`: the harness would keep it until the test has ended.
+            let told = writeln!(stderr(), "watchdog: {what} still runs after {limit:?}, ten times its budget");
+            drop(told);
             std::process::abort();
         }
     });

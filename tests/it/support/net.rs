@@ -1,0 +1,311 @@
+//! Pairs of connected streams, one interface for TCP and Unix, and what a socket looks like to the kernel.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use punctual::net::{Error, Kind, TcpListener, TcpStream};
+use punctual::reactor::{Direction, Failure};
+use punctual::{Handle, Instant, Runtime, Token, spawn};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::wire::{self, Wire};
+use super::{for_each_alarm, now_ns, watchdog};
+
+/// Longer than any test's bounds: if it is reached, something never ended.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What ended an operation, told apart as the policies do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Timeout,
+    Cancelled,
+    Closed,
+    Shutdown,
+    Errno(i32),
+    Other,
+}
+
+impl From<&Error> for Class {
+    fn from(error: &Error) -> Class {
+        match error.kind() {
+            Kind::Timeout => Class::Timeout,
+            Kind::Cancelled => Class::Cancelled,
+            Kind::Closed => Class::Closed,
+            Kind::Shutdown => Class::Shutdown,
+            Kind::Kernel(errno) => Class::Errno(errno),
+            _ => Class::Other,
+        }
+    }
+}
+
+impl From<&Failure> for Class {
+    fn from(failure: &Failure) -> Class {
+        match failure {
+            Failure::Elapsed(_) => Class::Timeout,
+            Failure::Cancelled(_) => Class::Cancelled,
+            Failure::Closed => Class::Closed,
+            Failure::Shutdown => Class::Shutdown,
+            Failure::Io(error) => Class::Errno(error.raw_os_error().unwrap_or(0)),
+            _ => Class::Other,
+        }
+    }
+}
+
+/// One end of a connected pair of byte streams.
+pub(crate) trait End: 'static {
+    async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Class>;
+    async fn send(&self, bytes: &[u8]) -> Result<usize, Class>;
+    fn by(&self, side: Direction, deadline: Option<Instant>) -> Result<(), Class>;
+    fn within(&self, side: Direction, timeout: Option<Duration>) -> Result<(), Class>;
+    fn shut(&self);
+    fn name(&self) -> Token;
+
+    fn both_by(&self, deadline: Option<Instant>) -> Result<(), Class> {
+        self.by(Direction::Read, deadline)?;
+        self.by(Direction::Write, deadline)
+    }
+
+    /// Sends until the peer's window is full; returns how many bytes that were.
+    async fn fill(&self) -> usize {
+        let chunk = vec![0x5a; 256 * 1024];
+        let mut filled = 0;
+        self.within(Direction::Write, Some(Duration::from_millis(30))).expect("open");
+        loop {
+            match self.send(&chunk).await {
+                Ok(sent) => filled += sent,
+                Err(Class::Timeout) => break,
+                Err(other) => panic!("filling: {other:?}"),
+            }
+        }
+        self.within(Direction::Write, None).expect("open");
+        filled
+    }
+
+    /// Sends all of `bytes`.
+    async fn send_all(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let sent = self.send(bytes).await.expect("sent");
+            bytes = &bytes[sent..];
+        }
+    }
+
+    /// Receives exactly `length` bytes.
+    async fn recv_exactly(&self, length: usize) -> Vec<u8> {
+        let mut buffer = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match self.recv(&mut buffer[filled..]).await.expect("received") {
+                0 => panic!("the end after {filled} of {length} bytes"),
+                received => filled += received,
+            }
+        }
+        buffer
+    }
+}
+
+impl End for TcpStream {
+    async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Class> {
+        self.read(buffer).await.map_err(|error| Class::from(&error))
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<usize, Class> {
+        self.write(bytes).await.map_err(|error| Class::from(&error))
+    }
+
+    fn by(&self, side: Direction, deadline: Option<Instant>) -> Result<(), Class> {
+        let set = match side {
+            Direction::Read => self.set_read_deadline(deadline),
+            Direction::Write => self.set_write_deadline(deadline),
+        };
+        set.map_err(|error| Class::from(&error))
+    }
+
+    fn within(&self, side: Direction, timeout: Option<Duration>) -> Result<(), Class> {
+        let set = match side {
+            Direction::Read => self.set_read_timeout(timeout),
+            Direction::Write => self.set_write_timeout(timeout),
+        };
+        set.map_err(|error| Class::from(&error))
+    }
+
+    fn shut(&self) {
+        self.close();
+    }
+
+    fn name(&self) -> Token {
+        self.token()
+    }
+}
+
+impl End for Wire {
+    async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Class> {
+        self.read(buffer).await.map_err(|failure| Class::from(&failure))
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<usize, Class> {
+        self.write(bytes).await.map_err(|failure| Class::from(&failure))
+    }
+
+    fn by(&self, side: Direction, deadline: Option<Instant>) -> Result<(), Class> {
+        self.io.set_deadline(side, deadline).map_err(|failure| Class::from(&failure))
+    }
+
+    fn within(&self, side: Direction, timeout: Option<Duration>) -> Result<(), Class> {
+        self.io.set_timeout(side, timeout).map_err(|failure| Class::from(&failure))
+    }
+
+    fn shut(&self) {
+        self.io.close();
+    }
+
+    fn name(&self) -> Token {
+        self.io.token()
+    }
+}
+
+/// Runs `body` on both alarms, and holds the runtime against its baseline afterwards: nothing early, no
+/// source, timer, wheel entry or task left.
+pub(crate) fn on_alarms(what: &'static str, body: impl AsyncFn(&Runtime) + Sync) {
+    for_each_alarm(|runtime| {
+        let _watchdog = watchdog(what, PATIENCE / 10);
+        HANDLE.set(Some(runtime.handle()));
+        runtime.block_on(body(runtime));
+        assert_baseline(runtime);
+    });
+}
+
+thread_local! {
+    static HANDLE: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// The handle of the runtime that [`on_alarms`] runs on this thread.
+pub(crate) fn runtime_handle() -> Handle {
+    HANDLE.with_borrow(|handle| handle.clone()).expect("within on_alarms")
+}
+
+/// O4, as far as a runtime can see.
+pub(crate) fn assert_baseline(runtime: &Runtime) {
+    // Tasks whose last reason to wait has just gone need a turn to end.
+    for _ in 0..100 {
+        runtime.turn(Some(Duration::ZERO)).expect("a turn");
+    }
+    let metrics = runtime.metrics();
+    let live =
+        (metrics.live_sources, metrics.live_timers, metrics.live_wheel_entries, metrics.live_tasks);
+    assert_eq!(live, (0, 0, 0, 0), "sources, timers, wheel entries, tasks left: {runtime:?}");
+    assert_eq!(metrics.early, 0);
+}
+
+/// Runs a body that is generic over its two ends on TCP and on Unix streams, on both alarms.
+macro_rules! on_pairs {
+    ($body:ident) => {
+        $crate::support::net::on_alarms(concat!(stringify!($body), " on TCP"), async |_| {
+            let (left, right) = $crate::support::net::tcp_pair().await;
+            $body(left, right).await;
+        });
+        $crate::support::net::on_alarms(concat!(stringify!($body), " on Unix streams"), async |_| {
+            let (left, right) = $crate::support::wire::pair();
+            $body(left, right).await;
+        });
+    };
+}
+pub(crate) use on_pairs;
+
+/// A listener on a port of its own.
+pub(crate) fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    (listener, address)
+}
+
+/// The two ends of one TCP connection: who connected, who accepted.
+pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let (listener, address) = listen();
+    let accepting = spawn(async move { listener.accept().await });
+    let client = TcpStream::connect(address).await.expect("connected");
+    let (server, _) = accepting.await.expect("no panic").expect("accepted");
+    (client, server)
+}
+
+/// The same with small buffers in the kernel, so that a window is soon full.
+pub(crate) async fn small_tcp_pair() -> (TcpStream, TcpStream) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(32 * 1024).expect("set");
+    socket.set_send_buffer_size(32 * 1024).expect("set");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    socket.listen(8).expect("listening");
+    let listener = TcpListener::from_std(socket.into()).expect("registered");
+    let address = listener.local_addr().expect("its address");
+    let accepting = spawn(async move { listener.accept().await });
+    let client = std::net::TcpStream::connect(address).expect("connected");
+    SockRef::from(&client).set_recv_buffer_size(32 * 1024).expect("set");
+    SockRef::from(&client).set_send_buffer_size(32 * 1024).expect("set");
+    let (server, _) = accepting.await.expect("no panic").expect("accepted");
+    (TcpStream::from_std(client).expect("registered"), server)
+}
+
+/// A listener whose queue takes one connection and no more, not accepted from: the next SYN is not answered.
+/// The connection that fills it is kept beside it.
+pub(crate) fn deaf_listener() -> (std::net::TcpListener, SocketAddr, std::net::TcpStream) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    socket.listen(0).expect("listening");
+    let listener: std::net::TcpListener = socket.into();
+    let address = listener.local_addr().expect("its address");
+    let filler = std::net::TcpStream::connect(address).expect("the first is taken");
+    (listener, address, filler)
+}
+
+/// A port of this host on which nobody listens.
+pub(crate) fn closed_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address")
+}
+
+/// O1: `operation` ends with a timeout, and not before `bound` after a moment at which nothing was armed yet.
+pub(crate) async fn times_out<T: std::fmt::Debug>(
+    armed_after_ns: u64,
+    bound: Duration,
+    operation: impl Future<Output = Result<T, Class>>,
+) {
+    let result = operation.await;
+    let passed = Duration::from_nanos(now_ns() - armed_after_ns);
+    assert_eq!(result.as_ref().err(), Some(&Class::Timeout), "{result:?} after {passed:?}");
+    assert!(passed >= bound, "early: {passed:?} of {bound:?}");
+}
+
+/// One line of `/proc/self/net/tcp`: a socket of this network namespace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KernelSocket {
+    pub local_port: u16,
+    pub peer_port: u16,
+    pub state: u8,
+    /// 0 if no process holds it.
+    pub inode: u64,
+}
+
+pub(crate) const SYN_SENT: u8 = 2;
+pub(crate) const FIN_WAIT2: u8 = 5;
+pub(crate) const CLOSE_WAIT: u8 = 8;
+
+/// What the kernel has of IPv4 TCP sockets with `port` at either end.
+pub(crate) fn kernel_sockets(port: u16) -> Vec<KernelSocket> {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("/proc");
+    let sockets = table.lines().skip(1).map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let port = |field: &str| u16::from_str_radix(&field[field.len() - 4..], 16).expect("a port");
+        KernelSocket {
+            local_port: port(fields[1]),
+            peer_port: port(fields[2]),
+            state: u8::from_str_radix(fields[3], 16).expect("a state"),
+            inode: fields[9].parse().expect("an inode"),
+        }
+    });
+    sockets.filter(|socket| socket.local_port == port || socket.peer_port == port).collect()
+}
+
+/// A Unix pair as [`End`]s.
+pub(crate) fn unix_pair() -> (Wire, Wire) {
+    wire::pair()
+}
