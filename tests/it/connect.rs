@@ -1,1 +1,322 @@
-//! Group connect.
+//! Group C: connecting. What needs its own network runs this binary again inside a namespace.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Command;
+use std::time::Duration;
+
+use punctual::net::{Connect, Error, Kind, Phase, TcpStream};
+use punctual::{Instant, sleep, spawn, timeout};
+
+use crate::support::net::*;
+use crate::support::{MS, child, now_ns, skip};
+
+const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
+
+/// Connects in vain, and returns why; never early if it is a timeout.
+async fn fails(connect: Connect, bound: Duration) -> Error {
+    let armed = now_ns();
+    let error = connect.timeout(bound).connect().await.expect_err("nobody answers");
+    let passed = Duration::from_nanos(now_ns() - armed);
+    if error.is_timeout() {
+        assert!(passed >= bound, "early: {passed:?} of {bound:?}: {error}");
+        let info = error.deadline().expect("a deadline");
+        assert_eq!(info.budget(), Some(bound), "{error}");
+        assert!(info.location().is_some_and(|at| at.file().ends_with("connect.rs")), "{error}");
+    }
+    error
+}
+
+/// The accept queue is full: SYNs to it are dropped.
+fn syns_to(port: u16) -> Vec<KernelSocket> {
+    kernel_sockets(port).into_iter().filter(|socket| socket.state == SYN_SENT).collect()
+}
+
+#[test]
+fn c01_refused_fast() {
+    on_alarms("c01", async |_| {
+        let address = closed_port();
+        let error = fails(Connect::to(address), Duration::from_secs(5)).await;
+        assert_eq!((error.kind(), error.phase()), (ECONNREFUSED, Phase::Connect));
+        assert_eq!((error.peer(), error.is_retry_safe()), (Some(address), true));
+        let io = std::io::Error::from(error);
+        assert_eq!(io.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn c02_blackhole_backlog() {
+    on_alarms("c02", async |runtime| {
+        let (_listener, address, _filler) = deaf_listener();
+        let connecting = spawn(fails(Connect::to(address).name("deaf"), 100 * MS));
+        while syns_to(address.port()).is_empty() {
+            assert!(!connecting.is_finished(), "the SYN was answered");
+            sleep(MS).await;
+        }
+        let error = connecting.await.expect("no panic");
+        assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect));
+        assert_eq!(error.deadline().and_then(|info| info.name()), Some("deaf"));
+        assert_eq!(error.peer(), Some(address));
+        assert_eq!(syns_to(address.port()), [], "the socket is closed with its deadline");
+        assert_eq!(runtime.metrics().live_sources, 0);
+    });
+}
+
+#[test]
+fn c02_dropped_midway_closes_the_socket() {
+    on_alarms("c02 drop", async |_| {
+        let (_listener, address, _filler) = deaf_listener();
+        let connecting = timeout(50 * MS, TcpStream::connect(address)).await;
+        assert!(connecting.is_err());
+        assert_eq!(syns_to(address.port()), []);
+    });
+}
+
+#[test]
+fn c04_slow_synack() {
+    on_alarms("c04", async |_| {
+        let (listener, address, _filler) = deaf_listener();
+        let early = spawn(fails(Connect::to(address), 500 * MS));
+        let late = spawn(Connect::to(address).timeout(Duration::from_secs(20)).connect());
+        sleep(300 * MS).await;
+        listener.set_nonblocking(true).expect("set");
+        let (_filled, _) = listener.accept().expect("the one in the queue");
+        let error = early.await.expect("no panic");
+        assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect));
+        let stream = late.await.expect("no panic").expect("the retransmitted SYN is answered");
+        let (_server, peer) = listener.accept().expect("accepted");
+        assert_eq!(peer, stream.local_addr().expect("its address"), "the late one, and only that");
+        assert_eq!(listener.accept().expect_err("no other").kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn c08_cancel_after_success() {
+    on_alarms("c08", async |runtime| {
+        let (listener, address) = listen();
+        let accepting = spawn(async move { listener.accept().await });
+        let stream = timeout(MS * 10_000, Connect::to(address).timeout(40 * MS)).await;
+        let stream = stream.expect("in time").expect("connected");
+        let (server, _) = accepting.await.expect("no panic").expect("accepted");
+        assert!(runtime.metrics().live_wheel_entries <= 1, "at most an entry that nobody wishes for");
+        sleep(80 * MS).await;
+        stream.write_all(b"still").await.expect("sent");
+        assert_eq!(server.recv_exactly(5).await, b"still");
+        server.write_all(b"here").await.expect("sent");
+        assert_eq!(stream.recv_exactly(4).await, b"here");
+    });
+}
+
+#[test]
+fn c11_self_connect() {
+    on_alarms("c11", async |runtime| {
+        let address = closed_port();
+        let error = fails(Connect::to(address).from(address), Duration::from_secs(5)).await;
+        assert_eq!((error.kind(), error.phase()), (Kind::SelfConnect, Phase::Connect));
+        assert_eq!(std::io::Error::from(error).kind(), ErrorKind::AddrNotAvailable);
+        assert_eq!(runtime.metrics().live_sources, 0);
+    });
+}
+
+#[test]
+fn c12_listener_dies() {
+    on_alarms("c12", async |_| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let stream = TcpStream::connect(listener.local_addr().expect("its address")).await;
+        let stream = stream.expect("connected to its queue");
+        drop(listener);
+        stream.set_read_timeout(Some(PATIENCE)).expect("open");
+        let first = stream.read(&mut [0; 8]).await.expect_err("it was reset");
+        assert_eq!((first.kind(), first.phase()), (Kind::Kernel(libc::ECONNRESET), Phase::Read));
+    });
+}
+
+#[test]
+fn c17_thousand_addresses() {
+    on_alarms("c17", async |runtime| {
+        let (listener, good) = listen();
+        let accepting = spawn(async move { listener.accept().await });
+        let refused = closed_port();
+        let mut addresses = vec![refused; 1_000];
+        addresses.push(good);
+        let stream = Connect::to(addresses).timeout(PATIENCE).connect().await.expect("the last one");
+        assert_eq!(stream.peer_addr(), good);
+        let (server, _) = accepting.await.expect("no panic").expect("accepted");
+        drop(server);
+        assert_eq!(runtime.metrics().live_sources, 1, "the thousand are closed");
+    });
+}
+
+#[test]
+fn c18_past_deadline_no_syn() {
+    on_alarms("c18", async |_| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        listener.set_nonblocking(true).expect("set");
+        let address = listener.local_addr().expect("its address");
+        let past = Connect::to(address).deadline(Instant::now() - Duration::from_secs(5));
+        let none = Connect::to(address).timeout(Duration::ZERO);
+        let several = Connect::to(vec![address; 3]).timeout(Duration::ZERO);
+        for connect in [past, none, several] {
+            let error = connect.connect().await.expect_err("its time was over before it began");
+            assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect));
+        }
+        let named = Connect::to("localhost:9").timeout(Duration::ZERO).connect().await;
+        assert_eq!(named.expect_err("over").phase(), Phase::Resolve);
+        assert_eq!(listener.accept().expect_err("nobody came").kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn c19_all_fail() {
+    on_alarms("c19", async |_| {
+        let refused = closed_port();
+        let (_listener, deaf, _filler) = deaf_listener();
+        let kinds = |error: &Error| error.sources().iter().map(Error::kind).collect::<Vec<_>>();
+        let peers = |error: &Error| error.sources().iter().map(Error::peer).collect::<Vec<_>>();
+
+        // The deadline ends it.
+        let error = fails(Connect::to(vec![refused, deaf]), 200 * MS).await;
+        assert_eq!((error.kind(), kinds(&error)), (Kind::Timeout, vec![ECONNREFUSED, Kind::Timeout]));
+        assert_eq!(peers(&error), [Some(refused), Some(deaf)]);
+
+        // One address uses up its share, but not the deadline of the whole.
+        let armed = now_ns();
+        let error = fails(Connect::to(vec![refused, deaf, refused]), 2_200 * MS).await;
+        assert!(now_ns() - armed >= 2_000_000_000, "the share of the deaf one");
+        assert_eq!(error.kind(), ECONNREFUSED, "{error}");
+        assert_eq!(kinds(&error), [ECONNREFUSED, Kind::Timeout, ECONNREFUSED]);
+        let text = error.to_string();
+        assert!(text.contains("tried 3 addresses") && text.contains(&deaf.to_string()), "{text}");
+    });
+}
+
+#[test]
+fn names_resolve_off_the_loop() {
+    on_alarms("names", async |_| {
+        let (listener, address) = listen();
+        let accepting = spawn(async move { listener.accept().await });
+        let stream = TcpStream::connect(("localhost", address.port())).await.expect("connected");
+        assert_eq!(stream.peer_addr(), address);
+        accepting.await.expect("no panic").expect("accepted");
+        let error = TcpStream::connect("no-such-name.invalid:80").await.expect_err("RFC 6761");
+        assert_eq!((error.kind(), error.phase()), (Kind::Dns, Phase::Resolve));
+        let error = TcpStream::connect("bad\0name:80").await.expect_err("a NUL");
+        assert_eq!(error.kind(), Kind::InvalidInput);
+    });
+}
+
+// What follows needs a network of its own.
+
+/// The way into a fresh network namespace here, or why there is none.
+fn namespace() -> Result<&'static [&'static str], String> {
+    const WAYS: [&[&str]; 2] = [&["unshare", "-n"], &["unshare", "-Urn"]];
+    let works = |way: &&&[&str]| {
+        let script = "ip link set lo up && nft add table inet probe";
+        let output = Command::new(way[0]).args(&way[1..]).args(["sh", "-c", script]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    WAYS.iter().find(works).copied().ok_or_else(|| {
+        "no network namespace with ip and nft here; root (or unprivileged user namespaces) with iproute2 and \
+         nftables installed would run it"
+            .to_owned()
+    })
+}
+
+fn sh(script: &str) {
+    let status = Command::new("sh").args(["-ec", script]).status().expect("a shell");
+    assert!(status.success(), "{script}: {status}");
+}
+
+/// Runs the test with this path again inside a namespace; `false` in the parent.
+fn inside_namespace(test: &str) -> bool {
+    if child::plays("namespace") {
+        sh("ip link set lo up");
+        return true;
+    }
+    match namespace() {
+        Ok(way) => child::succeed(child::wrapped(way, test, "namespace")),
+        Err(why) => skip(&why),
+    }
+    false
+}
+
+/// A link whose other end answers for no host: what is sent to 10.77.0.2 and fd77::2 is lost.
+const SILENT_LINK: &str = "
+    ip link add v0 type veth peer name v1
+    ip addr add 10.77.0.1/24 dev v0
+    ip -6 addr add fd77::1/64 dev v0 nodad
+    ip link set v0 up; ip link set v1 up
+    ip neigh add 10.77.0.2 lladdr 02:00:00:00:00:66 dev v0 nud permanent
+    ip neigh add fd77::2 lladdr 02:00:00:00:00:66 dev v0 nud permanent
+    nft add table inet t
+    nft add chain inet t out '{ type filter hook output priority 0; }'
+    nft add rule inet t out tcp dport 81 drop";
+
+#[test]
+fn c03_blackhole_netns() {
+    if !inside_namespace("connect::c03_blackhole_netns") {
+        return;
+    }
+    sh(SILENT_LINK);
+    on_alarms("c03", async |runtime| {
+        let holes: [SocketAddr; 4] = [
+            "10.77.0.2:80".parse().expect("an address"),
+            "[fd77::2]:80".parse().expect("an address"),
+            (Ipv4Addr::LOCALHOST, 81).into(),
+            (Ipv6Addr::LOCALHOST, 81).into(),
+        ];
+        for hole in holes {
+            let error = fails(Connect::to(hole), 100 * MS).await;
+            assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect), "{error}");
+        }
+        assert_eq!(runtime.metrics().live_sources, 0);
+    });
+    let open = Command::new("ss").args(["-Htan", "state", "syn-sent"]).output().expect("ss");
+    assert_eq!(String::from_utf8_lossy(&open.stdout), "", "no SYN is left");
+}
+
+#[test]
+fn c05_route_errors() {
+    if !inside_namespace("connect::c05_route_errors") {
+        return;
+    }
+    sh(SILENT_LINK);
+    sh("ip route add unreachable 10.78.0.0/24
+        ip route add prohibit 10.79.0.0/24
+        ip route add blackhole 10.80.0.0/24
+        nft add rule inet t out tcp dport 82 reject with tcp reset
+        nft add rule inet t out ip daddr 10.77.0.2 tcp dport 83 reject with icmp type host-unreachable
+        nft add rule inet t out tcp dport 84 reject with icmpx type admin-prohibited");
+    on_alarms("c05", async |_| {
+        let cases = [
+            ("10.78.0.1:80", libc::EHOSTUNREACH),
+            ("10.79.0.1:80", libc::EACCES),
+            ("10.80.0.1:80", libc::EINVAL),
+            ("192.0.2.1:80", libc::ENETUNREACH),
+            ("10.77.0.2:82", libc::ECONNREFUSED),
+            ("10.77.0.2:83", libc::EHOSTUNREACH),
+            ("10.77.0.2:84", libc::EHOSTUNREACH),
+        ];
+        for (address, errno) in cases {
+            let start = Instant::now();
+            let error = fails(Connect::to(address), PATIENCE).await;
+            assert_eq!((error.kind(), error.phase()), (Kind::Kernel(errno), Phase::Connect), "{error}");
+            assert!(start.elapsed() < PATIENCE / 6, "at once, not after {:?}: {error}", start.elapsed());
+        }
+    });
+}
+
+#[test]
+fn pol7_a_timeout_of_the_kernel_is_no_deadline() {
+    if !inside_namespace("connect::pol7_a_timeout_of_the_kernel_is_no_deadline") {
+        return;
+    }
+    sh(SILENT_LINK);
+    sh("echo 1 > /proc/sys/net/ipv4/tcp_syn_retries
+        test ! -e /proc/sys/net/ipv4/tcp_syn_linear_timeouts || echo 0 > /proc/sys/net/ipv4/tcp_syn_linear_timeouts");
+    on_alarms("pol7", async |_| {
+        let error = fails(Connect::to("10.77.0.2:80"), PATIENCE).await;
+        assert_eq!(error.kind(), Kind::Kernel(libc::ETIMEDOUT), "{error}");
+        assert!(error.deadline().is_none() && !error.is_timeout());
+    });
+}
