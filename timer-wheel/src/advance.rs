@@ -128,20 +128,19 @@ impl<T> Wheel<T> {
     /// Pours a slot down until it is empty. False if the budget ended.
     fn pour(&mut self, head: Head, work: &mut Work) -> bool {
         let last = head.last();
-        let past = self.rings.len(head.slot) <= CROWD && last < self.now >> self.shift;
-        let complete = loop {
-            let len = self.rings.len(head.slot) as usize;
-            let most = len.min(work.moves_left());
-            if most == 0 {
-                break len == 0;
-            }
-            let taken = self.rings.take(&self.nodes, head.slot, most);
+        let len = self.rings.len(head.slot) as usize;
+        // What is due need not come down step by step if it is little enough to be sorted at once.
+        let near = if len <= CROWD as usize { self.now >> self.shift } else { self.cursor };
+        let most = len.min(work.moves_left());
+        let mut moved = 0;
+        while moved < most {
+            let taken = self.rings.take(&self.nodes, head.slot, most - moved);
+            moved += taken.as_slice().len();
             for &(index, deadline) in taken.as_slice() {
-                work.moved += 1;
                 let tick = deadline >> self.shift;
                 if tick > last || deadline == NEVER {
                     self.file(index, deadline);
-                } else if tick <= self.cursor || past {
+                } else if tick <= near {
                     self.near.insert(&mut self.nodes, index);
                 } else {
                     let level = ring::level_of(tick - self.cursor).min(head.level - 1);
@@ -149,9 +148,10 @@ impl<T> Wheel<T> {
                     self.rings.link(&mut self.nodes, slot, index);
                 }
             }
-        };
-        self.rings.settle(&mut self.nodes, head.slot);
-        complete
+        }
+        self.rings.settle(&mut self.nodes, head.slot, moved);
+        work.moved += moved;
+        moved == len
     }
 
     /// Spends what is left of the budget on crowded slots whose time has nearly come, the first to start first.

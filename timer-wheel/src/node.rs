@@ -9,7 +9,7 @@ pub(crate) const NIL: u32 = u32::MAX;
 pub(crate) const INDEX_LIMIT: u32 = (1 << 30) - 1;
 
 const LINE: usize = 8;
-const LINES: usize = 128;
+const LINES: usize = 64;
 const SEGMENT: usize = LINE * LINES;
 
 /// Where a live node is filed, in one word.

@@ -4,7 +4,9 @@ use crate::node::{NIL, Place, Slab};
 
 pub(crate) const LEVELS: usize = 8;
 const SLOTS: usize = 128;
-const STRIPES: usize = 4;
+/// A slot is this many lists, by index: a walk follows as many chains at once, and their cache misses overlap. Measured
+/// with a million timers, eight instead of four took a firing from 188 to 156 ns.
+const STRIPES: usize = 8;
 /// Each level is 64 times coarser than the one below; a ring of 128 slots holds two such blocks.
 const BITS: u32 = 6;
 
@@ -57,6 +59,8 @@ pub(crate) struct Rings {
     heads: Box<[[u32; STRIPES]; LEVELS * SLOTS]>,
     lens: Box<[u32; LEVELS * SLOTS]>,
     occupied: [u128; LEVELS],
+    /// The levels that are not empty, a bit each.
+    levels: u32,
 }
 
 fn boxed<E: Clone, const N: usize>(element: E) -> Box<[E; N]> {
@@ -68,7 +72,7 @@ fn boxed<E: Clone, const N: usize>(element: E) -> Box<[E; N]> {
 
 impl Rings {
     pub(crate) fn new() -> Rings {
-        Rings { heads: boxed([NIL; STRIPES]), lens: boxed(0), occupied: [0; LEVELS] }
+        Rings { heads: boxed([NIL; STRIPES]), lens: boxed(0), occupied: [0; LEVELS], levels: 0 }
     }
 
     #[inline]
@@ -112,7 +116,10 @@ impl Rings {
     #[inline]
     pub(crate) fn first(&self, cursor: u64) -> Option<Head> {
         let mut best: Option<Head> = None;
-        for level in 0..LEVELS {
+        let mut levels = self.levels;
+        while levels != 0 {
+            let level = levels.trailing_zeros() as usize % LEVELS;
+            levels &= levels - 1;
             if let Some(head) = self.first_of(cursor, level)
                 && best.is_none_or(|best| head.start <= best.start)
             {
@@ -130,6 +137,7 @@ impl Rings {
         let next = std::mem::replace(head, index);
         self.lens[slot] += 1;
         self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
+        self.levels |= 1 << (slot / SLOTS);
         let node = nodes.node_mut(index);
         node.next = next;
         node.prev = NIL;
@@ -163,18 +171,19 @@ impl Rings {
     fn shrink(&mut self, slot: usize, by: u32) -> u32 {
         self.lens[slot] -= by;
         if self.lens[slot] == 0 {
-            self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+            let level = slot / SLOTS;
+            self.occupied[level] &= !(1 << (slot % SLOTS));
+            self.levels &= !(u32::from(self.occupied[level] == 0) << level);
         }
         self.lens[slot]
     }
 
-    /// Takes up to one node from each stripe of `slot`, with its deadline. The four loads do not depend on each
-    /// other, so that their cache misses overlap. The lists' heads are left for [`Rings::settle`] to repair.
+    /// Takes up to one node from each stripe of `slot`, with its deadline. The loads do not depend on each other, so
+    /// that their cache misses overlap. [`Rings::settle`] ends a run of these.
     #[inline]
     pub(crate) fn take<T>(&mut self, nodes: &Slab<T>, slot: usize, most: usize) -> Taken {
-        let slot = slot % (LEVELS * SLOTS);
         let mut taken = Taken { nodes: [(NIL, 0); STRIPES], len: 0 };
-        for head in &mut self.heads[slot] {
+        for head in &mut self.heads[slot % (LEVELS * SLOTS)] {
             if *head != NIL && taken.len < most {
                 let node = nodes.node(*head);
                 taken.nodes[taken.len % STRIPES] = (*head, node.deadline);
@@ -182,14 +191,17 @@ impl Rings {
                 *head = node.next;
             }
         }
-        self.shrink(slot, taken.len as u32);
         taken
     }
 
-    /// After a run of [`Rings::take`]: what is first now has nothing before it.
+    /// Ends a run of [`Rings::take`] that took `count` nodes: what is first now has nothing before it.
     #[inline]
-    pub(crate) fn settle<T>(&mut self, nodes: &mut Slab<T>, slot: usize) {
-        for head in self.heads[slot % (LEVELS * SLOTS)] {
+    pub(crate) fn settle<T>(&mut self, nodes: &mut Slab<T>, slot: usize, count: usize) {
+        let slot = slot % (LEVELS * SLOTS);
+        if self.shrink(slot, count as u32) == 0 {
+            return;
+        }
+        for head in self.heads[slot] {
             if head != NIL {
                 nodes.node_mut(head).prev = NIL;
             }
@@ -231,6 +243,12 @@ impl Rings {
                 }
             }
             assert_eq!(len, self.lens[slot], "ring: length of slot {slot}");
+            let level = self.levels >> (slot / SLOTS) & 1;
+            assert_eq!(
+                level == 1,
+                self.occupied[slot / SLOTS] != 0,
+                "ring: occupancy of the level of slot {slot}"
+            );
             let bit = self.occupied[slot / SLOTS] >> (slot % SLOTS) & 1;
             assert_eq!(bit == 1, len > 0, "ring: occupancy of slot {slot}");
             total += len as usize;

@@ -43,7 +43,19 @@ impl Tree {
         (self.min != NIL).then(|| nodes.node(self.min).deadline)
     }
 
+    #[inline]
     pub(crate) fn insert<T>(&mut self, nodes: &mut Slab<T>, index: u32) {
+        if self.root == NIL {
+            let node = nodes.node_mut(index);
+            (node.next, node.prev) = (NIL, NIL);
+            node.set_place(Place::tree(self.tag, NIL));
+            (self.root, self.min, self.max, self.len) = (index, index, index, 1);
+        } else {
+            self.insert_among(nodes, index);
+        }
+    }
+
+    fn insert_among<T>(&mut self, nodes: &mut Slab<T>, index: u32) {
         let deadline = nodes.node(index).deadline;
         self.len += 1;
         let (parent, left) = self.seat(nodes, (deadline, index));
@@ -51,10 +63,6 @@ impl Tree {
         node.next = NIL;
         node.prev = NIL;
         node.set_place(Place::tree(self.tag, parent));
-        if parent == NIL {
-            (self.root, self.min, self.max) = (index, index, index);
-            return;
-        }
         if left {
             nodes.node_mut(parent).next = index;
             if parent == self.min {
@@ -73,11 +81,8 @@ impl Tree {
         }
     }
 
-    /// The leaf position for `key`: its parent, and whether it becomes the left child.
+    /// The leaf position for `key` in a tree that is not empty: its parent, and whether it becomes the left child.
     fn seat<T>(&self, nodes: &Slab<T>, key: (u64, u32)) -> (u32, bool) {
-        if self.root == NIL {
-            return (NIL, false);
-        }
         if key > (nodes.node(self.max).deadline, self.max) {
             return (self.max, false);
         }
@@ -96,7 +101,16 @@ impl Tree {
         }
     }
 
+    #[inline]
     pub(crate) fn remove<T>(&mut self, nodes: &mut Slab<T>, index: u32) {
+        if self.len == 1 {
+            (self.root, self.min, self.max, self.len) = (NIL, NIL, NIL, 0);
+        } else {
+            self.remove_one_of_many(nodes, index);
+        }
+    }
+
+    fn remove_one_of_many<T>(&mut self, nodes: &mut Slab<T>, index: u32) {
         loop {
             let node = nodes.node(index);
             let (left, right) = (node.next, node.prev);
