@@ -1,6 +1,7 @@
 //! Pairs of connected streams, one interface for TCP and Unix, and what a socket looks like to the kernel.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -276,7 +277,7 @@ pub(crate) async fn times_out<T: std::fmt::Debug>(
 }
 
 /// One line of `/proc/self/net/tcp`: a socket of this network namespace.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KernelSocket {
     pub local_port: u16,
     pub peer_port: u16,
@@ -302,7 +303,9 @@ pub(crate) fn kernel_sockets(port: u16) -> Vec<KernelSocket> {
             inode: fields[9].parse().expect("an inode"),
         }
     });
-    sockets.filter(|socket| socket.local_port == port || socket.peer_port == port).collect()
+    let ours = sockets.filter(|socket| socket.local_port == port || socket.peer_port == port);
+    // A table that changes while it is read repeats itself.
+    ours.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A Unix pair as [`End`]s.
