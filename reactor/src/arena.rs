@@ -89,14 +89,6 @@ impl<T> Arena<T> {
         })
     }
 
-    /// Any one entry's id.
-    pub(crate) fn first(&self) -> Option<Id> {
-        self.slots
-            .iter()
-            .find(|(_, slot)| slot.value.is_some())
-            .map(|(index, slot)| Id { index: index as u32, generation: slot.generation })
-    }
-
     /// Makes the slot at `index` look as if it had been used `generation` times.
     #[cfg(test)]
     pub(crate) fn wear(&mut self, index: usize, generation: u32) {
@@ -137,7 +129,6 @@ mod tests {
             assert_eq!(arena.len(), 0);
         }
         assert_eq!(seen.iter().map(|id| id.index).collect::<Vec<_>>(), [0, 0, 1, 1, 1]);
-        assert_eq!(arena.first(), None);
         assert_eq!(arena.iter_mut().count(), 0);
     }
 }

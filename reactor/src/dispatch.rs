@@ -69,8 +69,8 @@ impl Reactor {
             }
             self.pending.interposing = false;
         }
-        if let Some(ready) = self.next_ready() {
-            return Some(ready);
+        if let Some((token, readiness, waiters)) = self.next_ready() {
+            return Some(Dispatch { event: Event::Ready { token, readiness }, waiters });
         }
         self.next_message().or_else(|| self.next_firing())
     }
@@ -82,7 +82,8 @@ impl Reactor {
         self.pending.fired_at_ns = self.now_ns;
     }
 
-    fn next_ready(&mut self) -> Option<Dispatch> {
+    /// The next source that may make progress, and who waits for it.
+    pub(crate) fn next_ready(&mut self) -> Option<(Token, Readiness, Waiters)> {
         while let Some((id, readiness)) = self.pending.ready.pop_front() {
             let Some(source) = self.sources.get_mut(id) else {
                 self.metrics.stale_events += 1;
@@ -98,8 +99,7 @@ impl Reactor {
                 waiters.append(source.side(Direction::Write).waiters.take());
             }
             self.count_delivered();
-            let token = Token { id, reactor: self.id };
-            return Some(Dispatch { event: Event::Ready { token, readiness }, waiters });
+            return Some((Token { id, reactor: self.id }, readiness, waiters));
         }
         None
     }

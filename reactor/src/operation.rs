@@ -1,16 +1,22 @@
 //! One operation on one side of a source: when it tries, when it waits, when it gives up.
 
+use std::cell::RefMut;
 use std::io;
-use std::task::{Context, Poll};
+use std::panic::Location;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mio::event::Source as MioSource;
 
+use crate::clock::Clock;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
+use crate::reactor::Reactor;
 use crate::readiness::Direction;
 use crate::registration::Registration;
-use crate::source::{NEVER, Side};
+use crate::source::{NEVER, Side, Used};
+use crate::token::Token;
+use crate::waiters::Waiters;
 
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
@@ -58,17 +64,65 @@ pub(crate) struct Operation {
     /// Whether it is counted among those that wait.
     waiting: bool,
     /// Its own deadline, from the side's timeout.
-    own: u64,
-    timeout: u64,
+    own_ns: u64,
+    timeout_ns: u64,
+    /// When it was found to be over its time.
+    elapsed_at_ns: u64,
+}
+
+/// What an operation is to do when it is polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Make the system call.
+    Try,
+    /// A deadline has fired: make the system call, and give up if it would block.
+    TryOnceMore,
+    /// Nothing is to be had yet.
+    Wait,
+    /// This side has had its share of the turn: the others first.
+    Yield,
+    /// Closed, interrupted, or late before it began.
+    Fail,
+}
+
+/// What came of a system call.
+enum Attempt<T> {
+    Done(T),
+    /// It moved something and is to go on.
+    Step,
+    WouldBlock,
+    Failed(Failure),
 }
 
 impl Operation {
     pub(crate) fn new(direction: Direction) -> Operation {
-        Operation { direction, begun: false, waiting: false, own: NEVER, timeout: NEVER }
+        Operation {
+            direction,
+            begun: false,
+            waiting: false,
+            own_ns: NEVER,
+            timeout_ns: NEVER,
+            elapsed_at_ns: 0,
+        }
     }
 
-    fn due(&self, side: &Side) -> u64 {
-        side.deadline.min(self.own)
+    /// Fixes its own deadline, by a clock read now. Returns whether it may begin: a deadline that has
+    /// passed already lets it touch nothing.
+    fn begin(&mut self, side: &Side, clock: &Clock) -> bool {
+        self.begun = true;
+        if side.deadline == NEVER && side.timeout == NEVER {
+            return true;
+        }
+        let now_ns = clock.now().as_nanos();
+        self.own_ns = now_ns.saturating_add(side.timeout);
+        self.timeout_ns = side.timeout;
+        self.elapsed_at_ns = now_ns;
+        self.due_ns(side) > now_ns
+    }
+
+    #[inline]
+    fn due_ns(&self, side: &Side) -> u64 {
+        side.deadline.min(self.own_ns)
     }
 }
 
@@ -78,13 +132,116 @@ impl Default for Operation {
     }
 }
 
-/// What an operation is to do when it is polled.
-enum Step {
-    Try,
-    TryOnceMore(OperationElapsed),
-    Wait,
+/// The reactor's part of an operation. It calls nobody and wakes nobody.
+impl Reactor {
+    fn step(&mut self, token: Token, operation: &mut Operation) -> Step {
+        let Reactor { id, sources, clock, metrics, budget, .. } = self;
+        let Some(source) = sources.get_mut(token.id).filter(|_| token.reactor == *id) else {
+            return Step::Fail;
+        };
+        let ready = source.readiness.allows(operation.direction);
+        let interrupted = source.interrupt.is_some();
+        let side = source.side(operation.direction);
+        if interrupted || !operation.begun && !operation.begin(side, clock) {
+            return Step::Fail;
+        }
+        if operation.waiting && operation.due_ns(side) <= side.elapsed_at {
+            operation.elapsed_at_ns = side.elapsed_at;
+            return Step::TryOnceMore;
+        }
+        if side.used.turn != metrics.turns {
+            side.used = Used { turn: metrics.turns, ..Used::default() };
+        } else if side.used.operations >= budget.operations || side.used.bytes >= budget.bytes {
+            return Step::Yield;
+        }
+        if ready { Step::Try } else { Step::Wait }
+    }
+
+    /// Books a system call that moved something.
+    fn moved(&mut self, token: Token, direction: Direction, bytes: usize, drained: bool) {
+        let Ok(source) = self.source(token) else { return };
+        // A short write has filled the buffer; a short read has emptied it only if nothing else, as
+        // urgent data or an end, can have cut it short.
+        let proves = direction == Direction::Write
+            || source.short_reads_drain && source.readiness.short_read_drains();
+        if drained && proves {
+            source.readiness.clear(direction);
+        }
+        let used = &mut source.side(direction).used;
+        used.operations = used.operations.saturating_add(1);
+        used.bytes = used.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Books a system call that would have blocked.
+    fn blocked(&mut self, token: Token, direction: Direction) {
+        if let Ok(source) = self.source(token) {
+            source.readiness.clear(direction);
+        }
+    }
+
+    /// Has `waker` woken when the side is ready or the operation's time is up; `false` if it is closed.
+    fn wait(&mut self, token: Token, operation: &mut Operation, waker: &Waker) -> bool {
+        let Ok(source) = self.source(token) else { return false };
+        let side = source.side(operation.direction);
+        side.waiters.add(waker);
+        let due_ns = operation.due_ns(side);
+        let first = side.waiting == 0;
+        // Others wait too: the side is told at the earliest time of all.
+        let others = side.waiting > u32::from(operation.waiting);
+        let wanted_ns = if others { due_ns.min(side.wanted) } else { due_ns };
+        if !operation.waiting {
+            operation.waiting = true;
+            side.waiting += 1;
+        }
+        if wanted_ns != side.wanted {
+            self.want(token.id, operation.direction, wanted_ns);
+        }
+        self.waiting_sides += usize::from(first);
+        true
+    }
+
+    /// An operation waits no longer. The last to go takes the side's wish along, and its wakers, which are
+    /// returned to be dropped where their drop can do no harm.
+    fn leave(&mut self, token: Token, direction: Direction) -> Waiters {
+        let Ok(source) = self.source(token) else { return Waiters::default() };
+        let side = source.side(direction);
+        side.waiting -= 1;
+        if side.waiting > 0 {
+            return Waiters::default();
+        }
+        side.wanted = NEVER;
+        let nobody = side.waiters.take();
+        self.waiting_sides -= 1;
+        nobody
+    }
+
+    /// Why an operation that was told to fail, or was over its time, has failed.
+    #[cold]
+    fn failure(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        set_at: Option<&'static Location<'static>>,
+    ) -> Failure {
+        let Ok(source) = self.source(token) else { return Failure::Closed };
+        if let Some(why) = &source.interrupt {
+            return why.into();
+        }
+        let side = source.side(operation.direction);
+        let bound = if side.deadline <= operation.own_ns {
+            Bound::Deadline(set_at)
+        } else {
+            Bound::Timeout(Duration::from_nanos(operation.timeout_ns))
+        };
+        Failure::Elapsed(OperationElapsed {
+            deadline: Instant::from_nanos(operation.due_ns(side)),
+            fired: Instant::from_nanos(operation.elapsed_at_ns),
+            bound,
+        })
+    }
 }
 
+/// The owner's part: the system call, and the waking.
 impl<S: MioSource> Registration<S> {
     pub(crate) fn poll_operation<T>(
         &self,
@@ -93,142 +250,60 @@ impl<S: MioSource> Registration<S> {
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
         loop {
-            let step = match self.step(cx, operation) {
-                Ok(step) => step,
-                Err(failure) => return self.failed(operation, failure),
-            };
-            if !matches!(step, Step::Wait) {
-                match self.attempt(operation, attempt) {
-                    Some(Ok(Some(value))) => {
+            let step = self.reactor().step(self.token(), operation);
+            if matches!(step, Step::Try | Step::TryOnceMore) {
+                match self.attempt(operation.direction, attempt) {
+                    Attempt::Done(value) => {
                         self.end(operation);
                         return Poll::Ready(Ok(value));
                     }
-                    Some(Ok(None)) if matches!(step, Step::Try) => continue,
-                    Some(Err(failure)) => return self.failed(operation, failure),
-                    Some(Ok(None)) | None => {}
+                    Attempt::Failed(failure) => return self.failed(operation, failure),
+                    Attempt::Step if step == Step::Try => continue,
+                    Attempt::Step | Attempt::WouldBlock => {}
                 }
             }
             return match step {
-                Step::TryOnceMore(elapsed) => self.failed(operation, Failure::Elapsed(elapsed)),
                 Step::Try | Step::Wait => self.wait(cx, operation),
+                Step::Yield => {
+                    cx.waker().wake_by_ref();
+                    self.wait(cx, operation)
+                }
+                Step::TryOnceMore | Step::Fail => {
+                    let set_at = self.set_at(operation.direction);
+                    let failure = self.reactor().failure(self.token(), operation, set_at);
+                    self.failed(operation, failure)
+                }
             };
         }
     }
 
-    fn step(&self, cx: &Context<'_>, operation: &mut Operation) -> Result<Step, Failure> {
-        let mut reactor = self.driver().reactor.borrow_mut();
-        let (turn, budget) = (reactor.metrics.turns, reactor.budget);
-        let source = reactor.source(self.token()).map_err(|_| Failure::Closed)?;
-        if let Some(why) = &source.interrupt {
-            return Err(why.into());
-        }
-        let ready = source.readiness.allows(operation.direction);
-        let side = source.side(operation.direction);
-        if !operation.begun {
-            operation.begun = true;
-            if side.deadline != NEVER || side.timeout != NEVER {
-                self.begin(operation, side)?;
-            }
-        }
-        let due = operation.due(side);
-        if operation.waiting && due <= side.elapsed_at {
-            let elapsed = self.elapsed(operation, side, side.elapsed_at);
-            return Ok(Step::TryOnceMore(elapsed));
-        }
-        let used = &mut side.used;
-        if used.turn != turn {
-            *used = crate::source::Used { turn, ..Default::default() };
-        } else if used.operations >= budget.operations || used.bytes >= budget.bytes {
-            // The others first: this one goes on in the next turn.
-            cx.waker().wake_by_ref();
-            return Ok(Step::Wait);
-        }
-        Ok(if ready { Step::Try } else { Step::Wait })
-    }
-
-    /// Fixes the operation's own deadline, by a clock read now, and sees that none has passed already.
-    fn begin(&self, operation: &mut Operation, side: &Side) -> Result<(), Failure> {
-        let now_ns = self.driver().clock.now().as_nanos();
-        operation.own = now_ns.saturating_add(side.timeout);
-        operation.timeout = side.timeout;
-        if operation.due(side) <= now_ns {
-            return Err(Failure::Elapsed(self.elapsed(operation, side, now_ns)));
-        }
-        Ok(())
-    }
-
-    fn elapsed(&self, operation: &Operation, side: &Side, fired_ns: u64) -> OperationElapsed {
-        let bound = if side.deadline <= operation.own {
-            Bound::Deadline(self.set_at(operation.direction))
-        } else {
-            Bound::Timeout(Duration::from_nanos(operation.timeout))
-        };
-        OperationElapsed {
-            deadline: Instant::from_nanos(operation.due(side)),
-            fired: Instant::from_nanos(fired_ns),
-            bound,
-        }
-    }
-
-    /// Makes the system call; `None` if it would block, `Some(Ok(None))` after a step.
     fn attempt<T>(
         &self,
-        operation: &Operation,
+        direction: Direction,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Option<Result<Option<T>, Failure>> {
-        let result = loop {
-            match self.attempt_on(attempt) {
-                None => return Some(Err(Failure::Closed)),
-                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Some(result) => break result,
-            }
-        };
-        let mut reactor = self.driver().reactor.borrow_mut();
-        let Ok(source) = reactor.source(self.token()) else {
-            return Some(result.map(|done| done.value).map_err(Failure::Io));
-        };
-        match result {
-            Ok(done) => {
-                let proves = operation.direction == Direction::Write
-                    || source.short_reads_drain && source.readiness.short_read_drains();
-                if done.drained && proves {
-                    source.readiness.clear(operation.direction);
+    ) -> Attempt<T> {
+        loop {
+            return match self.attempt_on(attempt) {
+                None => Attempt::Failed(Failure::Closed),
+                Some(Ok(done)) => {
+                    self.reactor().moved(self.token(), direction, done.bytes, done.drained);
+                    done.value.map_or(Attempt::Step, Attempt::Done)
                 }
-                let used = &mut source.side(operation.direction).used;
-                used.operations = used.operations.saturating_add(1);
-                used.bytes = used.bytes.saturating_add(u32::try_from(done.bytes).unwrap_or(u32::MAX));
-                Some(Ok(done.value))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                source.readiness.clear(operation.direction);
-                None
-            }
-            Err(error) => Some(Err(Failure::Io(error))),
+                Some(Err(error)) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock => {
+                        self.reactor().blocked(self.token(), direction);
+                        Attempt::WouldBlock
+                    }
+                    _ => Attempt::Failed(Failure::Io(error)),
+                },
+            };
         }
     }
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
-        let mut reactor = self.driver().reactor.borrow_mut();
-        let mut newly_waiting = 0;
-        let token = self.token();
-        let Ok(source) = reactor.source(token) else {
-            drop(reactor);
-            return self.failed(operation, Failure::Closed);
-        };
-        let side = source.side(operation.direction);
-        side.waiters.add(cx.waker());
-        if !operation.waiting {
-            operation.waiting = true;
-            side.waiting += 1;
-            newly_waiting = usize::from(side.waiting == 1);
-        }
-        let due = operation.due(side);
-        let wanted = if side.waiting > 1 { due.min(side.wanted) } else { due };
-        reactor.waiting_sides += newly_waiting;
-        if wanted != NEVER || newly_waiting == 0 {
-            reactor.want(token.id, operation.direction, wanted);
-        }
-        Poll::Pending
+        let waits = self.reactor().wait(self.token(), operation, cx.waker());
+        if waits { Poll::Pending } else { self.failed(operation, Failure::Closed) }
     }
 
     fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
@@ -236,21 +311,17 @@ impl<S: MioSource> Registration<S> {
         Poll::Ready(Err(failure))
     }
 
-    /// The operation waits no longer; the last to go takes the side's wish and wakers along.
+    /// The operation is over, or was given up.
+    #[inline]
     pub(crate) fn end(&self, operation: &mut Operation) {
-        if !std::mem::replace(&mut operation.waiting, false) {
-            return;
-        }
-        let mut reactor = self.driver().reactor.borrow_mut();
-        let Ok(source) = reactor.source(self.token()) else { return };
-        let side = source.side(operation.direction);
-        side.waiting -= 1;
-        if side.waiting == 0 {
-            side.wanted = NEVER;
-            let nobody = side.waiters.take();
-            reactor.waiting_sides -= 1;
-            drop(reactor);
+        if operation.waiting {
+            operation.waiting = false;
+            let nobody = self.reactor().leave(self.token(), operation.direction);
             drop(nobody);
         }
+    }
+
+    fn reactor(&self) -> RefMut<'_, Reactor> {
+        self.driver().reactor.borrow_mut()
     }
 }

@@ -4,13 +4,13 @@
 //!
 //! ```text
 //! remote:  queue.send(x);  if state.swap(NOTIFIED) == PARKED { signal }
-//! loop:    work = state.swap(PARKED) == NOTIFIED;  poll(if work {0} else {∞})
-//!          work |= state.swap(AWAKE) == NOTIFIED;  if work { drain }
+//! loop:    sleep = state.compare_exchange(AWAKE, PARKED).is_ok();  poll(if sleep {∞} else {0})
+//!          if state.swap(AWAKE) == NOTIFIED { drain }
 //! ```
 //!
 //! Invariants, checked by the loom models below:
-//! - work that is queued before the swap of `notify` is announced by the next `park` or `unpark`, and seen by
-//!   the drain that follows;
+//! - work that is queued before the swap of `notify` is announced by the next `unpark`, and seen by the drain
+//!   that follows;
 //! - the loop never sleeps with work queued and nobody signalling;
 //! - a storm of wakes signals at most once per sleep.
 //!
@@ -48,7 +48,7 @@ impl Parking {
     /// Says that the loop is about to sleep. Returns whether it may; otherwise work waits.
     #[must_use]
     pub(crate) fn park(&self) -> bool {
-        self.state.swap(PARKED, Ordering::AcqRel) != NOTIFIED
+        self.state.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Says that the loop runs again. Returns whether work waits.
@@ -94,16 +94,14 @@ mod models {
 
         /// One turn; sleeps for ever (a loom deadlock) if the protocol loses a wake.
         fn turn(&self) -> usize {
-            let mut work = !self.parking.park();
-            if !work {
+            if self.parking.park() {
                 let mut signalled = self.signal.0.lock().unwrap();
                 while !*signalled {
                     signalled = self.signal.1.wait(signalled).unwrap();
                 }
             }
             *self.signal.0.lock().unwrap() = false;
-            work |= self.parking.unpark();
-            if work { self.queued.swap(0, Ordering::Relaxed) } else { 0 }
+            if self.parking.unpark() { self.queued.swap(0, Ordering::Relaxed) } else { 0 }
         }
     }
 

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::arena::Id;
 use crate::event::Cause;
@@ -60,7 +60,13 @@ pub(crate) struct Shared {
     pub(crate) id: ReactorId,
     parking: Parking,
     waker: mio::Waker,
+    /// Bounded by `queued` and `capacity` rather than by its own kind: a bounded crossbeam channel keeps what
+    /// it holds after its receiver is gone, and whoever waits for an answer to it would wait for ever.
     inbox: Sender<Command>,
+    queued: AtomicUsize,
+    capacity: usize,
+    /// Whether the loop has hung up.
+    closed: AtomicBool,
     /// Tasks woken by other threads. Not bounded by count, but every live task is in it at most once.
     woken: Sender<Id>,
     signals: AtomicU64,
@@ -70,19 +76,31 @@ pub(crate) struct Shared {
 
 /// The loop's ends of the two queues.
 pub(crate) struct Inbox {
+    shared: Arc<Shared>,
     commands: Receiver<Command>,
     woken: Receiver<Id>,
     /// Whether somebody has notified since the queue was last seen empty. To look at an empty queue costs
     /// a memory fence; to look at this costs nothing.
     commands_notified: bool,
     woken_notified: bool,
+    /// Whether anybody takes woken tasks out: a bare reactor has none.
+    has_tasks: bool,
 }
 
 impl Inbox {
+    fn new(shared: Arc<Shared>, commands: Receiver<Command>, woken: Receiver<Id>) -> Inbox {
+        let (commands_notified, woken_notified, has_tasks) = (false, false, false);
+        Inbox { shared, commands, woken, commands_notified, woken_notified, has_tasks }
+    }
+
     /// Somebody has put work into one of the queues.
     pub(crate) fn notified(&mut self) {
         self.commands_notified = true;
-        self.woken_notified = true;
+        self.woken_notified = self.has_tasks;
+    }
+
+    pub(crate) fn serve_tasks(&mut self) {
+        self.has_tasks = true;
     }
 
     pub(crate) fn may_hold_work(&self) -> bool {
@@ -92,6 +110,9 @@ impl Inbox {
     pub(crate) fn next_command(&mut self) -> Option<Command> {
         let command = if self.commands_notified { self.commands.try_recv().ok() } else { None };
         self.commands_notified &= command.is_some();
+        if command.is_some() {
+            self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+        }
         command
     }
 
@@ -104,27 +125,35 @@ impl Inbox {
     /// Hangs up: what waits is dropped, and what is sent from now on is refused.
     pub(crate) fn close(&mut self) -> Inbox {
         let (commands, woken) = (crossbeam_channel::never(), crossbeam_channel::never());
-        std::mem::replace(
-            self,
-            Inbox { commands, woken, commands_notified: false, woken_notified: false },
-        )
+        std::mem::replace(self, Inbox::new(self.shared.clone(), commands, woken))
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // Before the receivers go, so that a sender who finds it full knows that it will stay so.
+        self.shared.closed.store(true, Ordering::Release);
     }
 }
 
 impl Shared {
     pub(crate) fn new(id: ReactorId, waker: mio::Waker, capacity: usize) -> (Arc<Shared>, Inbox) {
-        let (inbox, commands) = crossbeam_channel::bounded(capacity);
+        let (inbox, commands) = crossbeam_channel::unbounded();
         let (woken_in, woken) = crossbeam_channel::unbounded();
         let shared = Shared {
             id,
             parking: Parking::new(),
             waker,
             inbox,
+            queued: AtomicUsize::new(0),
+            capacity,
+            closed: AtomicBool::new(false),
             woken: woken_in,
             signals: AtomicU64::new(0),
             tasks: AtomicBool::new(false),
         };
-        (Arc::new(shared), Inbox { commands, woken, commands_notified: false, woken_notified: false })
+        let shared = Arc::new(shared);
+        (shared.clone(), Inbox::new(shared, commands, woken))
     }
 
     /// Says that a runtime runs the loop.
@@ -164,11 +193,15 @@ impl Shared {
     }
 
     fn send(&self, command: Command) -> Result<(), SendError<Command>> {
-        self.inbox.try_send(command).map_err(|refused| match refused {
-            TrySendError::Full(command) => SendError::Full(command),
-            TrySendError::Disconnected(command) => SendError::Closed(command),
-        })?;
-        self.notify();
+        if self.queued.fetch_add(1, Ordering::AcqRel) >= self.capacity {
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+            let gone = self.closed.load(Ordering::Acquire);
+            return Err(if gone { SendError::Closed(command) } else { SendError::Full(command) });
+        }
+        match self.inbox.send(command) {
+            Ok(()) => self.notify(),
+            Err(refused) => return Err(SendError::Closed(refused.0)),
+        }
         Ok(())
     }
 }

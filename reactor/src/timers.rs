@@ -33,14 +33,30 @@ pub(crate) struct Timers {
     wheels: [Option<Box<Wheel<Due>>>; Leeway::COUNT],
     tick: Tick,
     now_ns: u64,
+    /// What is next, as long as no wheel has been touched.
+    outlook: Option<Outlook>,
+    /// Whether an advance has made something due that was not popped yet.
+    due: bool,
 }
+
+/// What is next in all wheels together.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    /// The earliest deadline; [`NEVER`] if there is none.
+    deadline_ns: u64,
+    alarm: Option<Alarm>,
+}
+
+/// How long a wheel may be left alone with nothing due: it files by the distance from where it stands.
+const ADVANCE_EVERY_NS: u64 = 1 << 20;
 
 impl Timers {
     pub(crate) fn new(now_ns: u64, tick: Tick) -> Timers {
-        Timers { wheels: Default::default(), tick, now_ns }
+        Timers { wheels: Default::default(), tick, now_ns, outlook: None, due: false }
     }
 
     pub(crate) fn insert(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
+        self.outlook = None;
         let (now_ns, tick) = (self.now_ns, self.tick);
         let wheel =
             self.wheels[leeway.class()].get_or_insert_with(|| Box::new(Wheel::with_tick(now_ns, tick)));
@@ -48,6 +64,7 @@ impl Timers {
     }
 
     pub(crate) fn cancel(&mut self, key: TimerKey) {
+        self.outlook = None;
         if let Some(wheel) = &mut self.wheels[key.class.class()] {
             wheel.cancel(key.key);
         }
@@ -55,6 +72,7 @@ impl Timers {
 
     /// Moves a timer; `false` if it has fired or was cancelled.
     pub(crate) fn reset(&mut self, key: TimerKey, deadline_ns: u64) -> bool {
+        self.outlook = None;
         let wheel = self.wheels[key.class.class()].as_mut();
         wheel.is_some_and(|wheel| wheel.reset(key.key, deadline_ns))
     }
@@ -65,48 +83,67 @@ impl Timers {
 
     /// The earliest deadline, or a moment before it (see [`Wheel::next_deadline`]).
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        let each = self.wheels.iter_mut().flatten();
-        each.filter_map(|wheel| wheel.next_deadline()).min().filter(|at| *at != NEVER)
+        Some(self.outlook().deadline_ns).filter(|at| *at != NEVER)
     }
 
     /// The earliest deadline plus leeway: by then the loop has to be awake.
     pub(crate) fn alarm(&mut self) -> Option<Alarm> {
-        let mut earliest: Option<Alarm> = None;
+        self.outlook().alarm
+    }
+
+    fn outlook(&mut self) -> Outlook {
+        if let Some(outlook) = self.outlook {
+            return outlook;
+        }
+        let mut outlook = Outlook { deadline_ns: NEVER, alarm: None };
         for leeway in Leeway::all() {
             let Some(wheel) = &mut self.wheels[leeway.class()] else { continue };
             let Some(deadline_ns) = wheel.next_deadline().filter(|at| *at != NEVER) else { continue };
+            outlook.deadline_ns = outlook.deadline_ns.min(deadline_ns);
             let at_ns = deadline_ns.saturating_add(leeway.as_nanos());
-            if earliest.is_none_or(|alarm| at_ns < alarm.at_ns) {
-                earliest = Some(Alarm { at_ns, exact: leeway == Leeway::NONE });
+            if outlook.alarm.is_none_or(|alarm| at_ns < alarm.at_ns) {
+                outlook.alarm = Some(Alarm { at_ns, exact: leeway == Leeway::NONE });
             }
         }
-        earliest
+        self.outlook = Some(outlook);
+        outlook
     }
 
     /// Makes up to `fires` of the timers due by `now_ns` ready to be popped. Returns whether that was
     /// all of them.
     pub(crate) fn advance(&mut self, now_ns: u64, fires: usize) -> bool {
+        if now_ns < self.outlook().deadline_ns && now_ns < self.now_ns.saturating_add(ADVANCE_EVERY_NS) {
+            return true;
+        }
         self.now_ns = now_ns;
+        self.outlook = None;
         let budget = wheel::Budget { fires, ..wheel::Budget::default() };
         let mut complete = true;
         for wheel in self.wheels.iter_mut().flatten() {
             complete &= wheel.advance(now_ns, budget).complete;
+            self.due |= wheel.peek().is_some();
         }
         complete
     }
 
     /// Takes out the earliest due timer of all classes.
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
+        if !self.due {
+            return None;
+        }
+        self.outlook = None;
         let due = self.wheels.iter_mut().flatten();
-        let (_, earliest) = due
+        let earliest = due
             .filter_map(|wheel| wheel.peek().map(|at| (at, wheel)))
-            .min_by_key(|(deadline_ns, _)| *deadline_ns)?;
-        earliest.pop().map(|expired| (expired.deadline, expired.value))
+            .min_by_key(|(deadline_ns, _)| *deadline_ns);
+        let expired = earliest.and_then(|(_, wheel)| wheel.pop());
+        self.due = expired.is_some();
+        expired.map(|expired| (expired.deadline, expired.value))
     }
 
-    /// Whether a due timer waits to be popped.
+    /// Whether a due timer may wait to be popped.
     pub(crate) fn has_due(&self) -> bool {
-        self.wheels.iter().flatten().any(|wheel| wheel.peek().is_some())
+        self.due
     }
 }
 

@@ -55,7 +55,7 @@ impl Reactor {
     pub fn prepare(&mut self) -> io::Result<Option<Duration>> {
         let at_ns = self.timers.alarm().map_or(NEVER, |alarm| alarm.at_ns);
         let now_ns = self.read_clock();
-        if self.has_leftovers() || at_ns <= now_ns || !self.park() {
+        if self.has_leftovers() || at_ns <= now_ns || !self.remote.park() {
             self.prepared_for = None;
             return Ok(Some(Duration::ZERO));
         }

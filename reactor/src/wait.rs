@@ -20,16 +20,7 @@ impl Reactor {
             return self.look();
         }
         let spin = alarm.is_some_and(|alarm| alarm.exact && alarm.at_ns == target_ns);
-        if self.park() { self.sleep(target_ns, spin) } else { self.look() }
-    }
-
-    /// Says that the loop is about to sleep; `false` if remote work waits and it must not.
-    pub(crate) fn park(&mut self) -> bool {
-        let may_sleep = self.remote.park();
-        if !may_sleep {
-            self.inbox.notified();
-        }
-        may_sleep
+        if self.remote.park() { self.sleep(target_ns, spin) } else { self.look() }
     }
 
     /// Says that the loop runs, and learns whether remote work has come.
@@ -148,7 +139,7 @@ impl Reactor {
             self.read_clock();
             return Ok(());
         }
-        if self.park() {
+        if self.remote.park() {
             let timeout = (limit_ns < NEVER).then(|| Duration::from_nanos(limit_ns - now_ns));
             self.metrics.polls += 1;
             self.poll_once(timeout)?;

@@ -36,6 +36,7 @@ impl Waiters {
         std::mem::take(self)
     }
 
+    #[inline]
     pub(crate) fn append(&mut self, other: Waiters) {
         match (&self.first, other.first) {
             (None, first) => self.first = first,
@@ -44,8 +45,12 @@ impl Waiters {
         self.more.extend(other.more);
     }
 
+    #[inline]
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.more).for_each(wake);
+        if let Some(first) = self.first {
+            wake(first);
+        }
+        self.more.into_iter().for_each(wake);
     }
 }
 

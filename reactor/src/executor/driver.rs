@@ -37,7 +37,8 @@ pub(crate) struct Driver {
 const POLLS_PER_CLOCK_READ: usize = 8;
 
 impl Driver {
-    pub(crate) fn new(reactor: Reactor) -> Rc<Driver> {
+    pub(crate) fn new(mut reactor: Reactor) -> Rc<Driver> {
+        reactor.inbox.serve_tasks();
         reactor.remote.serves_tasks();
         Rc::new(Driver {
             clock: reactor.clock.clone(),
@@ -110,6 +111,12 @@ impl Driver {
     /// Wakes whoever waits for what the turn has found.
     fn deliver(&self) {
         loop {
+            // To wake is to queue: no need to look at the timers in the midst of it.
+            let ready = self.reactor.borrow_mut().next_ready();
+            let Some((_, _, waiters)) = ready else { break };
+            waiters.wake();
+        }
+        loop {
             let dispatch = self.reactor.borrow_mut().next_dispatch();
             let Some(Dispatch { event, waiters }) = dispatch else { break };
             waiters.wake();
@@ -120,9 +127,10 @@ impl Driver {
             }
         }
         let mut reactor = self.reactor.borrow_mut();
-        let most = reactor.budget.messages;
-        let woken = std::iter::from_fn(|| reactor.inbox.next_woken()).take(most);
-        self.run_queue.borrow_mut().extend(woken);
+        for _ in 0..reactor.budget.messages {
+            let Some(task) = reactor.inbox.next_woken() else { break };
+            self.queue(task);
+        }
     }
 
     fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
@@ -176,21 +184,20 @@ impl Driver {
     /// Drops every task, on this thread, also those that the drops themselves spawn.
     pub(crate) fn close(&self) {
         self.closing.set(true);
-        loop {
-            let first = self.tasks.borrow().first();
-            let Some(id) = first else { break };
+        // First, so that whoever learns that its task was aborted finds the door closed.
+        let inbox = self.reactor.borrow_mut().inbox.close();
+        drop_contained(inbox);
+        // No task is added from here on, so those that live now are all.
+        let tasks: Vec<Id> = self.tasks.borrow_mut().iter_mut().map(|(id, _)| id).collect();
+        for id in tasks {
             let task = self.tasks.borrow_mut().remove(id);
             if let Some(body) = task.and_then(|task| task.body) {
                 drop_contained(body.future);
             }
         }
         self.run_queue.borrow_mut().clear();
-        let (waiters, inbox) = {
-            let mut reactor = self.reactor.borrow_mut();
-            (reactor.shut_down(), reactor.inbox.close())
-        };
+        let waiters = self.reactor.borrow_mut().shut_down();
         waiters.wake();
-        drop_contained(inbox);
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
