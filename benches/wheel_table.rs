@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use peers::Queue;
 use peers::hashed::HashWheel;
@@ -78,10 +77,11 @@ impl Samples {
     }
 }
 
+/// Nanoseconds of this thread's processor time per operation, so that a busy machine does not count.
 fn per<R>(count: usize, work: impl FnOnce() -> R) -> f64 {
-    let start = Instant::now();
+    let start = workload::cpu_time();
     black_box(work());
-    start.elapsed().as_nanos() as f64 / count as f64
+    (workload::cpu_time() - start).as_nanos() as f64 / count as f64
 }
 
 fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
@@ -154,7 +154,9 @@ fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
     );
     drop(queue);
 
-    samples.push("wake", workload::sleep_and_wake(&mut workload::filled::<Q>(size), size));
+    if let Some(nanos) = workload::sleep_and_wake(&mut workload::filled::<Q>(size), size) {
+        samples.push("wake", nanos);
+    }
 
     let took_too_long = samples.median("drain").is_some_and(|nanos| nanos * size as f64 > 10e9);
     if size <= most_drained && !took_too_long {
@@ -164,16 +166,18 @@ fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
 
 /// Drains, and keeps the best time of each call.
 fn drain<Q: Queue>(size: usize, samples: &mut Samples) {
-    let (mut total, mut calls) = (0, 0);
-    workload::drain(&mut workload::filled::<Q>(size), size, |nanos| {
-        total += u64::from(nanos);
-        if calls == samples.calls.len() {
-            samples.calls.push(nanos);
-        }
-        samples.calls[calls] = samples.calls[calls].min(nanos);
-        calls += 1;
+    let mut queue = workload::filled::<Q>(size);
+    let mut calls = 0;
+    let nanos = per(size, || {
+        workload::drain(&mut queue, size, |nanos| {
+            if calls == samples.calls.len() {
+                samples.calls.push(nanos);
+            }
+            samples.calls[calls] = samples.calls[calls].min(nanos);
+            calls += 1;
+        });
     });
-    samples.push("drain", total as f64 / size as f64);
+    samples.push("drain", nanos);
 }
 
 /// One line on a terminal, nothing elsewhere.
@@ -202,7 +206,7 @@ fn main() {
     let options = Options::parse();
     let peers = [
         peer::<Punctual>(usize::MAX, usize::MAX),
-        peer::<Nexus>(usize::MAX, 1_000_000),
+        peer::<Nexus>(usize::MAX, 100_000),
         peer::<SlabWheel>(usize::MAX, usize::MAX),
         peer::<HashWheel>(1_000_000, 1_000_000),
         peer::<TokioQueue>(1_000_000, 1_000_000),

@@ -14,6 +14,8 @@ pub(crate) mod trees;
 pub(crate) trait Queue {
     /// Its name in the table.
     const NAME: &'static str;
+    /// Its resolution, if a wake at its own next deadline may find nothing to fire before that much has passed.
+    const TICK: u64 = 1_000_000;
     /// Names a timer until it is cancelled or has fired.
     type Key;
 

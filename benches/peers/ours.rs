@@ -9,6 +9,7 @@ pub(crate) struct Punctual(Wheel<u64>);
 
 impl Queue for Punctual {
     const NAME: &'static str = "punctual";
+    const TICK: u64 = 0;
     type Key = Key;
 
     fn new(_expected: usize) -> Self {
