@@ -3,7 +3,8 @@
 mod economy;
 mod embedding;
 mod fairness;
+mod guards;
 mod intervals;
-mod never_early;
+pub(crate) mod never_early;
 mod order;
 mod states;

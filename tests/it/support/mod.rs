@@ -99,7 +99,8 @@ pub(crate) fn watchdog(what: &'static str, budget: Duration) -> Watchdog {
     std::thread::spawn(move || {
         if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             // Not `eprintln!`: the harness would keep it until the test has ended.
-            let told = writeln!(stderr(), "watchdog: {what} still runs after {limit:?}, ten times its budget");
+            let told =
+                writeln!(stderr(), "watchdog: {what} still runs after {limit:?}, ten times its budget");
             drop(told);
             std::process::abort();
         }

@@ -71,16 +71,12 @@ pub(crate) fn spawn_echo(wire: Wire) -> JoinHandle<Result<usize, Failure>> {
     })
 }
 
-/// Keeps the loop of this thread awake: two ends that send a byte back and forth until aborted.
-pub(crate) fn spawn_busy_echo() -> JoinHandle<u64> {
+/// Keeps the loop of this thread awake: sends a byte back and forth until it is aborted.
+pub(crate) async fn bounce() {
     let (left, right) = pair();
-    let echo = spawn_echo(right);
-    spawn(async move {
-        for round in 0u64.. {
-            let echoed = left.round_trip(round as u8).await;
-            assert!(echoed.is_ok(), "the echo failed: {echoed:?}");
-        }
-        drop(echo);
-        unreachable!("it goes round until it is aborted")
-    })
+    let _echo = spawn_echo(right);
+    for round in 0u64.. {
+        let echoed = left.round_trip(round as u8).await;
+        assert!(echoed.is_ok(), "the echo failed: {echoed:?}");
+    }
 }

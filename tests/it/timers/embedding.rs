@@ -41,15 +41,15 @@ fn an_outer_poll_drives_a_reactor() {
             .collect();
         let handle = reactor.handle();
         let remote = std::thread::spawn(move || {
-            let mut far = far;
-            let mut pipe = pipe_writer;
+            let (mut far, mut pipe) = (far, pipe_writer);
             for n in 0..50u32 {
                 handle.send(n).expect("room in the inbox");
                 far.write_all(b"x").expect("room in the socket");
                 pipe.write_all(b"x").expect("room in the pipe");
                 std::thread::sleep(MS / 2);
             }
-            far
+            // Kept open: the end of the pipe would have the outer poll return at once.
+            (far, pipe)
         });
         let (mut messages, mut bytes, mut own, mut rounds) = (0, 0, 0, 0);
         while !timers.is_empty() || messages < 50 || bytes < 50 || own < 50 {

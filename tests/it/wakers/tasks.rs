@@ -1,0 +1,224 @@
+//! Tasks: their results, their ends, and their wakers after them.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use punctual::{JoinHandle, Runtime, sleep, spawn, yield_now};
+
+use crate::support::{self, MS, poll_once};
+
+#[test]
+fn a_handle_gives_the_result_however_late_it_is_asked() {
+    support::for_each_alarm(|runtime| {
+        runtime.block_on(async {
+            let mut quick = spawn(async { 1 });
+            yield_now().await;
+            assert!(quick.is_finished());
+            assert_eq!((&mut quick).await.expect("a result"), 1);
+            let slow = spawn(async {
+                sleep(MS).await;
+                "slow"
+            });
+            assert!(!slow.is_finished());
+            assert_eq!(slow.await.expect("a result"), "slow");
+            let of_a_task = spawn(async { spawn(async { 2 }).await.expect("a result") });
+            assert_eq!(of_a_task.await.expect("a result"), 2);
+        });
+    });
+}
+
+#[test]
+fn a_task_whose_handle_is_dropped_runs_on() {
+    let runtime = Runtime::new().expect("a runtime");
+    let done = Rc::new(Cell::new(false));
+    let task = done.clone();
+    drop(runtime.spawn(async move {
+        sleep(MS).await;
+        task.set(true);
+    }));
+    runtime.block_on(async { sleep(2 * MS).await });
+    assert!(done.get());
+    assert_eq!(runtime.metrics().live_tasks, 0);
+}
+
+#[test]
+fn tasks_outlast_the_block_on_they_were_spawned_in() {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut kept = Vec::new();
+    runtime.block_on(async {
+        kept.push(spawn(async {
+            sleep(MS).await;
+            3
+        }));
+    });
+    assert_eq!(runtime.metrics().live_tasks, 1);
+    assert_eq!(runtime.block_on(kept.remove(0)).expect("a result"), 3);
+}
+
+/// Says when it is dropped.
+struct Witness(Rc<Cell<u32>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn an_abort_drops_the_future_on_the_loop_and_says_so() {
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let drops = Rc::new(Cell::new(0));
+        let witness = Witness(drops.clone());
+        let task = spawn(async move {
+            let _witness = witness;
+            std::future::pending::<()>().await
+        });
+        yield_now().await;
+        task.abort();
+        task.abort();
+        assert_eq!(drops.get(), 0, "not within the call");
+        let aborted = task.await.expect_err("no result");
+        assert!(aborted.is_aborted() && !aborted.is_panic());
+        assert!(aborted.to_string().contains("tasks.rs"), "it names the task: {aborted}");
+        assert!(aborted.try_into_panic().is_err());
+        assert_eq!(drops.get(), 1);
+        // Before its first poll.
+        let never_ran = spawn(async { unreachable!("it was aborted") });
+        never_ran.abort();
+        assert!(never_ran.await.expect_err("no result").is_aborted());
+        // After its end, and ready at the same moment.
+        let ended = spawn(async { 5 });
+        yield_now().await;
+        ended.abort();
+        assert_eq!(ended.await.expect("it had ended"), 5);
+    });
+    assert_eq!(runtime.metrics().live_tasks, 0);
+}
+
+#[test]
+fn a_task_can_abort_itself() {
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let own = Rc::new(RefCell::new(None::<JoinHandle<()>>));
+        let seen = own.clone();
+        let task = spawn(async move {
+            seen.borrow().as_ref().expect("it was put there").abort();
+            yield_now().await;
+            unreachable!("it was aborted");
+        });
+        *own.borrow_mut() = Some(task);
+        let task = poll_fn(|cx| {
+            let mut own = own.borrow_mut();
+            std::pin::Pin::new(own.as_mut().expect("it is there")).poll(cx)
+        });
+        // The loop may not borrow what the task borrows; it runs first.
+        sleep(MS).await;
+        assert!(task.await.expect_err("no result").is_aborted());
+    });
+}
+
+#[test]
+fn k15_a_waker_kept_past_the_end_is_harmless() {
+    let runtime = Runtime::new().expect("a runtime");
+    let kept = Rc::new(RefCell::new(Vec::<Waker>::new()));
+    let keep = |ends: bool| {
+        let kept = kept.clone();
+        poll_fn(move |cx| {
+            kept.borrow_mut().push(cx.waker().clone());
+            if ends { Poll::Ready(()) } else { Poll::Pending }
+        })
+    };
+    runtime.block_on(async {
+        spawn(keep(true)).await.expect("a result");
+        let _pending = spawn(keep(false));
+        keep(true).await;
+        yield_now().await;
+        // Of a task that has ended, while the runtime lives: nobody else is woken by it.
+        let polls = runtime.metrics().task_polls;
+        kept.borrow()[0].wake_by_ref();
+        sleep(MS).await;
+        assert!(runtime.metrics().task_polls <= polls + 3);
+    });
+    drop(runtime);
+    let wakers = kept.take();
+    assert_eq!(wakers.len(), 3);
+    for waker in wakers {
+        waker.wake_by_ref();
+        std::thread::spawn(move || {
+            waker.wake_by_ref();
+            waker.wake();
+        })
+        .join()
+        .expect("harmless on any thread");
+    }
+}
+
+#[test]
+fn a_waker_of_one_runtime_wakes_its_task_from_within_another() {
+    let _watchdog = support::watchdog("two runtimes", Duration::from_secs(1));
+    let (first, second) = (Runtime::new().expect("a runtime"), Runtime::new().expect("a runtime"));
+    let slot = Rc::new(RefCell::new(None::<Waker>));
+    let woken = slot.clone();
+    let task = first.spawn(async move {
+        let mut polled = false;
+        poll_fn(|cx| {
+            *woken.borrow_mut() = Some(cx.waker().clone());
+            if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    });
+    first.block_on(yield_now());
+    second.block_on(async { slot.borrow().as_ref().expect("it was polled").wake_by_ref() });
+    first.block_on(task).expect("a result");
+}
+
+#[test]
+fn a_runtime_with_very_many_tasks_is_dropped_in_time() {
+    const TASKS: u32 = 60_000;
+    let runtime = Runtime::new().expect("a runtime");
+    let drops = Rc::new(Cell::new(0));
+    for _ in 0..TASKS {
+        let witness = Witness(drops.clone());
+        drop(runtime.spawn(async move {
+            let _witness = witness;
+            std::future::pending::<()>().await
+        }));
+    }
+    // Quadratic in the number of tasks, it would take minutes.
+    let _watchdog = support::watchdog("the drop of a runtime", Duration::from_secs(1));
+    drop(runtime);
+    assert_eq!(drops.get(), TASKS);
+}
+
+#[test]
+fn what_is_spawned_while_the_runtime_is_dropped_is_dropped_too() {
+    struct SpawnsWhenDropped(Rc<Cell<u32>>);
+
+    impl Drop for SpawnsWhenDropped {
+        fn drop(&mut self) {
+            let witness = Witness(self.0.clone());
+            let task = spawn(async move {
+                let _witness = witness;
+                unreachable!("the runtime is going");
+            });
+            assert!(matches!(poll_once(task), Poll::Ready(Err(aborted)) if aborted.is_aborted()));
+        }
+    }
+
+    let runtime = Runtime::new().expect("a runtime");
+    let drops = Rc::new(Cell::new(0));
+    for _ in 0..10 {
+        let spawns = SpawnsWhenDropped(drops.clone());
+        drop(runtime.spawn(async move {
+            let _spawns = spawns;
+            sleep(Duration::from_secs(60)).await;
+        }));
+    }
+    runtime.block_on(async { sleep(MS).await });
+    drop(runtime);
+    assert_eq!(drops.get(), 10);
+}
