@@ -262,11 +262,12 @@ fn print(size: usize, row: &[(&str, Samples)]) {
     for (name, samples) in row {
         print!("{name:<30}");
         for metric in METRICS {
-            let (own, base) =
-                (samples.median(metric).unwrap_or(0.0), row[0].1.median(metric).unwrap_or(1.0));
-            print!("{:>17}", format!("{own:.1} ({:.1}x)", own / base));
+            let base = row[0].1.median(metric).unwrap_or(f64::NAN);
+            let cell = samples.median(metric).map(|own| format!("{own:.1} ({:.1}x)", own / base));
+            print!("{:>17}", cell.unwrap_or_else(|| "-".into()));
         }
-        println!("{:>12.1}{:>9.1}", samples.worst().unwrap_or(0.0) / 1000.0, samples.bytes);
+        let worst = samples.worst().map(|nanos| format!("{:.1}", nanos / 1000.0));
+        println!("{:>12}{:>9.1}", worst.unwrap_or_else(|| "-".into()), samples.bytes);
     }
 }
 
