@@ -166,7 +166,8 @@ impl Reactor {
         }
     }
 
-    /// One that was made earlier; if its source has ended meanwhile, it is dropped.
+    /// One that was made earlier; if its source has ended meanwhile, or its deadline was moved or cleared, it
+    /// is dropped. Operations are woken all the same: they look at their deadlines themselves.
     fn next_queued_firing(&mut self) -> Option<Dispatch> {
         loop {
             let queued = self.pending.firings.pop_front();
@@ -174,11 +175,11 @@ impl Reactor {
                 None if self.pending.ready.is_empty() => self.pending.deferred.pop_front()?,
                 queued => queued?,
             };
-            match dispatch.event {
-                Event::Deadline { token, .. } if self.source(token).is_err() => {
-                    self.metrics.stale_events += 1;
-                }
-                _ => return Some(dispatch),
+            let Event::Deadline { token, direction, .. } = dispatch.event else { return Some(dispatch) };
+            match self.source(token) {
+                Err(_) => self.metrics.stale_events += 1,
+                Ok(source) if source.raw && !source.sides[direction.side()].overdue => {}
+                Ok(_) => return Some(dispatch),
             }
         }
     }
@@ -213,6 +214,7 @@ impl Reactor {
             let firing = self.wait.explain(side.wanted, at_ns);
             side.wanted = NEVER;
             side.elapsed_at = at_ns;
+            side.overdue = true;
             if raw {
                 side.deadline = NEVER;
             }

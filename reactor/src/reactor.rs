@@ -243,6 +243,7 @@ impl Reactor {
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
         let side = self.source(token)?.side(direction);
         side.deadline = at_ns;
+        side.overdue = false;
         if side.waiting > 0 {
             // A timeout of the operation's own may be nearer; it says so when it is polled.
             let wanted = if side.timeout == NEVER { at_ns } else { at_ns.min(side.wanted) };

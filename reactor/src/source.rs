@@ -51,6 +51,8 @@ pub(crate) struct Side {
     pub(crate) wanted: u64,
     /// When it was last told.
     pub(crate) elapsed_at: u64,
+    /// Whether its deadline has fired and was not touched since.
+    pub(crate) overdue: bool,
     /// How many operations wait.
     pub(crate) waiting: u32,
     pub(crate) waiters: Waiters,
@@ -74,6 +76,7 @@ impl Source {
             leeway,
             wanted: NEVER,
             elapsed_at: 0,
+            overdue: false,
             waiting: 0,
             waiters: Waiters::default(),
             used: Used::default(),
