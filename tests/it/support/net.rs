@@ -258,10 +258,12 @@ pub(crate) fn deaf_listener() -> (std::net::TcpListener, SocketAddr, std::net::T
     (listener, address, filler)
 }
 
-/// A port of this host on which nobody listens.
-pub(crate) fn closed_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address")
+/// An address at which nobody listens, and nobody can as long as the socket that holds it lives.
+pub(crate) fn closed_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+    (socket, address.expect("its address"))
 }
 
 /// O1: `operation` ends with a timeout, and not before `bound` after a moment at which nothing was armed yet.
