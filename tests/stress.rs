@@ -6,8 +6,7 @@
 //! PUNCTUAL_SEED=7 cargo test --release --test stress -- --nocapture
 //! ```
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -55,7 +54,7 @@ fn ten_thousand_connections_and_nothing_astray() {
     }
 
     let metrics = runtime.metrics();
-    println!("{workers} workers, {:?}: {report:#?}", start.elapsed());
+    println!("{workers} workers, {:?}: {report}", start.elapsed());
     println!("shots at tokens that had ended: {shots}; {metrics:#?}");
     assert_eq!(report.opened.get() + report.refused.get(), CONNECTIONS, "seed {seed}");
     assert_eq!(metrics.early, 0, "seed {seed}");
@@ -63,8 +62,8 @@ fn ten_thousand_connections_and_nothing_astray() {
         metrics.stale_events >= shots,
         "each shot at what has ended is dropped and counted; seed {seed}"
     );
-    let distinct = report.descriptors.borrow().len() as u64;
-    assert!(distinct < report.opened.get() / 2, "descriptors were reused; seed {seed}");
+    // Numbers are given out lowest first, so each served several connections.
+    assert!(report.most_at_once.get() * 4 < CONNECTIONS, "descriptors were reused; seed {seed}");
     let live =
         (metrics.live_sources, metrics.live_timers, metrics.live_wheel_entries, metrics.live_tasks);
     assert_eq!(live, (0, 0, 0, 0), "sources, timers, wheel entries, tasks left; seed {seed}");
@@ -72,7 +71,7 @@ fn ten_thousand_connections_and_nothing_astray() {
 }
 
 /// What has happened.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Report {
     opened: Cell<u64>,
     refused: Cell<u64>,
@@ -85,7 +84,6 @@ struct Report {
     served: Cell<u64>,
     most_at_once: Cell<u64>,
     at_once: Cell<u64>,
-    descriptors: RefCell<HashSet<i32>>,
 }
 
 fn add(counter: &Cell<u64>) {
@@ -147,9 +145,21 @@ impl std::ops::Deref for Stage {
     }
 }
 
-impl std::fmt::Debug for Stage {
+impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.report.fmt(f)
+        let counts = [
+            ("opened", &self.opened),
+            ("refused", &self.refused),
+            ("served", &self.served),
+            ("most at once", &self.most_at_once),
+            ("messages", &self.messages),
+            ("timeouts", &self.timeouts),
+            ("cancelled", &self.cancels),
+            ("reset", &self.resets),
+            ("reads dropped", &self.dropped_reads),
+            ("deadlines moved", &self.rearmed),
+        ];
+        counts.iter().try_for_each(|(name, count)| write!(f, "\n  {name}: {}", count.get()))
     }
 }
 
@@ -306,9 +316,6 @@ struct Client<'a> {
 
 impl Client<'_> {
     async fn live(&self, rng: &mut Rng) {
-        if let Ok(fd) = self.descriptor() {
-            self.stage.descriptors.borrow_mut().insert(fd);
-        }
         for _ in 0..rng.u8(0..6) {
             match rng.u8(..10) {
                 0..5 => self.echo(rng).await,
@@ -332,14 +339,6 @@ impl Client<'_> {
                 assert_eq!(discarded, 0, "an answer nobody waited for");
             }
         }
-    }
-
-    /// Its number, off the table of sockets of this process.
-    fn descriptor(&self) -> Result<i32, Error> {
-        // A stream does not show its descriptor: the number that the next one would get is near enough,
-        // for numbers are given out lowest first.
-        let probe = std::fs::File::open("/dev/null").expect("a descriptor");
-        Ok(std::os::fd::AsRawFd::as_raw_fd(&probe))
     }
 
     fn next(&self, wish: u64, rng: &mut Rng) -> Header {

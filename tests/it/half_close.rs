@@ -83,13 +83,16 @@ fn x03_fin_wait2() {
     on_alarms("x03", async |_| {
         let (left, _silent) = tcp_pair().await;
         let port = left.local_addr().expect("its address").port();
+        let peer = left.peer_addr().port();
         left.shutdown(Shutdown::Write).expect("ended");
         let armed = now_ns();
         left.set_read_deadline(Some(Instant::now() + 50 * MS)).expect("open");
         let error = left.read(&mut [0; 8]).await.expect_err("the peer neither sends nor ends");
         assert!(error.is_timeout() && now_ns() - armed >= 50_000_000, "{error}");
         drop(left);
-        let ours: Vec<_> = kernel_sockets(port).into_iter().filter(|s| s.local_port == port).collect();
+        // One local port may serve connections to several peers.
+        let one = |s: &KernelSocket| (s.local_port, s.peer_port) == (port, peer);
+        let ours: Vec<_> = kernel_sockets(port).into_iter().filter(one).collect();
         let [orphan] = &ours[..] else { panic!("one socket in FIN_WAIT2: {ours:?}") };
         assert_eq!((orphan.state, orphan.inode), (FIN_WAIT2, 0), "the kernel's, and nobody else's");
     });
