@@ -9,23 +9,24 @@
 #![forbid(unsafe_code)]
 
 pub use punctual_reactor::{
-    AlarmKind, Budget, Builder, Cause, Clock, Drift, Elapsed, Firing, Handle, Histogram, Instant, Interval,
-    JoinError, JoinHandle, Leeway, Metrics, MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError,
-    Sleep, Tick, Token, VirtualClock, interval, interval_at, sleep, sleep_until, spawn, timeout, timeout_at,
-    yield_now,
+    AlarmKind, Budget, Builder, Cause, Clock, Drift, Elapsed, Firing, Handle, Histogram, Instant,
+    Interval, JoinError, JoinHandle, Leeway, Metrics, MissedTicks, Precise, RemoteJoinHandle, Runtime,
+    SendError, Sleep, Tick, Token, VirtualClock, interval, interval_at, shutdown_requested, sleep,
+    sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 
 /// The bare event loop, and registrations of your own sources with a runtime.
 pub mod reactor {
     pub use punctual_reactor::{
         Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed, Reactor, Readiness,
-        Registration, Source, StaleToken, Timer, stream_interest,
+        Registration, Source, StaleToken, Timer, tcp_interest,
     };
 }
 
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Target, TcpListener, TcpStream,
+        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Target, TcpListener,
+        TcpStream,
     };
 }

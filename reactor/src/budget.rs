@@ -24,6 +24,9 @@ pub struct Budget {
     pub bytes: u32,
 }
 
+/// The buffer that the kernel fills is allocated once, for all of them.
+const EVENTS_MAX: usize = 1 << 20;
+
 impl Budget {
     /// 256 events, 256 messages, 512 timers, 64 tasks or 250 µs, 16 operations or 64 KiB a connection.
     pub const DEFAULT: Budget = Budget {
@@ -47,6 +50,12 @@ impl Budget {
             ("operations", self.operations == 0),
             ("bytes", self.bytes == 0),
         ];
+        if self.events > EVENTS_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("budget: `events` is {}, more than {EVENTS_MAX}", self.events),
+            ));
+        }
         match zeros.iter().find(|(_, zero)| *zero) {
             None => Ok(()),
             Some((name, _)) => Err(io::Error::new(

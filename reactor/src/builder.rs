@@ -103,7 +103,7 @@ impl Builder {
     /// `InvalidInput` for a choice with which nothing could run, or what the kernel says of the
     /// descriptors it needs.
     pub fn build(self) -> io::Result<Runtime> {
-        self.build_reactor().map(Runtime::over)
+        self.build_reactor().and_then(Runtime::over)
     }
 
     /// A bare [`Reactor`] with these choices.

@@ -1,12 +1,12 @@
 //! [`Clock`]: what a reactor reads its time from.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::instant::{Instant, nanos};
+use crate::instant::Instant;
 use crate::sys;
 
 /// The clock a reactor lives by.
@@ -27,7 +27,7 @@ enum Kind {
     Virtual {
         clock: VirtualClock,
         /// The latest time read: a clock that is set back stands still until it has come that far again.
-        latest: Rc<Cell<Instant>>,
+        latest: Arc<AtomicU64>,
     },
 }
 
@@ -54,8 +54,8 @@ impl Clock {
         match &self.0 {
             Kind::System(id) => Instant::from_nanos(sys::clock_now(*id)),
             Kind::Virtual { clock, latest } => {
-                latest.set(latest.get().max(clock.now()));
-                latest.get()
+                let now_ns = clock.now().as_nanos();
+                Instant::from_nanos(latest.fetch_max(now_ns, Ordering::AcqRel).max(now_ns))
             }
         }
     }
@@ -84,7 +84,7 @@ impl Default for Clock {
 
 impl From<VirtualClock> for Clock {
     fn from(clock: VirtualClock) -> Clock {
-        let latest = Rc::new(Cell::new(clock.now()));
+        let latest = Arc::new(AtomicU64::new(clock.now().as_nanos()));
         Clock(Kind::Virtual { clock, latest })
     }
 }
@@ -93,9 +93,10 @@ impl From<VirtualClock> for Clock {
 ///
 /// An idle reactor moves it straight to its next deadline, so that an hour of timers takes
 /// microseconds and fires to the nanosecond. It is not moved while an operation waits on a real socket,
-/// whose answer takes real time; [`advance`](VirtualClock::advance) it by hand there.
+/// whose answer takes real time; [`advance`](VirtualClock::advance) it by hand there. Other threads may read it
+/// ([`Handle::now`](crate::Handle::now)); only the loop's own should move it.
 #[derive(Clone)]
-pub struct VirtualClock(Rc<Cell<u64>>);
+pub struct VirtualClock(Arc<AtomicU64>);
 
 impl VirtualClock {
     /// A clock that stands at one hour past its epoch, so that moments in the past can be named.
@@ -107,24 +108,24 @@ impl VirtualClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn starting_at(start: Instant) -> VirtualClock {
-        VirtualClock(Rc::new(Cell::new(start.as_nanos())))
+        VirtualClock(Arc::new(AtomicU64::new(start.as_nanos())))
     }
 
     /// Where the clock stands.
     #[must_use]
     pub fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.get())
+        Instant::from_nanos(self.0.load(Ordering::Acquire))
     }
 
     /// Moves the clock forward by `duration`.
     pub fn advance(&self, duration: Duration) {
-        self.0.set(self.0.get().saturating_add(nanos(duration)));
+        self.set(self.now() + duration);
     }
 
     /// Puts the clock to `at`, also backwards, as a broken machine would. For a reactor and its tasks time
     /// then stands still until the clock has come as far again.
     pub fn set(&self, at: Instant) {
-        self.0.set(at.as_nanos());
+        self.0.store(at.as_nanos(), Ordering::Release);
     }
 }
 

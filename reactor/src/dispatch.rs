@@ -1,6 +1,7 @@
 //! Giving out what a turn has found: readiness, then messages, then due timers.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::arena::Id;
 use crate::drift::Firing;
@@ -16,7 +17,7 @@ use crate::waiters::Waiters;
 /// What a turn has found and not yet given out.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    ready: VecDeque<(Id, Readiness)>,
+    ready: VecDeque<Id>,
     firings: VecDeque<Dispatch>,
     /// Firings of sources whose readiness is still to be given out: that comes first.
     deferred: VecDeque<Dispatch>,
@@ -25,6 +26,8 @@ pub(crate) struct Pending {
     more_due: bool,
     fired: u64,
     fired_at_ns: u64,
+    /// When a late loop was last warned of.
+    warned_at_ns: u64,
     /// Readiness given out since timers were last looked at.
     delivered: usize,
     /// Timers that came due during a long batch are being given out in its midst.
@@ -45,6 +48,10 @@ const FIRES_PER_CLOCK_READ: u64 = 16;
 /// be slow.
 const EVENTS_PER_TIMER_CHECK: usize = 64;
 
+/// A loop part of the lateness from which on it is worth a warning, and how often.
+const LATE: Duration = Duration::from_millis(20);
+const WARN_EVERY_NS: u64 = 1_000_000_000;
+
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
         let queues_are = self.ready.is_empty() && self.firings.is_empty() && self.deferred.is_empty();
@@ -56,8 +63,8 @@ impl Pending {
         self.delivered = 0;
     }
 
-    pub(crate) fn push_ready(&mut self, id: Id, readiness: Readiness) {
-        self.ready.push_back((id, readiness));
+    pub(crate) fn push_ready(&mut self, id: Id) {
+        self.ready.push_back(id);
     }
 }
 
@@ -84,13 +91,13 @@ impl Reactor {
 
     /// The next source that may make progress, and who waits for it.
     pub(crate) fn next_ready(&mut self) -> Option<(Token, Readiness, Waiters)> {
-        while let Some((id, readiness)) = self.pending.ready.pop_front() {
+        while let Some(id) = self.pending.ready.pop_front() {
             let Some(source) = self.sources.get_mut(id) else {
                 self.metrics.stale_events += 1;
                 continue;
             };
             self.metrics.events += 1;
-            source.undelivered = false;
+            let readiness = std::mem::take(&mut source.undelivered);
             let mut waiters = Waiters::default();
             if readiness.allows(Direction::Read) {
                 waiters = source.side(Direction::Read).waiters.take();
@@ -141,13 +148,18 @@ impl Reactor {
                     let both = &Direction::BOTH[..];
                     let sides = direction.as_ref().map_or(both, std::slice::from_ref);
                     for side in sides {
-                        let set = self.set_deadline(token, *side, Some(deadline));
+                        let set = self.put_deadline(token, *side, deadline.as_nanos(), None);
                         self.metrics.stale_events += u64::from(set.is_err());
                     }
                 }
             }
         }
         None
+    }
+
+    /// Leaves what is in the inbox for the next turn.
+    pub(crate) fn take_no_more_messages(&mut self) {
+        self.pending.messages_left = 0;
     }
 
     fn next_firing(&mut self) -> Option<Dispatch> {
@@ -201,7 +213,7 @@ impl Reactor {
 
     /// A source's wheel entry has come up: fires the sides whose wish it is, and files the rest again.
     fn fire_source(&mut self, index: u32) {
-        let at_ns = self.pending.fired_at_ns;
+        let (at_ns, turn) = (self.pending.fired_at_ns, self.metrics.turns);
         let Some((id, source)) = self.sources.at_index(index) else { return };
         source.entry_fired();
         let mut firings = [None, None];
@@ -214,6 +226,7 @@ impl Reactor {
             let firing = self.wait.explain(side.wanted, at_ns);
             side.wanted = NEVER;
             side.elapsed_at = at_ns;
+            side.elapsed_in_turn = turn;
             side.overdue = true;
             if raw {
                 side.deadline = NEVER;
@@ -222,7 +235,7 @@ impl Reactor {
         }
         source.file(index, self.now_ns, &mut self.timers);
         self.metrics.refiled += u64::from(firings.iter().all(Option::is_none) && source.is_filed());
-        let undelivered = source.undelivered;
+        let undelivered = source.undelivered != Readiness::NONE;
         let token = Token { id, reactor: self.id };
         for (direction, firing, waiters) in firings.into_iter().flatten() {
             let event = Event::Deadline { token, direction, firing };
@@ -234,6 +247,12 @@ impl Reactor {
 
     fn record(&mut self, firing: &Firing) {
         self.drift.record(firing);
+        if firing.in_loop >= LATE
+            && self.pending.warned_at_ns.saturating_add(WARN_EVERY_NS) <= self.now_ns
+        {
+            self.pending.warned_at_ns = self.now_ns;
+            tracing::warn!(late = ?firing.in_loop, "the loop was held up: a deadline fired late");
+        }
         self.metrics.fired += 1;
         self.metrics.coalesced += u64::from(self.pending.fired > 0);
         self.pending.fired += 1;

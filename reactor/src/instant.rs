@@ -16,8 +16,11 @@ impl Instant {
     /// The instant that never comes; a deadline there is no deadline.
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
-    /// The present, on the clock of the runtime that runs this code, or on the monotonic clock outside
-    /// of any. It is read now, never taken from a time cached by the loop.
+    /// The present, on the clock of the runtime that runs this code. It is read now, never taken from a
+    /// time cached by the loop.
+    ///
+    /// Outside of any runtime it is the monotonic clock's; for a runtime on another clock ask
+    /// [`Runtime::now`](crate::Runtime::now) or [`Handle::now`](crate::Handle::now) there.
     #[must_use]
     pub fn now() -> Instant {
         crate::executor::context::now()

@@ -19,6 +19,37 @@
 //! bounded; lateness is measured and split into what was [chosen, the kernel's and the
 //! loop's](Firing).
 //!
+//! Everything but [`Handle`] belongs to one thread, and the compiler knows it:
+//!
+//! ```compile_fail
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::Runtime>();
+//! ```
+//! ```compile_fail
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::Reactor>();
+//! ```
+//! ```compile_fail
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::Sleep>();
+//! ```
+//! ```compile_fail
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::Registration<mio::net::TcpStream>>();
+//! ```
+//! ```compile_fail
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::JoinHandle<()>>();
+//! ```
+//! ```
+//! fn send_and_sync<T: Send + Sync>() {}
+//! send_and_sync::<punctual_reactor::Handle>();
+//! send_and_sync::<punctual_reactor::Token>();
+//! send_and_sync::<punctual_reactor::JoinError>();
+//! fn send<T: Send>() {}
+//! send::<punctual_reactor::RemoteJoinHandle<std::cell::Cell<u8>>>();
+//! ```
+//!
 //! It is not: a thread pool, a multi-threaded scheduler, or a place for blocking work.
 
 mod alarm;
@@ -62,7 +93,9 @@ pub use builder::Builder;
 pub use clock::{Clock, VirtualClock};
 pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
-pub use executor::{JoinError, JoinHandle, RemoteJoinHandle, Runtime, spawn, yield_now};
+pub use executor::{
+    JoinError, JoinHandle, RemoteJoinHandle, Runtime, shutdown_requested, spawn, yield_now,
+};
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;
 pub use instant::Instant;
@@ -75,7 +108,7 @@ pub use precise::Precise;
 pub use punctual_timer_wheel::Tick;
 pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
-pub use registration::{Operate, Registration, stream_interest};
+pub use registration::{Operate, Registration, tcp_interest};
 pub use remote::{Handle, SendError};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,

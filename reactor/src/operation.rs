@@ -2,7 +2,6 @@
 
 use std::cell::RefMut;
 use std::io;
-use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use crate::readiness::Direction;
 use crate::registration::Registration;
 use crate::source::{NEVER, Side, Used};
 use crate::token::Token;
-use crate::waiters::Waiters;
 
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +59,8 @@ impl Done<usize> {
 pub(crate) struct Operation {
     direction: Direction,
     begun: bool,
+    /// Its name among the operations on its side, once it has waited.
+    name: u32,
     /// Whether it is counted among those that wait.
     waiting: bool,
     /// Its own deadline, from the side's timeout.
@@ -81,7 +81,9 @@ enum Step {
     Wait,
     /// This side has had its share of the turn: the others first.
     Yield,
-    /// Closed, interrupted, or late before it began.
+    /// Its time was over before it began.
+    GiveUp,
+    /// Closed or interrupted.
     Fail,
 }
 
@@ -99,6 +101,7 @@ impl Operation {
         Operation {
             direction,
             begun: false,
+            name: 0,
             waiting: false,
             own_ns: NEVER,
             timeout_ns: NEVER,
@@ -108,16 +111,21 @@ impl Operation {
 
     /// Fixes its own deadline, by a clock read now. Returns whether it may begin: a deadline that has
     /// passed already lets it touch nothing.
-    fn begin(&mut self, side: &Side, clock: &Clock) -> bool {
+    fn begin(&mut self, side: &Side, clock: &Clock, loop_now_ns: &mut u64) -> bool {
         self.begun = true;
         if side.deadline == NEVER && side.timeout == NEVER {
             return true;
         }
         let now_ns = clock.now().as_nanos();
+        *loop_now_ns = now_ns.max(*loop_now_ns);
         self.own_ns = now_ns.saturating_add(side.timeout);
         self.timeout_ns = side.timeout;
         self.elapsed_at_ns = now_ns;
         self.due_ns(side) > now_ns
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting
     }
 
     #[inline]
@@ -135,26 +143,43 @@ impl Default for Operation {
 /// The reactor's part of an operation. It calls nobody and wakes nobody.
 impl Reactor {
     fn step(&mut self, token: Token, operation: &mut Operation) -> Step {
-        let Reactor { id, sources, clock, metrics, budget, .. } = self;
+        let Reactor { id, sources, clock, metrics, budget, now_ns, .. } = self;
         let Some(source) = sources.get_mut(token.id).filter(|_| token.reactor == *id) else {
             return Step::Fail;
         };
         let ready = source.readiness.allows(operation.direction);
         let interrupted = source.interrupt.is_some();
         let side = source.side(operation.direction);
-        if interrupted || !operation.begun && !operation.begin(side, clock) {
-            return Step::Fail;
-        }
+        // What came first counts: an interrupt lets nothing fire after it.
         if operation.waiting && operation.due_ns(side) <= side.elapsed_at {
             operation.elapsed_at_ns = side.elapsed_at;
             return Step::TryOnceMore;
+        }
+        if interrupted {
+            return Step::Fail;
+        }
+        if !operation.begun && !operation.begin(side, clock, now_ns) {
+            return Step::GiveUp;
+        }
+        if !ready {
+            return Step::Wait;
         }
         if side.used.turn != metrics.turns {
             side.used = Used { turn: metrics.turns, ..Used::default() };
         } else if side.used.operations >= budget.operations || side.used.bytes >= budget.bytes {
             return Step::Yield;
         }
-        if ready { Step::Try } else { Step::Wait }
+        Step::Try
+    }
+
+    /// Whether an operation of the poll-based interface was given up by whoever polled it: it was told
+    /// that its time is over, and everything that was runnable then has run since.
+    fn was_given_up(&mut self, token: Token, operation: &Operation) -> bool {
+        let all_ran_in = self.all_ran_in_turn;
+        let Ok(source) = self.source(token) else { return false };
+        let side = source.side(operation.direction);
+        let told = operation.waiting && operation.due_ns(side) <= side.elapsed_at;
+        told && side.elapsed_in_turn <= all_ran_in
     }
 
     /// Books a system call that moved something.
@@ -179,57 +204,57 @@ impl Reactor {
         }
     }
 
-    /// Has `waker` woken when the side is ready or the operation's time is up; `false` if it is closed.
-    fn wait(&mut self, token: Token, operation: &mut Operation, waker: &Waker) -> bool {
-        let Ok(source) = self.source(token) else { return false };
+    /// Has `waker` woken when the side is ready or the operation's time is up. Returns the waker it had before,
+    /// to be dropped where its drop can do no harm, or `waker` itself if the source is closed.
+    fn wait(
+        &mut self,
+        token: Token,
+        operation: &mut Operation,
+        waker: Waker,
+    ) -> Result<Option<Waker>, Waker> {
+        let Ok(source) = self.source(token) else { return Err(waker) };
         let side = source.side(operation.direction);
-        side.waiters.add(waker);
-        let due_ns = operation.due_ns(side);
         let first = side.waiting == 0;
-        // Others wait too: the side is told at the earliest time of all.
-        let others = side.waiting > u32::from(operation.waiting);
-        let wanted_ns = if others { due_ns.min(side.wanted) } else { due_ns };
         if !operation.waiting {
             operation.waiting = true;
             side.waiting += 1;
+            side.last_operation = side.last_operation.wrapping_add(1);
+            operation.name = side.last_operation;
         }
+        let before = side.waiters.set(operation.name, waker);
+        // Others may wait too: the side is told at the earliest time of all.
+        let alone = side.waiting == 1;
+        side.own = if alone { operation.own_ns } else { operation.own_ns.min(side.own) };
+        let wanted_ns = side.deadline.min(side.own);
         if wanted_ns != side.wanted {
             self.want(token.id, operation.direction, wanted_ns);
         }
         self.waiting_sides += usize::from(first);
-        true
+        Ok(before)
     }
 
-    /// An operation waits no longer. The last to go takes the side's wish along, and its wakers, which are
-    /// returned to be dropped where their drop can do no harm.
-    fn leave(&mut self, token: Token, direction: Direction) -> Waiters {
-        let Ok(source) = self.source(token) else { return Waiters::default() };
-        let side = source.side(direction);
+    /// An operation waits no longer; the last to go takes the side's wish along. Returns its waker, to be
+    /// dropped where its drop can do no harm.
+    fn leave(&mut self, token: Token, operation: &Operation) -> Option<Waker> {
+        let source = self.source(token).ok()?;
+        let side = source.side(operation.direction);
+        let waker = side.waiters.remove(operation.name);
         side.waiting -= 1;
-        if side.waiting > 0 {
-            return Waiters::default();
+        if side.waiting == 0 {
+            side.wanted = NEVER;
+            side.own = NEVER;
+            self.waiting_sides -= 1;
         }
-        side.wanted = NEVER;
-        let nobody = side.waiters.take();
-        self.waiting_sides -= 1;
-        nobody
+        waker
     }
 
-    /// Why an operation that was told to fail, or was over its time, has failed.
+    /// Which deadline an operation has missed.
     #[cold]
-    fn failure(
-        &mut self,
-        token: Token,
-        operation: &Operation,
-        set_at: Option<&'static Location<'static>>,
-    ) -> Failure {
+    fn elapsed(&mut self, token: Token, operation: &Operation) -> Failure {
         let Ok(source) = self.source(token) else { return Failure::Closed };
-        if let Some(why) = &source.interrupt {
-            return why.into();
-        }
         let side = source.side(operation.direction);
         let bound = if side.deadline <= operation.own_ns {
-            Bound::Deadline(set_at)
+            Bound::Deadline(side.set_at)
         } else {
             Bound::Timeout(Duration::from_nanos(operation.timeout_ns))
         };
@@ -238,6 +263,13 @@ impl Reactor {
             fired: Instant::from_nanos(operation.elapsed_at_ns),
             bound,
         })
+    }
+
+    /// Why nothing can be done on a source any more.
+    #[cold]
+    fn interrupted(&mut self, token: Token) -> Failure {
+        let interrupt = self.source(token).ok().and_then(|source| source.interrupt.as_ref());
+        interrupt.map_or(Failure::Closed, Failure::from)
     }
 }
 
@@ -265,12 +297,15 @@ impl<S: MioSource> Registration<S> {
             return match step {
                 Step::Try | Step::Wait => self.wait(cx, operation),
                 Step::Yield => {
-                    cx.waker().wake_by_ref();
+                    self.driver().wake_next_turn(cx.waker().clone());
                     self.wait(cx, operation)
                 }
-                Step::TryOnceMore | Step::Fail => {
-                    let set_at = self.set_at(operation.direction);
-                    let failure = self.reactor().failure(self.token(), operation, set_at);
+                Step::TryOnceMore | Step::GiveUp => {
+                    let failure = self.reactor().elapsed(self.token(), operation);
+                    self.failed(operation, failure)
+                }
+                Step::Fail => {
+                    let failure = self.reactor().interrupted(self.token());
                     self.failed(operation, failure)
                 }
             };
@@ -302,8 +337,21 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
-        let waits = self.reactor().wait(self.token(), operation, cx.waker());
-        if waits { Poll::Pending } else { self.failed(operation, Failure::Closed) }
+        let waker = cx.waker().clone();
+        let before = self.reactor().wait(self.token(), operation, waker);
+        match before {
+            Ok(_) => Poll::Pending,
+            Err(_) => self.failed(operation, Failure::Closed),
+        }
+    }
+
+    /// Sees off an operation of the poll-based interface that nobody polls any more.
+    pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
+        let given_up = self.reactor().was_given_up(self.token(), operation);
+        if given_up {
+            self.end(operation);
+            *operation = Operation::new(operation.direction);
+        }
     }
 
     fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
@@ -316,8 +364,8 @@ impl<S: MioSource> Registration<S> {
     pub(crate) fn end(&self, operation: &mut Operation) {
         if operation.waiting {
             operation.waiting = false;
-            let nobody = self.reactor().leave(self.token(), operation.direction);
-            drop(nobody);
+            let waker = self.reactor().leave(self.token(), operation);
+            drop(waker);
         }
     }
 

@@ -48,7 +48,8 @@ impl Parking {
     /// Says that the loop is about to sleep. Returns whether it may; otherwise work waits.
     #[must_use]
     pub(crate) fn park(&self) -> bool {
-        self.state.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let parked = self.state.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire);
+        matches!(parked, Ok(_) | Err(PARKED))
     }
 
     /// Says that the loop runs again. Returns whether work waits.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,13 +45,16 @@ use crate::waiters::Waiters;
 /// let mut reactor = Reactor::new()?;
 /// let deadline = reactor.now() + Duration::from_micros(300);
 /// let timer = reactor.insert_timer(deadline, Leeway::NONE);
-/// loop {
+/// let firing = 'fired: loop {
 ///     reactor.turn(None)?;
-///     if let Some(Event::Timer { timer: fired, firing }) = reactor.next_event() {
-///         assert!(fired == timer && firing.fired >= deadline);
-///         break;
+///     while let Some(event) = reactor.next_event() {
+///         match event {
+///             Event::Timer { timer: fired, firing } if fired == timer => break 'fired firing,
+///             other => println!("{other:?}"),
+///         }
 ///     }
-/// }
+/// };
+/// assert!(firing.fired >= deadline);
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Reactor {
@@ -73,9 +79,13 @@ pub struct Reactor {
     /// How many sides have an operation that waits for a real socket.
     pub(crate) waiting_sides: usize,
     pub(crate) shut_down: bool,
+    /// The last turn after which no task was left to run.
+    pub(crate) all_ran_in_turn: u64,
     leeway: Leeway,
     pub(crate) drift: Drift,
     pub(crate) metrics: Metrics,
+    /// One loop, one thread: a runtime's wakers and futures rely on it.
+    not_send: PhantomData<Rc<()>>,
 }
 
 pub(crate) const ALARM: mio::Token = mio::Token(usize::MAX);
@@ -107,7 +117,7 @@ impl Reactor {
             poll.registry().register(&mut SourceFd(&number), ALARM, mio::Interest::READABLE)?;
         }
         let id = ReactorId::next();
-        let (remote, inbox) = Shared::new(id, waker, inbox_capacity);
+        let (remote, inbox) = Shared::new(id, clock.clone(), waker, inbox_capacity);
         let now_ns = clock.now().as_nanos();
         Ok(Reactor {
             id,
@@ -127,9 +137,11 @@ impl Reactor {
             prepared_for: None,
             waiting_sides: 0,
             shut_down: false,
+            all_ran_in_turn: 0,
             leeway,
             drift: Drift::default(),
             metrics: Metrics::default(),
+            not_send: PhantomData,
             clock,
         })
     }
@@ -156,7 +168,11 @@ impl Reactor {
         source: &mut impl MioSource,
         interest: mio::Interest,
     ) -> io::Result<Token> {
-        let token = self.add(source, interest)?;
+        let token = self.add(Readiness::NONE);
+        if let Err(error) = self.poll.registry().register(source, Token::to_mio(token.id), interest) {
+            self.sources.remove(token.id);
+            return Err(error);
+        }
         if let Some(source) = self.sources.get_mut(token.id) {
             source.raw = true;
             source.sides.iter_mut().for_each(|side| side.waiting = 1);
@@ -165,27 +181,12 @@ impl Reactor {
         Ok(token)
     }
 
-    /// Watches `source` on behalf of operations.
-    pub(crate) fn add(
-        &mut self,
-        source: &mut impl MioSource,
-        interest: mio::Interest,
-    ) -> io::Result<Token> {
-        let mut entry = Source::new(self.leeway);
-        entry.short_reads_drain = interest.is_readable()
-            && sys::PRIORITY.is_some_and(|priority| {
-                // `Interest` can be asked for its parts only by taking them out.
-                interest.remove(priority) != Some(interest)
-            });
-        if self.shut_down {
-            entry.interrupt = Some(Interrupt::Shutdown);
-        }
-        let id = self.sources.insert(entry);
-        if let Err(error) = self.poll.registry().register(source, Token::to_mio(id), interest) {
-            self.sources.remove(id);
-            return Err(error);
-        }
-        Ok(Token { id, reactor: self.id })
+    /// Makes room for a source, which is to be registered under this token.
+    pub(crate) fn add(&mut self, readiness: Readiness) -> Token {
+        let mut source = Source::new(self.leeway);
+        source.readiness = readiness;
+        source.interrupt = self.shut_down.then_some(Interrupt::Shutdown);
+        Token { id: self.sources.insert(source), reactor: self.id }
     }
 
     /// Watches `source` for `interest` instead, under the same token.
@@ -240,14 +241,25 @@ impl Reactor {
         direction: Direction,
         deadline: Option<Instant>,
     ) -> Result<(), StaleToken> {
-        let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
-        let side = self.source(token)?.side(direction);
+        self.put_deadline(token, direction, deadline.map_or(NEVER, Instant::as_nanos), None)
+    }
+
+    pub(crate) fn put_deadline(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        at_ns: u64,
+        set_at: Option<&'static Location<'static>>,
+    ) -> Result<(), StaleToken> {
+        let source = self.source(token)?;
+        let interrupted = source.interrupt.is_some() && !source.raw;
+        let side = source.side(direction);
         side.deadline = at_ns;
+        side.set_at = set_at;
         side.overdue = false;
-        if side.waiting > 0 {
-            // A timeout of the operation's own may be nearer; it says so when it is polled.
-            let wanted = if side.timeout == NEVER { at_ns } else { at_ns.min(side.wanted) };
-            self.want(token.id, direction, wanted);
+        if side.waiting > 0 && !interrupted {
+            let wanted_ns = at_ns.min(side.own);
+            self.want(token.id, direction, wanted_ns);
         }
         Ok(())
     }
@@ -356,6 +368,6 @@ impl AsRawFd for Reactor {
 impl AsFd for Reactor {
     /// Readable when a turn would find something, once [`prepare`](Reactor::prepare) has been called.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        sys::borrow_fd(&self.poll)
+        sys::borrow_fd(self.poll.registry())
     }
 }

@@ -41,13 +41,12 @@ pub struct Registration<S: MioSource> {
     io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
     polled: [Cell<Operation>; 2],
-    set_at: [Cell<Option<&'static Location<'static>>>; 2],
 }
 
-/// What a byte stream registers for: both sides, and urgent data where it is told apart, so that a
-/// short read proves the socket drained and saves a system call.
+/// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
+/// [`trust_short_reads`](Registration::trust_short_reads) holds.
 #[must_use]
-pub fn stream_interest() -> mio::Interest {
+pub fn tcp_interest() -> mio::Interest {
     let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
     sys::PRIORITY.map_or(both, |priority| both | priority)
 }
@@ -64,17 +63,22 @@ impl<S: MioSource> Registration<S> {
     #[track_caller]
     pub fn new(mut source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self> {
         let driver = context::current("registering a source");
-        let token = driver.reactor.borrow_mut().add(&mut source, interest)?;
-        if let Ok(entry) = driver.reactor.borrow_mut().source(token) {
-            entry.readiness = assume;
+        let token = driver.reactor.borrow_mut().add(assume);
+        // The source may be anybody's code: nothing is borrowed while it runs.
+        let registered = driver.registry.register(&mut source, Token::to_mio(token.id), interest);
+        let registration =
+            Registration { driver, token, io: RefCell::new(Some(source)), polled: Default::default() };
+        registered.map(|()| registration)
+    }
+
+    /// Takes a short read as proof that nothing more is to be read, which saves the system call that
+    /// would say `WouldBlock`. This holds for TCP alone, and only if urgent data is reported apart, as
+    /// [`tcp_interest`] asks for: a Unix stream also cuts a read short where a descriptor was sent along, and
+    /// the rest would wait for an event that never comes.
+    pub fn trust_short_reads(&self) {
+        if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
+            source.short_reads_drain = sys::PRIORITY.is_some();
         }
-        Ok(Registration {
-            driver,
-            token,
-            io: RefCell::new(Some(source)),
-            polled: Default::default(),
-            set_at: Default::default(),
-        })
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
@@ -83,7 +87,8 @@ impl<S: MioSource> Registration<S> {
         self.token
     }
 
-    /// The source, unless it was closed.
+    /// The source, unless it was closed. Let go of it soon: [`close`](Registration::close) panics while it is
+    /// lent.
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, S>> {
         Ref::filter_map(self.io.borrow(), Option::as_ref).ok()
@@ -96,9 +101,10 @@ impl<S: MioSource> Registration<S> {
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
-        self.set_at[direction.side()].set(Some(Location::caller()));
-        let set = self.driver.reactor.borrow_mut().set_deadline(self.token, direction, deadline);
-        set.map_err(|_| Failure::Closed)
+        let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
+        let set_at = Some(Location::caller());
+        let mut reactor = self.driver.reactor.borrow_mut();
+        reactor.put_deadline(self.token, direction, at_ns, set_at).map_err(|_| Failure::Closed)
     }
 
     /// The deadline of a side.
@@ -148,8 +154,9 @@ impl<S: MioSource> Registration<S> {
     }
 
     /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
-    /// operation is given up: the timeout of a side then counts from the first poll since the last
-    /// one that completed.
+    /// operation is given up: the timeout of a side counts from the first poll since the last one that
+    /// ended. One whose time ran out while nobody polled it any more has been given up, and the next begins
+    /// anew.
     ///
     /// # Errors
     /// [`Failure`].
@@ -160,7 +167,11 @@ impl<S: MioSource> Registration<S> {
         mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
         let slot = &self.polled[direction.side()];
-        let mut operation = slot.replace(Operation::new(direction));
+        let mut operation = match slot.get() {
+            operation if operation.is_waiting() => operation,
+            _ => Operation::new(direction),
+        };
+        self.end_if_given_up(&mut operation);
         let poll = self.poll_operation(cx, &mut operation, &mut attempt);
         slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
         poll
@@ -211,10 +222,9 @@ impl<S: MioSource> Registration<S> {
     fn deregister(&self, source: Option<S>) -> Option<S> {
         let mut source = source?;
         let waiters = {
-            let mut reactor = self.driver.reactor.borrow_mut();
             // It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
-            let _ = reactor.poll.registry().deregister(&mut source);
-            reactor.forget(self.token)
+            let _ = self.driver.registry.deregister(&mut source);
+            self.driver.reactor.borrow_mut().forget(self.token)
         };
         if let Ok(waiters) = waiters {
             waiters.wake();
@@ -231,10 +241,6 @@ impl<S: MioSource> Registration<S> {
         attempt: &mut impl FnMut(&S) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
         self.io.borrow().as_ref().map(attempt)
-    }
-
-    pub(crate) fn set_at(&self, direction: Direction) -> Option<&'static Location<'static>> {
-        self.set_at[direction.side()].get()
     }
 }
 

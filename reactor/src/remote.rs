@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::arena::Id;
+use crate::clock::Clock;
 use crate::event::Cause;
 use crate::instant::Instant;
 use crate::parking::Parking;
@@ -44,6 +45,8 @@ pub enum SendError<T = ()> {
     Closed(T),
     /// A runtime runs the loop, and nobody there reads messages.
     NoReader(T),
+    /// The token was given out by another reactor.
+    Foreign(T),
 }
 
 /// What a remote thread asks of the loop.
@@ -58,6 +61,7 @@ pub(crate) enum Command {
 /// What the handles and wakers of a reactor share with it.
 pub(crate) struct Shared {
     pub(crate) id: ReactorId,
+    clock: Clock,
     parking: Parking,
     waker: mio::Waker,
     /// Bounded by `queued` and `capacity` rather than by its own kind: a bounded crossbeam channel keeps what
@@ -122,6 +126,11 @@ impl Inbox {
         woken
     }
 
+    /// Takes out a command, whether or not anybody has notified.
+    pub(crate) fn leftover(&mut self) -> Option<Command> {
+        self.commands.try_recv().ok()
+    }
+
     /// Hangs up: what waits is dropped, and what is sent from now on is refused.
     pub(crate) fn close(&mut self) -> Inbox {
         let (commands, woken) = (crossbeam_channel::never(), crossbeam_channel::never());
@@ -137,11 +146,17 @@ impl Drop for Inbox {
 }
 
 impl Shared {
-    pub(crate) fn new(id: ReactorId, waker: mio::Waker, capacity: usize) -> (Arc<Shared>, Inbox) {
+    pub(crate) fn new(
+        id: ReactorId,
+        clock: Clock,
+        waker: mio::Waker,
+        capacity: usize,
+    ) -> (Arc<Shared>, Inbox) {
         let (inbox, commands) = crossbeam_channel::unbounded();
         let (woken_in, woken) = crossbeam_channel::unbounded();
         let shared = Shared {
             id,
+            clock,
             parking: Parking::new(),
             waker,
             inbox,
@@ -193,8 +208,8 @@ impl Shared {
     }
 
     fn send(&self, command: Command) -> Result<(), SendError<Command>> {
-        if self.queued.fetch_add(1, Ordering::AcqRel) >= self.capacity {
-            self.queued.fetch_sub(1, Ordering::AcqRel);
+        let room = |queued| (queued < self.capacity).then_some(queued + 1);
+        if self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
             let gone = self.closed.load(Ordering::Acquire);
             return Err(if gone { SendError::Closed(command) } else { SendError::Full(command) });
         }
@@ -243,10 +258,12 @@ impl Handle {
     /// # Errors
     /// [`SendError`]; nothing was cancelled.
     pub fn cancel(&self, token: Token, cause: impl Into<Cause>) -> Result<(), SendError> {
+        self.known(token)?;
         self.command(Command::Cancel { token, cause: cause.into() })
     }
 
     /// Sets or clears the deadline of one side of `token`, or of both. A waiting operation observes it.
+    /// Count it from [`Handle::now`].
     ///
     /// # Errors
     /// [`SendError`]; nothing was changed.
@@ -256,11 +273,19 @@ impl Handle {
         direction: impl Into<Option<Direction>>,
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
+        self.known(token)?;
         self.command(Command::SetDeadline {
             token,
             direction: direction.into(),
             deadline: deadline.unwrap_or(Instant::FAR_FUTURE),
         })
+    }
+
+    /// Reads the loop's clock: what a deadline for it is counted from. On this thread
+    /// [`Instant::now`] reads another clock, unless the loop's is the monotonic one.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     /// Makes the loop take a turn, if it sleeps.
@@ -279,6 +304,10 @@ impl Handle {
         }
     }
 
+    fn known(&self, token: Token) -> Result<(), SendError> {
+        if token.reactor == self.shared.id { Ok(()) } else { Err(SendError::Foreign(())) }
+    }
+
     fn command(&self, command: Command) -> Result<(), SendError> {
         self.shared.send(command).map_err(|refused| refused.map(drop))
     }
@@ -294,7 +323,10 @@ impl<T> SendError<T> {
     /// What was to be sent.
     pub fn into_inner(self) -> T {
         match self {
-            SendError::Full(value) | SendError::Closed(value) | SendError::NoReader(value) => value,
+            SendError::Full(value)
+            | SendError::Closed(value)
+            | SendError::NoReader(value)
+            | SendError::Foreign(value) => value,
         }
     }
 
@@ -303,6 +335,7 @@ impl<T> SendError<T> {
             SendError::Full(value) => SendError::Full(change(value)),
             SendError::Closed(value) => SendError::Closed(change(value)),
             SendError::NoReader(value) => SendError::NoReader(change(value)),
+            SendError::Foreign(value) => SendError::Foreign(change(value)),
         }
     }
 }
@@ -313,6 +346,7 @@ impl<T> fmt::Debug for SendError<T> {
             SendError::Full(_) => "Full",
             SendError::Closed(_) => "Closed",
             SendError::NoReader(_) => "NoReader",
+            SendError::Foreign(_) => "Foreign",
         })
     }
 }
@@ -323,6 +357,7 @@ impl<T> fmt::Display for SendError<T> {
             SendError::Full(_) => "the loop's inbox is full: it is behind with its messages",
             SendError::Closed(_) => "the loop is gone",
             SendError::NoReader(_) => "a runtime reads no messages: use `call` or `spawn`",
+            SendError::Foreign(_) => "foreign token: another reactor gave it out",
         })
     }
 }
@@ -335,6 +370,7 @@ impl<T> From<SendError<T>> for io::Error {
             SendError::Full(_) => io::ErrorKind::QuotaExceeded,
             SendError::Closed(_) => io::ErrorKind::NotConnected,
             SendError::NoReader(_) => io::ErrorKind::Unsupported,
+            SendError::Foreign(_) => io::ErrorKind::NotFound,
         };
         io::Error::new(kind, error.to_string())
     }

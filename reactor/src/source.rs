@@ -1,5 +1,7 @@
 //! [`Source`]: what the reactor keeps of one registration.
 
+use std::panic::Location;
+
 use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
@@ -18,9 +20,9 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) struct Source {
     /// What is known to be possible; cleared only by a `WouldBlock`.
     pub(crate) readiness: Readiness,
-    /// Whether readiness has come that was not given out yet.
-    pub(crate) undelivered: bool,
-    /// Whether urgent data is reported apart, so that a short read proves a drained socket.
+    /// What of it was not given out yet; then it is queued to be.
+    pub(crate) undelivered: Readiness,
+    /// Whether a short read proves that nothing more is to be read.
     pub(crate) short_reads_drain: bool,
     /// Used through [`Reactor`](crate::Reactor) itself: its deadlines are events, not operations.
     pub(crate) raw: bool,
@@ -47,15 +49,22 @@ pub(crate) struct Side {
     pub(crate) timeout: u64,
     /// The widest leeway its deadlines may take.
     pub(crate) leeway: Leeway,
-    /// When the side wants to be told: the earliest deadline of the operations that wait.
+    /// Where the deadline was set, if that was on this thread.
+    pub(crate) set_at: Option<&'static Location<'static>>,
+    /// The earliest of the waiting operations' own deadlines, from the timeouts they were given.
+    pub(crate) own: u64,
+    /// When the side wants to be told: its deadline, or its operations' own.
     pub(crate) wanted: u64,
-    /// When it was last told.
+    /// When it was last told, and in which turn.
     pub(crate) elapsed_at: u64,
+    pub(crate) elapsed_in_turn: u64,
     /// Whether its deadline has fired and was not touched since.
     pub(crate) overdue: bool,
     /// How many operations wait.
     pub(crate) waiting: u32,
     pub(crate) waiters: Waiters,
+    /// The name of the operation that waited last.
+    pub(crate) last_operation: u32,
     /// What this turn has done on this side.
     pub(crate) used: Used,
 }
@@ -74,16 +83,20 @@ impl Source {
             deadline: NEVER,
             timeout: NEVER,
             leeway,
+            set_at: None,
+            own: NEVER,
             wanted: NEVER,
             elapsed_at: 0,
+            elapsed_in_turn: 0,
             overdue: false,
             waiting: 0,
             waiters: Waiters::default(),
+            last_operation: 0,
             used: Used::default(),
         };
         Source {
             readiness: Readiness::NONE,
-            undelivered: false,
+            undelivered: Readiness::NONE,
             short_reads_drain: false,
             raw: false,
             interrupt: None,
@@ -162,6 +175,10 @@ impl Source {
             return None;
         }
         self.interrupt = Some(why);
+        if !self.raw {
+            // For the operations, what fires from now on comes second.
+            self.sides.iter_mut().for_each(|side| side.wanted = NEVER);
+        }
         Some(self.take_waiters())
     }
 

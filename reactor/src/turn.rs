@@ -48,7 +48,8 @@ impl Reactor {
     /// Readies the loop for a sleep in somebody else's poll of its [`AsFd`](std::os::fd::AsFd) descriptor:
     /// arms the alarm and lets remote threads signal. Returns how long that poll may wait; `None` means
     /// until the descriptor is readable. Call [`turn`](Reactor::turn) with a zero wait after it, however it
-    /// ended, then drain [`next_event`](Reactor::next_event).
+    /// ended, then drain [`next_event`](Reactor::next_event). A timer or deadline set after it is not in the
+    /// alarm: call it again then.
     ///
     /// # Errors
     /// What the kernel says of the alarm.
@@ -58,6 +59,9 @@ impl Reactor {
         if self.has_leftovers() || at_ns <= now_ns || !self.remote.park() {
             self.prepared_for = None;
             return Ok(Some(Duration::ZERO));
+        }
+        if let Some(clock) = self.clock.as_virtual().cloned() {
+            return Ok(self.prepare_virtual(&clock));
         }
         let setting = self.alarm.set(at_ns, now_ns)?;
         self.metrics.settimes += u64::from(setting.settime);
@@ -102,8 +106,10 @@ impl Reactor {
                     };
                     let readiness = Readiness::of(event);
                     source.readiness |= readiness;
-                    source.undelivered = true;
-                    self.pending.push_ready(id, readiness);
+                    if source.undelivered == Readiness::NONE {
+                        self.pending.push_ready(id);
+                    }
+                    source.undelivered |= readiness;
                 }
             }
         }

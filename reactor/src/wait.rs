@@ -113,6 +113,15 @@ impl Reactor {
         self.events.clear();
     }
 
+    /// A sleep in somebody else's poll, on a virtual clock: there is none if time can jump instead.
+    pub(crate) fn prepare_virtual(&mut self, clock: &VirtualClock) -> Option<Duration> {
+        let next = if self.waiting_sides == 0 { self.next_deadline() } else { None };
+        next.map(|deadline| {
+            clock.set(deadline);
+            Duration::ZERO
+        })
+    }
+
     fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         loop {
             match self.poll.poll(&mut self.events, timeout) {

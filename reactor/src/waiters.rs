@@ -3,33 +3,52 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// The wakers of the operations that wait for one thing. Nearly always there is one; a second task
-/// that waits on the same side must not put the first to sleep for ever.
+/// The wakers of the operations that wait for one thing, one of each. Nearly always there is one; a second
+/// task that waits on the same side must not put the first to sleep for ever.
+///
+/// Wakers go in and out by value: they are cloned and dropped by whoever holds no borrow of the reactor.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    first: Option<Waker>,
-    more: Vec<Waker>,
+    first: Option<Waiter>,
+    more: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// Which operation waits, among those on its side.
+    operation: u32,
+    waker: Waker,
 }
 
 impl Waiters {
-    /// Makes `waker` the only one. Returns those that waited before, to be dropped where the drop of
-    /// somebody's waker can do no harm.
+    /// Has `operation` woken by `waker`; returns what woke it before.
+    #[inline]
     #[must_use]
-    pub(crate) fn set(&mut self, waker: &Waker) -> Waiters {
-        match &self.first {
-            Some(first) if self.more.is_empty() && first.will_wake(waker) => Waiters::default(),
-            _ => std::mem::replace(self, Waiters { first: Some(waker.clone()), more: Vec::new() }),
+    pub(crate) fn set(&mut self, operation: u32, waker: Waker) -> Option<Waker> {
+        if let Some(waiter) = self.find(operation) {
+            return Some(std::mem::replace(&mut waiter.waker, waker));
         }
+        let waiter = Waiter { operation, waker };
+        match &mut self.first {
+            first @ None => *first = Some(waiter),
+            Some(_) => self.more.push(waiter),
+        }
+        None
     }
 
+    /// Forgets `operation`; returns what woke it.
     #[inline]
-    pub(crate) fn add(&mut self, waker: &Waker) {
-        match &self.first {
-            None => self.first = Some(waker.clone()),
-            Some(first) if first.will_wake(waker) => {}
-            Some(_) if self.more.iter().any(|other| other.will_wake(waker)) => {}
-            Some(_) => self.more.push(waker.clone()),
+    #[must_use]
+    pub(crate) fn remove(&mut self, operation: u32) -> Option<Waker> {
+        if self.first.as_ref().is_some_and(|first| first.operation == operation) {
+            return std::mem::replace(&mut self.first, self.more.pop()).map(|waiter| waiter.waker);
         }
+        let at = self.more.iter().position(|waiter| waiter.operation == operation)?;
+        Some(self.more.swap_remove(at).waker)
+    }
+
+    fn find(&mut self, operation: u32) -> Option<&mut Waiter> {
+        self.first.iter_mut().chain(&mut self.more).find(|waiter| waiter.operation == operation)
     }
 
     pub(crate) fn take(&mut self) -> Waiters {
@@ -48,9 +67,9 @@ impl Waiters {
     #[inline]
     pub(crate) fn wake(self) {
         if let Some(first) = self.first {
-            wake(first);
+            wake(first.waker);
         }
-        self.more.into_iter().for_each(wake);
+        self.more.into_iter().for_each(|waiter| wake(waiter.waker));
     }
 }
 

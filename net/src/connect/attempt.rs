@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use punctual_reactor::{Direction, Done, Instant, Readiness, Registration, stream_interest};
+use punctual_reactor::{Direction, Done, Instant, Readiness, Registration, tcp_interest};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::error::{Error, Kind, Phase};
@@ -20,7 +20,7 @@ pub(super) async fn attempt(
     let (socket, assume) = start(address, local).map_err(failed)?;
     let io = mio::net::TcpStream::from_std(socket.into());
     // Registered after connect(2): an unconnected socket reports a hang-up.
-    let io = Registration::new(io, stream_interest(), assume).map_err(failed)?;
+    let io = Registration::new(io, tcp_interest(), assume).map_err(failed)?;
     let ended = |failure| Error::failed(Phase::Connect, failure).with_peer(address);
     io.set_deadline(Direction::Write, Some(deadline)).map_err(ended)?;
     let connected = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr()));

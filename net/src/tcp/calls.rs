@@ -13,6 +13,9 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: libc::c_int = 0;
 
+/// The kernel looks at no more slices than this in one call (`IOV_MAX`).
+pub(crate) const SLICES_MAX: usize = 1024;
+
 impl TcpStream {
     pub(crate) fn send(&self, io: &mio::net::TcpStream, buffer: &[u8]) -> io::Result<Done<usize>> {
         if buffer.is_empty() {
@@ -27,8 +30,7 @@ impl TcpStream {
         io: &mio::net::TcpStream,
         buffers: &[IoSlice<'_>],
     ) -> io::Result<Done<usize>> {
-        // The kernel takes no more slices than this in one call (IOV_MAX).
-        let some = &buffers[..buffers.len().min(1024)];
+        let some = &buffers[..buffers.len().min(SLICES_MAX)];
         let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
         if offered == 0 {
             return Ok(Done::new(0));

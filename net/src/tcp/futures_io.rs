@@ -12,6 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::{Direction, Done};
 
 use crate::error::Phase;
+use crate::tcp::calls::SLICES_MAX;
 use crate::tcp::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 
 impl TcpStream {
@@ -48,7 +49,7 @@ impl AsyncRead for &TcpStream {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let room = buffers.iter().map(|buffer| buffer.len()).sum();
+        let room = buffers.iter().take(SLICES_MAX).map(|buffer| buffer.len()).sum();
         self.poll_io(cx, Direction::Read, room == 0, |mut io| {
             Ok(Done::bytes(self.received(io.read_vectored(buffers))?, room))
         })

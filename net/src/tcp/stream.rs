@@ -7,11 +7,12 @@ use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use punctual_reactor::{Direction, Done, Failure, Readiness, Registration, stream_interest, timeout};
+use punctual_reactor::{Direction, Done, Failure, Readiness, Registration, tcp_interest, timeout};
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
 use crate::target::Target;
+use crate::tcp::calls::SLICES_MAX;
 use crate::tcp::split::{self, OwnedReadHalf, OwnedWriteHalf};
 
 /// A TCP connection, with a deadline and a timeout on each side.
@@ -81,12 +82,13 @@ impl TcpStream {
         #[cfg(target_vendor = "apple")]
         let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
         let registration =
-            Registration::new(io, stream_interest(), Readiness::READABLE | Readiness::WRITABLE)
+            Registration::new(io, tcp_interest(), Readiness::READABLE | Readiness::WRITABLE)
                 .map_err(|error| Error::kernel(phase, error).with_peer(peer))?;
         Ok(TcpStream::over(registration, peer))
     }
 
     pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
+        io.trust_short_reads();
         TcpStream { io, peer, broken: Cell::new(0) }
     }
 
@@ -113,7 +115,7 @@ impl TcpStream {
     /// # Errors
     /// As [`read`](TcpStream::read).
     pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
-        let asked = buffers.iter().map(|buffer| buffer.len()).sum();
+        let asked = buffers.iter().take(SLICES_MAX).map(|buffer| buffer.len()).sum();
         self.trivial_if(asked == 0, Direction::Read);
         let done = self.io.operate(Direction::Read, |io| {
             if asked == 0 {

@@ -12,20 +12,25 @@ thread_local! {
 }
 
 /// Makes a runtime the current one until it is dropped.
+#[must_use]
 pub(crate) struct Entered {
     before: Option<Rc<Driver>>,
 }
 
 pub(crate) fn enter(driver: &Rc<Driver>) -> Entered {
-    Entered { before: CURRENT.with(|current| current.borrow_mut().replace(driver.clone())) }
+    Entered { before: replace(Some(driver.clone())) }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.before.take();
-        let ours = CURRENT.with(|current| std::mem::replace(&mut *current.borrow_mut(), before));
-        drop(ours);
+        drop(replace(before));
     }
+}
+
+/// While the thread ends there is no current runtime, and none can be made so.
+fn replace(driver: Option<Rc<Driver>>) -> Option<Rc<Driver>> {
+    CURRENT.try_with(|current| current.replace(driver)).ok().flatten()
 }
 
 /// The runtime on this thread.

@@ -7,7 +7,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::arena::{Arena, Id};
@@ -20,15 +20,22 @@ use crate::instant::nanos;
 use crate::metrics::Metrics;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
+use crate::waiters;
 
 pub(crate) struct Driver {
     pub(crate) clock: Clock,
     pub(crate) remote: Arc<Shared>,
+    /// The poll's own, so that sources are registered while nothing is borrowed.
+    pub(crate) registry: mio::Registry,
     /// Borrowed only for the length of a call into it: no waker and no future is run meanwhile.
     pub(crate) reactor: RefCell<Reactor>,
     tasks: RefCell<Arena<Task>>,
     run_queue: RefCell<VecDeque<Id>>,
     task_polls: Cell<u64>,
+    /// Who has had its share of this turn, and is to be woken after it.
+    next_turn: RefCell<Vec<Waker>>,
+    /// Who waits for a shutdown to be asked for.
+    shutdown_waiters: RefCell<Vec<Waker>>,
     /// Set when the runtime is being dropped: what is spawned then is dropped at once.
     closing: Cell<bool>,
 }
@@ -37,18 +44,21 @@ pub(crate) struct Driver {
 const POLLS_PER_CLOCK_READ: usize = 8;
 
 impl Driver {
-    pub(crate) fn new(mut reactor: Reactor) -> Rc<Driver> {
+    pub(crate) fn new(mut reactor: Reactor) -> io::Result<Rc<Driver>> {
         reactor.inbox.serve_tasks();
         reactor.remote.serves_tasks();
-        Rc::new(Driver {
+        Ok(Rc::new(Driver {
+            registry: reactor.poll.registry().try_clone()?,
             clock: reactor.clock.clone(),
             remote: reactor.remote.clone(),
             reactor: RefCell::new(reactor),
             tasks: RefCell::new(Arena::new()),
             run_queue: RefCell::new(VecDeque::new()),
             task_polls: Cell::new(0),
+            next_turn: RefCell::new(Vec::new()),
+            shutdown_waiters: RefCell::new(Vec::new()),
             closing: Cell::new(false),
-        })
+        }))
     }
 
     pub(crate) fn is_reached_by(&self, remote: &Arc<Shared>) -> bool {
@@ -90,6 +100,28 @@ impl Driver {
         self.queue(task);
     }
 
+    /// Wakes `waker` when this turn is over.
+    pub(crate) fn wake_next_turn(&self, waker: Waker) {
+        self.next_turn.borrow_mut().push(waker);
+    }
+
+    /// Whether a shutdown has been asked for; if not, `waker` is woken when it is.
+    pub(crate) fn poll_shutdown(&self, waker: Waker) -> Poll<()> {
+        if self.reactor.borrow().is_shut_down() {
+            return Poll::Ready(());
+        }
+        let mut waiters = self.shutdown_waiters.borrow_mut();
+        if !waiters.iter().any(|other| other.will_wake(&waker)) {
+            waiters.push(waker);
+        }
+        Poll::Pending
+    }
+
+    /// Whether the runtime has been dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.get()
+    }
+
     /// One turn of the loop: sleep, deliver, then run tasks. Returns whether `main` is done.
     pub(crate) fn turn(
         &self,
@@ -99,7 +131,13 @@ impl Driver {
         let max_wait = if self.run_queue.borrow().is_empty() { max_wait } else { Some(Duration::ZERO) };
         self.reactor.borrow_mut().turn(max_wait)?;
         self.deliver();
-        Ok(self.run_tasks(main))
+        let done = self.run_tasks(main);
+        if self.run_queue.borrow().is_empty() {
+            let mut reactor = self.reactor.borrow_mut();
+            reactor.all_ran_in_turn = reactor.metrics.turns;
+        }
+        self.next_turn.take().into_iter().for_each(waiters::wake);
+        Ok(done)
     }
 
     /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
@@ -120,16 +158,31 @@ impl Driver {
             let dispatch = self.reactor.borrow_mut().next_dispatch();
             let Some(Dispatch { event, waiters }) = dispatch else { break };
             waiters.wake();
-            if let Event::Call(call) = event
-                && catch_unwind(AssertUnwindSafe(call)).is_err()
-            {
-                tracing::error!("a call from another thread panicked");
+            match event {
+                Event::Call(call) => self.call(call),
+                Event::Shutdown => {
+                    self.shutdown_waiters.take().into_iter().for_each(waiters::wake);
+                }
+                _ => {}
             }
         }
         let mut reactor = self.reactor.borrow_mut();
         for _ in 0..reactor.budget.messages {
             let Some(task) = reactor.inbox.next_woken() else { break };
             self.queue(task);
+        }
+    }
+
+    /// Runs another thread's call. Calls share the time of the tasks: what is left of them waits for the next
+    /// turn, and the timers come first.
+    fn call(&self, call: Box<dyn FnOnce() + Send>) {
+        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+            tracing::error!("a call from another thread panicked");
+        }
+        let mut reactor = self.reactor.borrow_mut();
+        let spent_ns = self.clock.now().as_nanos().saturating_sub(reactor.now_ns);
+        if spent_ns >= nanos(reactor.budget.task_time) {
+            reactor.take_no_more_messages();
         }
     }
 
@@ -185,6 +238,11 @@ impl Driver {
     pub(crate) fn close(&self) {
         self.closing.set(true);
         // First, so that whoever learns that its task was aborted finds the door closed.
+        loop {
+            let leftover = self.reactor.borrow_mut().inbox.leftover();
+            let Some(command) = leftover else { break };
+            drop_contained(command);
+        }
         let inbox = self.reactor.borrow_mut().inbox.close();
         drop_contained(inbox);
         // No task is added from here on, so those that live now are all.
@@ -196,6 +254,7 @@ impl Driver {
             }
         }
         self.run_queue.borrow_mut().clear();
+        self.shutdown_waiters.take().into_iter().for_each(waiters::wake);
         let waiters = self.reactor.borrow_mut().shut_down();
         waiters.wake();
     }

@@ -1,12 +1,13 @@
 //! [`JoinHandle`]: what became of a task.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
@@ -31,21 +32,25 @@ pub struct JoinError {
 
 enum Why {
     Aborted,
-    Panicked(Box<dyn Any + Send>),
+    /// In a mutex, though nobody shares it, because an error ought to be `Sync`.
+    Panicked(Mutex<Box<dyn Any + Send>>),
 }
 
 pub(crate) struct JoinState<T> {
     result: RefCell<Option<Result<T, JoinError>>>,
+    finished: Cell<bool>,
     joiner: RefCell<Option<Waker>>,
 }
 
 impl<T> JoinState<T> {
     pub(crate) fn new() -> Rc<JoinState<T>> {
-        Rc::new(JoinState { result: RefCell::new(None), joiner: RefCell::new(None) })
+        let (result, joiner) = (RefCell::new(None), RefCell::new(None));
+        Rc::new(JoinState { result, finished: Cell::new(false), joiner })
     }
 
     fn complete(&self, result: Result<T, JoinError>) {
         *self.result.borrow_mut() = Some(result);
+        self.finished.set(true);
         let joiner = self.joiner.borrow_mut().take();
         joiner.into_iter().for_each(waiters::wake);
     }
@@ -99,7 +104,7 @@ impl<T> JoinHandle<T> {
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.result.borrow().is_some()
+        self.state.finished.get()
     }
 }
 
@@ -110,7 +115,9 @@ impl<T> Future for JoinHandle<T> {
         if let Some(result) = self.state.result.borrow_mut().take() {
             return Poll::Ready(result);
         }
-        *self.state.joiner.borrow_mut() = Some(cx.waker().clone());
+        assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
+        let before = self.state.joiner.replace(Some(cx.waker().clone()));
+        drop(before);
         Poll::Pending
     }
 }
@@ -127,7 +134,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(panic: Box<dyn Any + Send>, at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Panicked(panic), spawned_at: at }
+        JoinError { why: Why::Panicked(Mutex::new(panic)), spawned_at: at }
     }
 
     /// Whether the task was aborted, or its runtime dropped.
@@ -148,15 +155,16 @@ impl JoinError {
     /// The error itself if it was no panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self.why {
-            Why::Panicked(panic) => Ok(panic),
+            Why::Panicked(panic) => Ok(panic.into_inner().unwrap_or_else(PoisonError::into_inner)),
             Why::Aborted => Err(self),
         }
     }
 
-    fn message(&self) -> Option<&str> {
+    fn message(&self) -> Option<String> {
         let Why::Panicked(panic) = &self.why else { return None };
-        let text = panic.downcast_ref::<&str>().copied();
-        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).or(Some("no message"))
+        let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).or_else(|| Some("no message".into()))
     }
 }
 

@@ -17,4 +17,4 @@ mod task;
 pub(crate) use driver::Driver;
 pub use join::{JoinError, JoinHandle};
 pub use remote_join::RemoteJoinHandle;
-pub use runtime::{Runtime, spawn, yield_now};
+pub use runtime::{Runtime, shutdown_requested, spawn, yield_now};

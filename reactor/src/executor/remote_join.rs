@@ -13,10 +13,13 @@ use crate::remote::{Handle, SendError};
 
 /// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
 ///
-/// A loop that ends first resolves it with an error; it never hangs.
+/// A loop that ends first, its runtime dropped, resolves it with an error. A loop that nobody drives does not.
+#[must_use = "dropping a RemoteJoinHandle detaches its task"]
 pub struct RemoteJoinHandle<T> {
     shared: Arc<Exchange<T>>,
 }
+
+const GIVEN: &str = "a RemoteJoinHandle was awaited again after it had given its result";
 
 struct Exchange<T> {
     state: Mutex<State<T>>,
@@ -25,6 +28,7 @@ struct Exchange<T> {
 
 struct State<T> {
     result: Option<Result<T, JoinError>>,
+    finished: bool,
     joiner: Option<Waker>,
 }
 
@@ -44,7 +48,7 @@ struct Sender<T> {
 impl<T> Sender<T> {
     fn complete(&self, result: Result<T, JoinError>) {
         let mut state = self.shared.state();
-        if state.result.is_some() {
+        if std::mem::replace(&mut state.finished, true) {
             return;
         }
         state.result = Some(result);
@@ -76,7 +80,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let spawned_at = Location::caller();
-        let state = Mutex::new(State { result: None, joiner: None });
+        let state = Mutex::new(State { result: None, finished: false, joiner: None });
         let shared = Arc::new(Exchange { state, done: Condvar::new() });
         let sender = Sender { shared: shared.clone(), spawned_at };
         self.call(move || {
@@ -97,12 +101,16 @@ impl<T> RemoteJoinHandle<T> {
     ///
     /// # Errors
     /// [`JoinError`] if it was aborted, panicked, or its loop ended.
+    ///
+    /// # Panics
+    /// If the handle was awaited and has given its result.
     pub fn join(self) -> Result<T, JoinError> {
         let mut state = self.shared.state();
         loop {
             if let Some(result) = state.result.take() {
                 return result;
             }
+            assert!(!state.finished, "{GIVEN}");
             state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -116,6 +124,7 @@ impl<T> Future for RemoteJoinHandle<T> {
         if let Some(result) = state.result.take() {
             return Poll::Ready(result);
         }
+        assert!(!state.finished, "{GIVEN}");
         state.joiner = Some(cx.waker().clone());
         Poll::Pending
     }

@@ -59,8 +59,8 @@ impl Runtime {
         Builder::default()
     }
 
-    pub(crate) fn over(reactor: Reactor) -> Runtime {
-        Runtime { driver: Driver::new(reactor) }
+    pub(crate) fn over(reactor: Reactor) -> io::Result<Runtime> {
+        Ok(Runtime { driver: Driver::new(reactor)? })
     }
 
     /// Runs `future` and the runtime's tasks until `future` is done. Other tasks stay, and go on in the
@@ -71,11 +71,7 @@ impl Runtime {
     /// was closed behind our back).
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        assert!(
-            context::try_current().is_none(),
-            "block_on within a runtime would stop the loop that it runs on: spawn or await instead"
-        );
-        let _entered = context::enter(&self.driver);
+        let _entered = self.enter("block_on");
         let flag = TaskWaker::queued(MAIN, self.driver.remote.clone());
         let waker = Waker::from(flag.clone());
         let mut future = pin!(future);
@@ -103,12 +99,17 @@ impl Runtime {
     ///
     /// # Errors
     /// What the kernel says of the poll or the alarm.
+    ///
+    /// # Panics
+    /// Within a runtime, as from one of its own tasks.
+    #[track_caller]
     pub fn turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
-        let _entered = context::enter(&self.driver);
+        let _entered = self.enter("turn");
         self.driver.turn(max_wait, &mut || Poll::Pending).map(|_| ())
     }
 
-    /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
+    /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`]. Call it again after anything that
+    /// was spawned, aborted or armed since.
     ///
     /// # Errors
     /// What the kernel says of the alarm.
@@ -120,6 +121,21 @@ impl Runtime {
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.driver.spawn(future, Location::caller())
+    }
+
+    #[track_caller]
+    fn enter(&self, what: &str) -> context::Entered {
+        assert!(
+            context::try_current().is_none(),
+            "{what} within a runtime would stop the loop that it runs on: spawn or await instead"
+        );
+        context::enter(&self.driver)
+    }
+
+    /// Whether [`Handle::shutdown`] has been called; see [`shutdown_requested`].
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.driver.reactor.borrow().is_shut_down()
     }
 
     /// The one way in from other threads.
@@ -156,14 +172,14 @@ impl Drop for Runtime {
 
 impl AsRawFd for Runtime {
     fn as_raw_fd(&self) -> RawFd {
-        self.driver.reactor.borrow().as_raw_fd()
+        self.driver.registry.as_raw_fd()
     }
 }
 
 impl AsFd for Runtime {
     /// Readable when a turn would find something, once [`prepare`](Runtime::prepare) has been called.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        sys::borrow_fd(self)
+        sys::borrow_fd(&self.driver.registry)
     }
 }
 
@@ -183,6 +199,16 @@ impl fmt::Debug for Runtime {
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     context::current("spawn").spawn(future, Location::caller())
+}
+
+/// Waits until [`Handle::shutdown`] is called. From then on every operation on a source ends with
+/// `Shutdown`; tasks that wait for something else learn of it here.
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn shutdown_requested() {
+    std::future::poll_fn(|cx| context::current("shutdown_requested").poll_shutdown(cx.waker().clone()))
+        .await
 }
 
 /// Lets everything else that is runnable run first.

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "linux.rs"]
@@ -34,9 +34,9 @@ pub(crate) fn clock_now(clock: libc::clockid_t) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
-/// Borrows the descriptor that `owner` keeps open.
-pub(crate) fn borrow_fd<T: std::os::fd::AsRawFd>(owner: &T) -> BorrowedFd<'_> {
-    let fd: RawFd = owner.as_raw_fd();
-    // SAFETY: `owner` holds the descriptor open for at least the lifetime of the borrow.
+/// Borrows the epoll or kqueue descriptor of `registry`.
+pub(crate) fn borrow_fd(registry: &mio::Registry) -> BorrowedFd<'_> {
+    let fd: RawFd = registry.as_raw_fd();
+    // SAFETY: a registry owns its descriptor, and keeps it open for at least the lifetime of the borrow.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }

@@ -86,7 +86,7 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
-        let next = self.missed.next(due, Instant::now(), self.period);
+        let next = self.missed.next(due, self.sleep.now(), self.period);
         self.sleep.reset(next);
         Poll::Ready(due)
     }

@@ -35,7 +35,8 @@ enum State {
 /// Waits for `duration`, counted from this call. [`Duration::MAX`] waits for ever.
 ///
 /// # Panics
-/// Outside of a runtime.
+/// Outside of a runtime: `block_on(async { sleep(duration).await })`, not `block_on(sleep(duration))`. When
+/// polled after its runtime was dropped.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     let driver = context::current("sleep");
@@ -64,6 +65,11 @@ impl Sleep {
         self
     }
 
+    /// Reads the clock it lives by.
+    pub(crate) fn now(&self) -> Instant {
+        self.driver.clock.now()
+    }
+
     /// When it is to end.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -85,8 +91,8 @@ impl Sleep {
         }
     }
 
-    /// Moves it to `deadline`, also if it has ended. To move it later is a store. Whoever waits on it
-    /// need not poll it again.
+    /// Moves it to `deadline`, also if it has ended. To move it later is a store. Whoever waits on it is
+    /// woken at the new deadline; one who has been woken for the old one must poll it again.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if let State::Waiting(timer) = self.state {
@@ -133,6 +139,11 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if this.is_elapsed() {
+            return Poll::Ready(());
+        }
+        assert!(!this.driver.is_closed(), "the runtime of this sleep has been dropped");
+        let waker = cx.waker().clone();
         let mut reactor = this.driver.reactor.borrow_mut();
         let timer = match this.state {
             State::Fired(_) => return Poll::Ready(()),
@@ -143,7 +154,7 @@ impl Future for Sleep {
         let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
         match plain.fired {
             None => {
-                let before = plain.waiters.set(cx.waker());
+                let before = plain.waiters.set(0, waker);
                 drop(reactor);
                 drop(before);
                 Poll::Pending

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 
 use mio::net::UnixStream;
-use punctual::reactor::{Direction, Done, Failure, Readiness, Registration, stream_interest};
+use punctual::reactor::{Direction, Done, Failure, Interest, Readiness, Registration};
 use punctual::{JoinHandle, spawn};
 
 /// One end.
@@ -19,7 +19,7 @@ pub(crate) fn pair() -> (Wire, Wire) {
 
 impl Wire {
     pub(crate) fn new(stream: UnixStream) -> Wire {
-        let io = Registration::new(stream, stream_interest(), Readiness::WRITABLE);
+        let io = Registration::new(stream, Interest::READABLE | Interest::WRITABLE, Readiness::WRITABLE);
         Wire { io: io.expect("a registration") }
     }
 
