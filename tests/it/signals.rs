@@ -58,12 +58,29 @@ fn under_a_storm(period: Duration, sa_restart: bool, test: impl Fn(&Runtime) + S
     let _handler = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
     let rig = SignalStorm::start(Duration::from_secs(3_600), sa_restart).expect("a handler");
     support::for_each_alarm(|runtime| {
+        let quiet = time_of_some_sleeps(runtime);
         let _aimed = Aimed::at_this_thread(period);
+        let stormy = time_of_some_sleeps(runtime);
+        assert!(
+            stormy < 3 * quiet,
+            "waits go on where they were interrupted: {stormy:?} after {quiet:?}"
+        );
         test(runtime);
         let metrics = runtime.metrics();
         assert!(metrics.polls > metrics.turns + 20, "sleeps were interrupted: {metrics:?}");
     });
     assert!(rig.signals() > 100, "{} signals", rig.signals());
+}
+
+/// With nothing else on the loop that could end a wait.
+fn time_of_some_sleeps(runtime: &Runtime) -> Duration {
+    let before_ns = now_ns();
+    runtime.block_on(async {
+        for _ in 0..20 {
+            support::never_early_sleep(5 * MS).await;
+        }
+    });
+    Duration::from_nanos(now_ns() - before_ns)
 }
 
 /// Timers, timeouts and I/O, all of which are to notice nothing.
