@@ -62,7 +62,7 @@ impl Parking {
 #[cfg(all(test, loom))]
 mod models {
     use super::*;
-    use loom::sync::atomic::AtomicUsize;
+    use loom::sync::atomic::{AtomicBool, AtomicUsize};
     use loom::sync::{Arc, Condvar, Mutex};
     use loom::thread;
 
@@ -121,6 +121,51 @@ mod models {
                 received += the_loop.turn();
             }
             senders.into_iter().for_each(|sender| sender.join().unwrap());
+        });
+    }
+
+    /// A task's waker on top of it: its flag keeps it from being queued twice, and is taken back before the
+    /// task is polled.
+    struct WokenTask {
+        the_loop: Arc<Loop>,
+        queued: AtomicBool,
+        data: AtomicUsize,
+    }
+
+    impl WokenTask {
+        fn wake(&self) {
+            self.data.fetch_add(1, Ordering::Relaxed);
+            if !self.queued.swap(true, Ordering::AcqRel) {
+                self.the_loop.send();
+            }
+        }
+
+        fn poll(&self) -> usize {
+            self.queued.swap(false, Ordering::AcqRel);
+            self.data.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn w02_a_task_woken_by_two_threads_sees_what_both_have_left() {
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(3);
+        bounded.check(|| {
+            let (queued, data) = (AtomicBool::new(false), AtomicUsize::new(0));
+            let task = Arc::new(WokenTask { the_loop: Loop::new(), queued, data });
+            let wakers: Vec<_> = (0..2)
+                .map(|_| {
+                    let task = task.clone();
+                    thread::spawn(move || task.wake())
+                })
+                .collect();
+            let mut seen = 0;
+            while seen < 2 {
+                if task.the_loop.turn() > 0 {
+                    seen = task.poll();
+                }
+            }
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
         });
     }
 
