@@ -1,12 +1,13 @@
 //! A long batch of readiness whose handlers are slow: timers are looked at in its midst, and a source
 //! whose data came in time is told of the data first.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
 use mio::net::UnixStream;
-use punctual_reactor::{Direction, Event, Interest, Leeway, Reactor, Token, VirtualClock};
+use punctual_reactor::{Direction, Event, Interest, Leeway, Reactor, Readiness, Token, VirtualClock};
 
 struct Batch {
     reactor: Reactor,
@@ -90,4 +91,75 @@ fn a_deadline_event_of_a_source_that_has_just_ended_is_dropped() {
     reactor.deregister(&mut ours, token).expect("deregistered");
     assert!(reactor.next_event().is_none(), "the other side's firing was delivered to nobody's token");
     assert_eq!(reactor.metrics().stale_events, 1);
+}
+
+#[test]
+fn a_deadline_cleared_by_the_handler_of_its_data_is_not_given_out() {
+    let Batch { mut reactor, clock, streams } = batch(200);
+    let deadline = reactor.now() + Duration::from_millis(10);
+    for (_, _, token) in &streams {
+        for direction in [Direction::Read, Direction::Write] {
+            reactor.set_deadline(*token, direction, Some(deadline)).expect("alive");
+        }
+    }
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    let (mut cleared, mut timed_out) = (HashSet::new(), 0);
+    while let Some(event) = reactor.next_event() {
+        let token = match event {
+            Event::Ready { token, .. } => token,
+            Event::Deadline { token, .. } => {
+                assert!(!cleared.contains(&token), "its deadlines had been cleared");
+                timed_out += 1;
+                token
+            }
+            other => panic!("{other:?}"),
+        };
+        clock.advance(Duration::from_millis(1));
+        cleared.insert(token);
+        for direction in [Direction::Read, Direction::Write] {
+            reactor.set_deadline(token, direction, None).expect("alive");
+        }
+    }
+    assert_eq!(timed_out, 0, "each was told of its data first");
+    assert_eq!(cleared.len(), streams.len());
+}
+
+#[test]
+fn the_handler_of_one_sides_deadline_clears_both() {
+    let Batch { mut reactor, clock, streams } = batch(1);
+    let token = streams[0].2;
+    let deadline = reactor.now() + Duration::from_millis(1);
+    for direction in [Direction::Read, Direction::Write] {
+        reactor.set_deadline(token, direction, Some(deadline)).expect("alive");
+    }
+    clock.advance(Duration::from_millis(2));
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    assert!(matches!(reactor.next_event(), Some(Event::Ready { .. })));
+    assert!(matches!(reactor.next_event(), Some(Event::Deadline { .. })));
+    for direction in [Direction::Read, Direction::Write] {
+        reactor.set_deadline(token, direction, None).expect("alive");
+    }
+    assert!(reactor.next_event().is_none(), "the other side's was cleared as well");
+}
+
+#[test]
+fn readiness_that_nobody_takes_is_merged() {
+    const SOURCES: usize = 100;
+    let Batch { mut reactor, mut streams, .. } = batch(SOURCES);
+    // One event a turn, under traffic of a hundred a turn.
+    for _ in 0..200 {
+        for (peer, _, _) in &mut streams {
+            peer.write_all(b"x").expect("room");
+        }
+        reactor.turn(Some(Duration::ZERO)).expect("a turn");
+        assert!(matches!(reactor.next_event(), Some(Event::Ready { .. })), "somebody is ready");
+    }
+    let left: Vec<_> = std::iter::from_fn(|| reactor.next_event()).collect();
+    assert!(left.len() <= SOURCES, "{} events were queued for {SOURCES} sources", left.len());
+    // What was merged is not lost: each says at the end that it has data.
+    reactor.turn(Some(Duration::ZERO)).expect("a turn");
+    for (_, _, token) in &streams {
+        let readiness = reactor.readiness(*token).expect("alive");
+        assert!(readiness.intersects(Readiness::READABLE));
+    }
 }
