@@ -1,17 +1,27 @@
 //! [`Builder`]: what can be chosen before a loop is built.
 
 use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
 use punctual_timer_wheel::Tick;
 
-use crate::alarm::AlarmKind;
+use crate::alarm::{AlarmClock, AlarmKind};
+use crate::arena::Arena;
 use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::drift::{Drift, Wait};
 use crate::executor::Runtime;
 use crate::leeway::Leeway;
-use crate::precise::Precise;
-use crate::reactor::Reactor;
+use crate::metrics::Metrics;
+use crate::pending::Pending;
+use crate::precise::{Precise, Spinner};
+use crate::reactor::{ALARM, Reactor, WAKER};
+use crate::remote::Shared;
+use crate::timers::Timers;
+use crate::token::ReactorId;
 
 /// Chooses clock, alarm, precision, budgets and leeway; see each method for its default.
 ///
@@ -111,10 +121,45 @@ impl Builder {
     /// # Errors
     /// As [`build`](Builder::build).
     pub fn build_reactor(self) -> io::Result<Reactor> {
-        Reactor::build(self)
+        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity } = self.checked()?;
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let alarm = AlarmClock::new(alarm, &clock)?;
+        if let Some(fd) = alarm.fd() {
+            let number = fd.as_raw_fd();
+            poll.registry().register(&mut SourceFd(&number), ALARM, mio::Interest::READABLE)?;
+        }
+        let id = ReactorId::next();
+        let (remote, inbox) = Shared::new(id, clock.clone(), waker, inbox_capacity);
+        let now_ns = clock.now().as_nanos();
+        Ok(Reactor {
+            id,
+            budget,
+            events: mio::Events::with_capacity(budget.events),
+            poll,
+            alarm,
+            spinner: precise.map(|precise| Spinner::new(precise, now_ns)),
+            remote,
+            inbox,
+            sources: Arena::new(),
+            plain: Arena::new(),
+            timers: Timers::new(now_ns, tick),
+            now_ns,
+            wait: Wait::default(),
+            pending: Pending::default(),
+            prepared_for: None,
+            waiting_sides: 0,
+            shut_down: false,
+            all_ran_in_turn: 0,
+            leeway,
+            drift: Drift::default(),
+            metrics: Metrics::default(),
+            not_send: PhantomData,
+            clock,
+        })
     }
 
-    pub(crate) fn checked(self) -> io::Result<Builder> {
+    fn checked(self) -> io::Result<Builder> {
         self.budget.validate()?;
         let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
         if self.inbox_capacity == 0 {
@@ -129,5 +174,21 @@ impl Builder {
             }
         }
         Ok(self)
+    }
+}
+
+impl Reactor {
+    /// A reactor with the defaults of [`Reactor::builder`].
+    ///
+    /// # Errors
+    /// Whatever the kernel says of the descriptors it needs: an epoll or kqueue, an eventfd, a timerfd.
+    pub fn new() -> io::Result<Reactor> {
+        Reactor::builder().build_reactor()
+    }
+
+    /// Sets clock, alarm, precision and budgets before it is built.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }

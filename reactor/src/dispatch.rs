@@ -1,11 +1,10 @@
 //! Giving out what a turn has found: readiness, then messages, then due timers.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::arena::Id;
 use crate::drift::Firing;
 use crate::event::Event;
+use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
@@ -13,33 +12,6 @@ use crate::source::{Interrupt, NEVER};
 use crate::timers::Due;
 use crate::token::{Timer, Token};
 use crate::waiters::Waiters;
-
-/// What a turn has found and not yet given out.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    ready: VecDeque<Id>,
-    firings: VecDeque<Dispatch>,
-    /// Firings of sources whose readiness is still to be given out: that comes first.
-    deferred: VecDeque<Dispatch>,
-    messages_left: usize,
-    /// More timers are due than may be fired at once.
-    more_due: bool,
-    fired: u64,
-    fired_at_ns: u64,
-    /// When a late loop was last warned of.
-    warned_at_ns: u64,
-    /// Readiness given out since timers were last looked at.
-    delivered: usize,
-    /// Timers that came due during a long batch are being given out in its midst.
-    interposing: bool,
-}
-
-/// An event, and which operations wait for it.
-#[derive(Debug)]
-pub(crate) struct Dispatch {
-    pub(crate) event: Event,
-    pub(crate) waiters: Waiters,
-}
 
 /// How many timers are fired between two looks at the clock.
 const FIRES_PER_CLOCK_READ: u64 = 16;
@@ -51,22 +23,6 @@ const EVENTS_PER_TIMER_CHECK: usize = 64;
 /// A loop part of the lateness from which on it is worth a warning, and how often.
 const LATE: Duration = Duration::from_millis(20);
 const WARN_EVERY_NS: u64 = 1_000_000_000;
-
-impl Pending {
-    pub(crate) fn is_empty(&self) -> bool {
-        let queues_are = self.ready.is_empty() && self.firings.is_empty() && self.deferred.is_empty();
-        queues_are && !self.more_due
-    }
-
-    pub(crate) fn begin_turn(&mut self, messages: usize) {
-        self.messages_left = messages;
-        self.delivered = 0;
-    }
-
-    pub(crate) fn push_ready(&mut self, id: Id) {
-        self.ready.push_back(id);
-    }
-}
 
 impl Reactor {
     pub(crate) fn next_dispatch(&mut self) -> Option<Dispatch> {

@@ -16,16 +16,6 @@ impl Instant {
     /// The instant that never comes; a deadline there is no deadline.
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
-    /// The present, on the clock of the runtime that runs this code. It is read now, never taken from a
-    /// time cached by the loop.
-    ///
-    /// Outside of any runtime it is the monotonic clock's; for a runtime on another clock ask
-    /// [`Runtime::now`](crate::Runtime::now) or [`Handle::now`](crate::Handle::now) there.
-    #[must_use]
-    pub fn now() -> Instant {
-        crate::executor::context::now()
-    }
-
     /// The instant `nanos` nanoseconds after the clock's epoch.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Instant {
@@ -38,28 +28,10 @@ impl Instant {
         self.0
     }
 
-    /// The same moment as `at` on the present clock, never before it.
-    #[must_use]
-    pub fn from_std(at: std::time::Instant) -> Instant {
-        // The other clock is read first, so that the time between the reads makes this one later.
-        let other = std::time::Instant::now();
-        let here = Instant::now();
-        match at.checked_duration_since(other) {
-            Some(ahead) => here + ahead,
-            None => Instant(here.0.saturating_sub(nanos(other - at))),
-        }
-    }
-
     /// How long after `earlier` this is; zero if it is not.
     #[must_use]
     pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    /// How long ago this was; zero if it is still to come.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        Instant::now().saturating_duration_since(self)
     }
 }
 
@@ -93,12 +65,6 @@ impl Sub for Instant {
     }
 }
 
-impl From<std::time::Instant> for Instant {
-    fn from(at: std::time::Instant) -> Instant {
-        Instant::from_std(at)
-    }
-}
-
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Instant::FAR_FUTURE {
@@ -124,14 +90,5 @@ mod tests {
         assert_eq!(at - Duration::MAX, Instant::from_nanos(0));
         assert_eq!(at - Instant::from_nanos(9), Duration::ZERO);
         assert_eq!(Instant::FAR_FUTURE + Duration::from_secs(1), Instant::FAR_FUTURE);
-    }
-
-    #[test]
-    fn a_std_instant_is_never_converted_to_an_earlier_moment() {
-        for ahead in [0, 1, 1_000, 1_000_000_000] {
-            let before = Instant::now();
-            let std = std::time::Instant::now() + Duration::from_nanos(ahead);
-            assert!(Instant::from_std(std) >= before + Duration::from_nanos(ahead));
-        }
     }
 }

@@ -66,8 +66,10 @@ mod histogram;
 mod instant;
 mod leeway;
 mod metrics;
+mod operate;
 mod operation;
 mod parking;
+mod pending;
 mod plain_timer;
 mod precise;
 mod reactor;
@@ -103,12 +105,13 @@ pub use leeway::Leeway;
 pub use metrics::Metrics;
 pub use mio::Interest;
 pub use mio::event::Source;
+pub use operate::Operate;
 pub use operation::Done;
 pub use precise::Precise;
 pub use punctual_timer_wheel::Tick;
 pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
-pub use registration::{Operate, Registration, tcp_interest};
+pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,

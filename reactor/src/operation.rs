@@ -1,18 +1,13 @@
 //! One operation on one side of a source: when it tries, when it waits, when it gives up.
 
-use std::cell::RefMut;
-use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
-
-use mio::event::Source as MioSource;
 
 use crate::clock::Clock;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
-use crate::registration::Registration;
 use crate::source::{NEVER, Side, Used};
 use crate::token::Token;
 
@@ -20,9 +15,9 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug)]
 pub struct Done<T> {
     /// What the operation ends with; `None` if it is to go on.
-    value: Option<T>,
-    bytes: usize,
-    drained: bool,
+    pub(crate) value: Option<T>,
+    pub(crate) bytes: usize,
+    pub(crate) drained: bool,
 }
 
 impl<T> Done<T> {
@@ -57,12 +52,12 @@ impl Done<usize> {
 /// What is kept of an operation between two polls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
-    direction: Direction,
+    pub(crate) direction: Direction,
     begun: bool,
     /// Its name among the operations on its side, once it has waited.
     name: u32,
     /// Whether it is counted among those that wait.
-    waiting: bool,
+    pub(crate) waiting: bool,
     /// Its own deadline, from the side's timeout.
     own_ns: u64,
     timeout_ns: u64,
@@ -72,7 +67,7 @@ pub(crate) struct Operation {
 
 /// What an operation is to do when it is polled.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     /// Make the system call.
     Try,
     /// A deadline has fired: make the system call, and give up if it would block.
@@ -85,15 +80,6 @@ enum Step {
     GiveUp,
     /// Closed or interrupted.
     Fail,
-}
-
-/// What came of a system call.
-enum Attempt<T> {
-    Done(T),
-    /// It moved something and is to go on.
-    Step,
-    WouldBlock,
-    Failed(Failure),
 }
 
 impl Operation {
@@ -124,10 +110,6 @@ impl Operation {
         self.due_ns(side) > now_ns
     }
 
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting
-    }
-
     #[inline]
     fn due_ns(&self, side: &Side) -> u64 {
         side.deadline.min(self.own_ns)
@@ -142,7 +124,7 @@ impl Default for Operation {
 
 /// The reactor's part of an operation. It calls nobody and wakes nobody.
 impl Reactor {
-    fn step(&mut self, token: Token, operation: &mut Operation) -> Step {
+    pub(crate) fn step(&mut self, token: Token, operation: &mut Operation) -> Step {
         let Reactor { id, sources, clock, metrics, budget, now_ns, .. } = self;
         let Some(source) = sources.get_mut(token.id).filter(|_| token.reactor == *id) else {
             return Step::Fail;
@@ -174,7 +156,7 @@ impl Reactor {
 
     /// Whether an operation of the poll-based interface was given up by whoever polled it: it was told
     /// that its time is over, and everything that was runnable then has run since.
-    fn was_given_up(&mut self, token: Token, operation: &Operation) -> bool {
+    pub(crate) fn was_given_up(&mut self, token: Token, operation: &Operation) -> bool {
         let all_ran_in = self.all_ran_in_turn;
         let Ok(source) = self.source(token) else { return false };
         let side = source.side(operation.direction);
@@ -183,7 +165,7 @@ impl Reactor {
     }
 
     /// Books a system call that moved something.
-    fn moved(&mut self, token: Token, direction: Direction, bytes: usize, drained: bool) {
+    pub(crate) fn moved(&mut self, token: Token, direction: Direction, bytes: usize, drained: bool) {
         let Ok(source) = self.source(token) else { return };
         // A short write has filled the buffer; a short read has emptied it only if nothing else, as
         // urgent data or an end, can have cut it short.
@@ -198,7 +180,7 @@ impl Reactor {
     }
 
     /// Books a system call that would have blocked.
-    fn blocked(&mut self, token: Token, direction: Direction) {
+    pub(crate) fn blocked(&mut self, token: Token, direction: Direction) {
         if let Ok(source) = self.source(token) {
             source.readiness.clear(direction);
         }
@@ -206,7 +188,7 @@ impl Reactor {
 
     /// Has `waker` woken when the side is ready or the operation's time is up. Returns the waker it had before,
     /// to be dropped where its drop can do no harm, or `waker` itself if the source is closed.
-    fn wait(
+    pub(crate) fn wait(
         &mut self,
         token: Token,
         operation: &mut Operation,
@@ -235,7 +217,7 @@ impl Reactor {
 
     /// An operation waits no longer; the last to go takes the side's wish along. Returns its waker, to be
     /// dropped where its drop can do no harm.
-    fn leave(&mut self, token: Token, operation: &Operation) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, token: Token, operation: &Operation) -> Option<Waker> {
         let source = self.source(token).ok()?;
         let side = source.side(operation.direction);
         let waker = side.waiters.remove(operation.name);
@@ -250,7 +232,7 @@ impl Reactor {
 
     /// Which deadline an operation has missed.
     #[cold]
-    fn elapsed(&mut self, token: Token, operation: &Operation) -> Failure {
+    pub(crate) fn elapsed(&mut self, token: Token, operation: &Operation) -> Failure {
         let Ok(source) = self.source(token) else { return Failure::Closed };
         let side = source.side(operation.direction);
         let bound = if side.deadline <= operation.own_ns {
@@ -267,109 +249,8 @@ impl Reactor {
 
     /// Why nothing can be done on a source any more.
     #[cold]
-    fn interrupted(&mut self, token: Token) -> Failure {
+    pub(crate) fn interrupted(&mut self, token: Token) -> Failure {
         let interrupt = self.source(token).ok().and_then(|source| source.interrupt.as_ref());
         interrupt.map_or(Failure::Closed, Failure::from)
-    }
-}
-
-/// The owner's part: the system call, and the waking.
-impl<S: MioSource> Registration<S> {
-    pub(crate) fn poll_operation<T>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: &mut Operation,
-        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        loop {
-            let step = self.reactor().step(self.token(), operation);
-            if matches!(step, Step::Try | Step::TryOnceMore) {
-                match self.attempt(operation.direction, attempt) {
-                    Attempt::Done(value) => {
-                        self.end(operation);
-                        return Poll::Ready(Ok(value));
-                    }
-                    Attempt::Failed(failure) => return self.failed(operation, failure),
-                    Attempt::Step if step == Step::Try => continue,
-                    Attempt::Step | Attempt::WouldBlock => {}
-                }
-            }
-            return match step {
-                Step::Try | Step::Wait => self.wait(cx, operation),
-                Step::Yield => {
-                    self.driver().wake_next_turn(cx.waker().clone());
-                    self.wait(cx, operation)
-                }
-                Step::TryOnceMore | Step::GiveUp => {
-                    let failure = self.reactor().elapsed(self.token(), operation);
-                    self.failed(operation, failure)
-                }
-                Step::Fail => {
-                    let failure = self.reactor().interrupted(self.token());
-                    self.failed(operation, failure)
-                }
-            };
-        }
-    }
-
-    fn attempt<T>(
-        &self,
-        direction: Direction,
-        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Attempt<T> {
-        loop {
-            return match self.attempt_on(attempt) {
-                None => Attempt::Failed(Failure::Closed),
-                Some(Ok(done)) => {
-                    self.reactor().moved(self.token(), direction, done.bytes, done.drained);
-                    done.value.map_or(Attempt::Step, Attempt::Done)
-                }
-                Some(Err(error)) => match error.kind() {
-                    io::ErrorKind::Interrupted => continue,
-                    io::ErrorKind::WouldBlock => {
-                        self.reactor().blocked(self.token(), direction);
-                        Attempt::WouldBlock
-                    }
-                    _ => Attempt::Failed(Failure::Io(error)),
-                },
-            };
-        }
-    }
-
-    fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
-        let waker = cx.waker().clone();
-        let before = self.reactor().wait(self.token(), operation, waker);
-        match before {
-            Ok(_) => Poll::Pending,
-            Err(_) => self.failed(operation, Failure::Closed),
-        }
-    }
-
-    /// Sees off an operation of the poll-based interface that nobody polls any more.
-    pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
-        let given_up = self.reactor().was_given_up(self.token(), operation);
-        if given_up {
-            self.end(operation);
-            *operation = Operation::new(operation.direction);
-        }
-    }
-
-    fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
-        self.end(operation);
-        Poll::Ready(Err(failure))
-    }
-
-    /// The operation is over, or was given up.
-    #[inline]
-    pub(crate) fn end(&self, operation: &mut Operation) {
-        if operation.waiting {
-            operation.waiting = false;
-            let waker = self.reactor().leave(self.token(), operation);
-            drop(waker);
-        }
-    }
-
-    fn reactor(&self) -> RefMut<'_, Reactor> {
-        self.driver().reactor.borrow_mut()
     }
 }

@@ -1,23 +1,11 @@
 //! Timers of their own, not of a source: the raw ones, and those behind a sleep.
 
-use crate::drift::Firing;
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::reactor::Reactor;
-use crate::timers::{Due, TimerKey};
+use crate::timers::{Due, PlainTimer};
 use crate::token::{StaleToken, Timer};
 use crate::waiters::Waiters;
-
-/// One of them, from its arming until it fires, is cancelled, or its owner has seen it fire.
-#[derive(Debug)]
-pub(crate) struct PlainTimer {
-    pub(crate) key: TimerKey,
-    pub(crate) deadline: Instant,
-    /// Kept after it has fired, until its owner looks: the timer of a sleep.
-    pub(crate) held: bool,
-    pub(crate) fired: Option<Firing>,
-    pub(crate) waiters: Waiters,
-}
 
 impl Reactor {
     /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.

@@ -10,27 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Source as MioSource;
-use mio::unix::SourceFd;
 
 use crate::alarm::AlarmClock;
 use crate::arena::{Arena, Id};
 use crate::budget::Budget;
-use crate::builder::Builder;
 use crate::clock::Clock;
-use crate::dispatch::Pending;
 use crate::drift::{Drift, Wait};
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
-use crate::plain_timer::PlainTimer;
+use crate::pending::Pending;
 use crate::precise::Spinner;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::{Handle, Inbox, Shared};
 use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
-use crate::timers::Timers;
+use crate::timers::{PlainTimer, Timers};
 use crate::token::{ReactorId, StaleToken, Token};
-
 use crate::waiters::Waiters;
 
 /// One event loop, turn by turn: I/O sources, their deadlines, timers and remote messages.
@@ -81,71 +77,17 @@ pub struct Reactor {
     pub(crate) shut_down: bool,
     /// The last turn after which no task was left to run.
     pub(crate) all_ran_in_turn: u64,
-    leeway: Leeway,
+    pub(crate) leeway: Leeway,
     pub(crate) drift: Drift,
     pub(crate) metrics: Metrics,
     /// One loop, one thread: a runtime's wakers and futures rely on it.
-    not_send: PhantomData<Rc<()>>,
+    pub(crate) not_send: PhantomData<Rc<()>>,
 }
 
 pub(crate) const ALARM: mio::Token = mio::Token(usize::MAX);
 pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX - 1);
 
 impl Reactor {
-    /// A reactor with the defaults of [`Reactor::builder`].
-    ///
-    /// # Errors
-    /// Whatever the kernel says of the descriptors it needs: an epoll or kqueue, an eventfd, a timerfd.
-    pub fn new() -> io::Result<Reactor> {
-        Reactor::builder().build_reactor()
-    }
-
-    /// Sets clock, alarm, precision and budgets before it is built.
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    pub(crate) fn build(builder: Builder) -> io::Result<Reactor> {
-        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity } =
-            builder.checked()?;
-        let poll = mio::Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let alarm = AlarmClock::new(alarm, &clock)?;
-        if let Some(fd) = alarm.fd() {
-            let number = fd.as_raw_fd();
-            poll.registry().register(&mut SourceFd(&number), ALARM, mio::Interest::READABLE)?;
-        }
-        let id = ReactorId::next();
-        let (remote, inbox) = Shared::new(id, clock.clone(), waker, inbox_capacity);
-        let now_ns = clock.now().as_nanos();
-        Ok(Reactor {
-            id,
-            budget,
-            events: mio::Events::with_capacity(budget.events),
-            poll,
-            alarm,
-            spinner: precise.map(|precise| Spinner::new(precise, now_ns)),
-            remote,
-            inbox,
-            sources: Arena::new(),
-            plain: Arena::new(),
-            timers: Timers::new(now_ns, tick),
-            now_ns,
-            wait: Wait::default(),
-            pending: Pending::default(),
-            prepared_for: None,
-            waiting_sides: 0,
-            shut_down: false,
-            all_ran_in_turn: 0,
-            leeway,
-            drift: Drift::default(),
-            metrics: Metrics::default(),
-            not_send: PhantomData,
-            clock,
-        })
-    }
-
     /// Reads the reactor's clock.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -2,12 +2,9 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mio::event::Source as MioSource;
@@ -17,7 +14,7 @@ use crate::executor::{Driver, context};
 use crate::failure::Failure;
 use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
-use crate::operation::{Done, Operation};
+use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
 use crate::source::{Interrupt, NEVER};
 use crate::sys;
@@ -40,7 +37,7 @@ pub struct Registration<S: MioSource> {
     token: Token,
     io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
-    polled: [Cell<Operation>; 2],
+    pub(crate) polled: [Cell<Operation>; 2],
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -142,41 +139,6 @@ impl<S: MioSource> Registration<S> {
         self.driver.reactor.borrow_mut().set_leeway(self.token, leeway).map_err(|_| Failure::Closed)
     }
 
-    /// Runs one operation: calls `attempt` whenever the side is ready, until it does not say
-    /// `WouldBlock`.
-    ///
-    /// Cancel-safe if `attempt` is: a dropped operation takes its timeout with it and leaves no trace.
-    pub fn operate<T, F>(&self, direction: Direction, attempt: F) -> Operate<'_, S, F>
-    where
-        F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
-    {
-        Operate { registration: self, operation: Operation::new(direction), attempt }
-    }
-
-    /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
-    /// operation is given up: the timeout of a side counts from the first poll since the last one that
-    /// ended. One whose time ran out while nobody polled it any more has been given up, and the next begins
-    /// anew.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub fn poll_operate<T>(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        let slot = &self.polled[direction.side()];
-        let mut operation = match slot.get() {
-            operation if operation.is_waiting() => operation,
-            _ => Operation::new(direction),
-        };
-        self.end_if_given_up(&mut operation);
-        let poll = self.poll_operation(cx, &mut operation, &mut attempt);
-        slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
-        poll
-    }
-
     /// Takes `readiness` for granted, as if the kernel had said it, and has waiting operations try again:
     /// for a source that would not go on for want of something else, which the kernel will not repeat.
     ///
@@ -254,38 +216,5 @@ impl<S: MioSource> Drop for Registration<S> {
 impl<S: MioSource + fmt::Debug> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration").field("token", &self.token).field("io", &self.io).finish()
-    }
-}
-
-/// One operation; made by [`Registration::operate`].
-#[must_use = "an operation does nothing unless it is awaited"]
-pub struct Operate<'a, S: MioSource, F> {
-    registration: &'a Registration<S>,
-    operation: Operation,
-    attempt: F,
-}
-
-impl<S, T, F> Future for Operate<'_, S, F>
-where
-    S: MioSource,
-    F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
-{
-    type Output = Result<T, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Operate { registration, operation, attempt } = &mut *self;
-        registration.poll_operation(cx, operation, attempt)
-    }
-}
-
-impl<S: MioSource, F> Drop for Operate<'_, S, F> {
-    fn drop(&mut self) {
-        self.registration.end(&mut self.operation);
-    }
-}
-
-impl<S: MioSource, F> fmt::Debug for Operate<'_, S, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operate").field("operation", &self.operation).finish_non_exhaustive()
     }
 }

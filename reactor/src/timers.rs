@@ -3,7 +3,10 @@
 use punctual_timer_wheel as wheel;
 use wheel::{Key, NEVER, Tick, Wheel};
 
+use crate::drift::Firing;
+use crate::instant::Instant;
 use crate::leeway::Leeway;
+use crate::waiters::Waiters;
 
 /// Whose deadline a wheel entry is: the index of a source or of a plain timer. The entry dies with its
 /// owner, so an index is enough.
@@ -17,6 +20,18 @@ pub(crate) enum Due {
 pub(crate) struct TimerKey {
     class: Leeway,
     key: Key,
+}
+
+/// A timer of its own, not of a source, from its arming until it fires, is cancelled, or its owner has seen
+/// it fire.
+#[derive(Debug)]
+pub(crate) struct PlainTimer {
+    pub(crate) key: TimerKey,
+    pub(crate) deadline: Instant,
+    /// Kept after it has fired, until its owner looks: the timer of a sleep.
+    pub(crate) held: bool,
+    pub(crate) fired: Option<Firing>,
+    pub(crate) waiters: Waiters,
 }
 
 /// When the loop should wake next for a timer.

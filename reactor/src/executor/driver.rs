@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use crate::arena::{Arena, Id};
 use crate::clock::Clock;
-use crate::dispatch::Dispatch;
 use crate::event::Event;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::task::{Body, MAIN, Task, TaskWaker};
 use crate::instant::nanos;
 use crate::metrics::Metrics;
+use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
 use crate::waiters;

@@ -1,6 +1,7 @@
 //! Sleeping, and ending what takes too long.
 
 mod interval;
+mod now;
 mod sleep;
 mod timeout;
 

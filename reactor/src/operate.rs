@@ -1,0 +1,194 @@
+//! Operations as their owner runs them: the system call, the waking, the giving up. The reactor's part is in
+//! `operation.rs`.
+
+use std::cell::RefMut;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use mio::event::Source as MioSource;
+
+use crate::failure::Failure;
+use crate::operation::{Done, Operation, Step};
+use crate::reactor::Reactor;
+use crate::readiness::Direction;
+use crate::registration::Registration;
+
+/// One operation; made by [`Registration::operate`].
+#[must_use = "an operation does nothing unless it is awaited"]
+pub struct Operate<'a, S: MioSource, F> {
+    registration: &'a Registration<S>,
+    operation: Operation,
+    attempt: F,
+}
+
+impl<S, T, F> Future for Operate<'_, S, F>
+where
+    S: MioSource,
+    F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+{
+    type Output = Result<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Operate { registration, operation, attempt } = &mut *self;
+        registration.poll_operation(cx, operation, attempt)
+    }
+}
+
+impl<S: MioSource, F> Drop for Operate<'_, S, F> {
+    fn drop(&mut self) {
+        self.registration.end(&mut self.operation);
+    }
+}
+
+impl<S: MioSource, F> fmt::Debug for Operate<'_, S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operate").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
+
+/// What came of a system call.
+enum Attempt<T> {
+    Done(T),
+    /// It moved something and is to go on.
+    Step,
+    WouldBlock,
+    Failed(Failure),
+}
+
+impl<S: MioSource> Registration<S> {
+    /// Runs one operation: calls `attempt` whenever the side is ready, until it does not say
+    /// `WouldBlock`.
+    ///
+    /// Cancel-safe if `attempt` is: a dropped operation takes its timeout with it and leaves no trace.
+    pub fn operate<T, F>(&self, direction: Direction, attempt: F) -> Operate<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+    {
+        Operate { registration: self, operation: Operation::new(direction), attempt }
+    }
+
+    /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
+    /// operation is given up: the timeout of a side counts from the first poll since the last one that
+    /// ended. One whose time ran out while nobody polled it any more has been given up, and the next begins
+    /// anew.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn poll_operate<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        let slot = &self.polled[direction.side()];
+        let mut operation = match slot.get() {
+            operation if operation.waiting => operation,
+            _ => Operation::new(direction),
+        };
+        self.end_if_given_up(&mut operation);
+        let poll = self.poll_operation(cx, &mut operation, &mut attempt);
+        slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
+        poll
+    }
+
+    pub(crate) fn poll_operation<T>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: &mut Operation,
+        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        loop {
+            let step = self.reactor().step(self.token(), operation);
+            if matches!(step, Step::Try | Step::TryOnceMore) {
+                match self.attempt(operation.direction, attempt) {
+                    Attempt::Done(value) => {
+                        self.end(operation);
+                        return Poll::Ready(Ok(value));
+                    }
+                    Attempt::Failed(failure) => return self.failed(operation, failure),
+                    Attempt::Step if step == Step::Try => continue,
+                    Attempt::Step | Attempt::WouldBlock => {}
+                }
+            }
+            return match step {
+                Step::Try | Step::Wait => self.wait(cx, operation),
+                Step::Yield => {
+                    self.driver().wake_next_turn(cx.waker().clone());
+                    self.wait(cx, operation)
+                }
+                Step::TryOnceMore | Step::GiveUp => {
+                    let failure = self.reactor().elapsed(self.token(), operation);
+                    self.failed(operation, failure)
+                }
+                Step::Fail => {
+                    let failure = self.reactor().interrupted(self.token());
+                    self.failed(operation, failure)
+                }
+            };
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        direction: Direction,
+        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Attempt<T> {
+        loop {
+            return match self.attempt_on(attempt) {
+                None => Attempt::Failed(Failure::Closed),
+                Some(Ok(done)) => {
+                    self.reactor().moved(self.token(), direction, done.bytes, done.drained);
+                    done.value.map_or(Attempt::Step, Attempt::Done)
+                }
+                Some(Err(error)) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock => {
+                        self.reactor().blocked(self.token(), direction);
+                        Attempt::WouldBlock
+                    }
+                    _ => Attempt::Failed(Failure::Io(error)),
+                },
+            };
+        }
+    }
+
+    fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
+        let waker = cx.waker().clone();
+        let before = self.reactor().wait(self.token(), operation, waker);
+        match before {
+            Ok(_) => Poll::Pending,
+            Err(_) => self.failed(operation, Failure::Closed),
+        }
+    }
+
+    /// Sees off an operation of the poll-based interface that nobody polls any more.
+    pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
+        let given_up = self.reactor().was_given_up(self.token(), operation);
+        if given_up {
+            self.end(operation);
+            *operation = Operation::new(operation.direction);
+        }
+    }
+
+    fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
+        self.end(operation);
+        Poll::Ready(Err(failure))
+    }
+
+    /// The operation is over, or was given up.
+    #[inline]
+    pub(crate) fn end(&self, operation: &mut Operation) {
+        if operation.waiting {
+            operation.waiting = false;
+            let waker = self.reactor().leave(self.token(), operation);
+            drop(waker);
+        }
+    }
+
+    fn reactor(&self) -> RefMut<'_, Reactor> {
+        self.driver().reactor.borrow_mut()
+    }
+}
