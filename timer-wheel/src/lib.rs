@@ -76,6 +76,7 @@ mod check;
 mod next;
 mod node;
 mod ring;
+mod search;
 mod tree;
 mod types;
 mod wheel;
