@@ -1,17 +1,24 @@
 //! Group D: deadlines of connections, on TCP and Unix streams, on both alarms.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use punctual::net::{Connect, Kind, Phase, TcpStream};
-use punctual::reactor::{Direction, Readiness};
-use punctual::{Handle, Instant, Token, sleep, spawn, yield_now};
+use punctual::reactor::{Bound, Direction, Done, Failure, Readiness};
+use punctual::{
+    Handle, Instant, JoinHandle, Leeway, Runtime, Token, VirtualClock, sleep, sleep_until, spawn,
+    yield_now,
+};
 
 use crate::support::net::*;
-use crate::support::{MS, now_ns};
+use crate::support::wire::{self, Wire};
+use crate::support::{MS, NS, now_ns, poll_once, virtual_runtime};
 
 const PAST: Instant = Instant::from_nanos(1);
 
@@ -725,7 +732,6 @@ fn k02_cancel_from_another_thread() {
 #[test]
 fn errors_travel_through_the_io_traits_whole() {
     use futures_io::{AsyncRead, AsyncWrite};
-    use std::future::poll_fn;
     use std::io::ErrorKind;
     use std::pin::Pin;
 
@@ -781,4 +787,153 @@ fn many_readers_of_one_side_each_get_their_turn() {
         }
         assert_eq!(total.get(), 32);
     });
+}
+
+/// Turns that do not wait, until a loop whose clock stands still has done all that it can.
+fn run(runtime: &Runtime) {
+    for _ in 0..10 {
+        runtime.turn(Some(Duration::ZERO)).expect("a turn");
+    }
+}
+
+/// A runtime on a virtual clock with one end of a silent pair, and the other end.
+fn silent_wire() -> (Runtime, VirtualClock, Rc<Wire>, Wire) {
+    let (runtime, clock) = virtual_runtime();
+    let (near, far) = runtime.block_on(async { wire::pair() });
+    (runtime, clock, Rc::new(near), far)
+}
+
+/// A read by a task of its own, which waits when this returns.
+fn waiting_read(runtime: &Runtime, near: &Rc<Wire>) -> JoinHandle<Result<u8, Failure>> {
+    let reading = near.clone();
+    let read = runtime.spawn(async move { reading.read_byte().await });
+    run(runtime);
+    assert!(!read.is_finished(), "nothing has come");
+    read
+}
+
+/// What it ended with; it must have ended.
+#[track_caller]
+fn end_of<T>(runtime: &Runtime, task: JoinHandle<T>) -> T {
+    assert!(task.is_finished(), "it still waits");
+    runtime.block_on(task).expect("no panic")
+}
+
+#[test]
+fn a_waiting_operation_keeps_the_timeout_it_began_with() {
+    for (from_afar, later) in
+        [(false, Some(2_000 * MS)), (false, None), (true, Some(2_000 * MS)), (true, None)]
+    {
+        let (runtime, clock, near, _far) = silent_wire();
+        near.io.set_timeout(Direction::Read, Some(50 * MS)).expect("open");
+        let began = clock.now();
+        let read = waiting_read(&runtime, &near);
+        clock.advance(10 * MS);
+        near.io.set_timeout(Direction::Read, None).expect("open");
+        let deadline = later.map(|later| clock.now() + later);
+        if from_afar {
+            let (handle, token) = (runtime.handle(), near.io.token());
+            let set = move || handle.set_deadline(token, Direction::Read, deadline);
+            std::thread::spawn(set).join().expect("no panic").expect("room");
+        } else {
+            near.io.set_deadline(Direction::Read, deadline).expect("open");
+        }
+        run(&runtime);
+        clock.advance(40 * MS - NS);
+        run(&runtime);
+        assert!(!read.is_finished(), "early");
+        clock.advance(NS);
+        run(&runtime);
+        let case = format!("from afar: {from_afar}, deadline {later:?}");
+        match end_of(&runtime, read) {
+            Err(Failure::Elapsed(elapsed)) => {
+                assert_eq!(elapsed.deadline, began + 50 * MS, "{case}");
+                assert_eq!(elapsed.bound, Bound::Timeout(50 * MS), "{case}");
+            }
+            other => panic!("{case}: {other:?}"),
+        }
+        // The next one has none.
+        let read = waiting_read(&runtime, &near);
+        clock.advance(60 * MS);
+        run(&runtime);
+        assert!(!read.is_finished(), "{case}");
+    }
+}
+
+#[test]
+fn pol8_what_came_first_within_a_turn_ends_the_operation() {
+    for cancelled_first in [false, true] {
+        let (runtime, clock, near, _far) = silent_wire();
+        near.io.set_leeway(Leeway::NONE).expect("open");
+        let deadline = clock.now() + 20 * MS;
+        near.io.set_deadline(Direction::Read, Some(deadline)).expect("open");
+        let read = waiting_read(&runtime, &near);
+        let cancelling = near.clone();
+        let canceller = runtime.spawn(async move {
+            sleep_until(deadline - NS).await;
+            cancelling.io.cancel("by a task, which runs after the deadline has fired");
+        });
+        run(&runtime);
+        if cancelled_first {
+            let cause = "by a message, which comes before the deadlines";
+            runtime.handle().cancel(near.io.token(), cause).expect("room");
+        }
+        clock.advance(30 * MS);
+        run(&runtime);
+        end_of(&runtime, canceller);
+        let because = match (cancelled_first, end_of(&runtime, read)) {
+            (false, Err(Failure::Elapsed(elapsed))) => {
+                assert_eq!(elapsed.deadline, deadline);
+                assert!(elapsed.fired >= deadline, "never early");
+                "by a task, which runs after the deadline has fired"
+            }
+            (true, Err(Failure::Cancelled(cause))) => {
+                assert_eq!(cause, "by a message, which comes before the deadlines".into());
+                "by a message, which comes before the deadlines"
+            }
+            (_, other) => panic!("cancelled first: {cancelled_first}, {other:?}"),
+        };
+        // All that come after meet the cancel.
+        for _ in 0..3 {
+            match poll_once(near.read_byte()) {
+                Poll::Ready(Err(Failure::Cancelled(cause))) => assert_eq!(cause, because.into()),
+                other => panic!("cancelled first: {cancelled_first}, {other:?}"),
+            }
+            run(&runtime);
+        }
+    }
+}
+
+#[test]
+fn a_poll_based_operation_that_was_given_up_does_not_end_the_next() {
+    let (runtime, clock, near, _far) = silent_wire();
+    near.io.set_timeout(Direction::Read, Some(30 * MS)).expect("open");
+    let poll_read = |near: &Wire, cx: &mut Context<'_>| {
+        near.io.poll_operate(cx, Direction::Read, |mut io| {
+            io.read(&mut [0; 8]).map(|bytes| Done::bytes(bytes, 8))
+        })
+    };
+    let nobody = &mut Context::from_waker(Waker::noop());
+    assert!(poll_read(&near, nobody).is_pending());
+    clock.advance(200 * MS);
+    run(&runtime);
+    // Its time ran out, and nobody has asked for it.
+    let began = clock.now();
+    let again = poll_read(&near, nobody);
+    assert!(again.is_pending(), "a new one ends at once: {again:?}");
+    // It has its own 30 ms, and ends when they are over, for whoever polls it now.
+    let reading = near.clone();
+    let read = runtime.spawn(poll_fn(move |cx| poll_read(&reading, cx)));
+    clock.advance(30 * MS - NS);
+    run(&runtime);
+    assert!(!read.is_finished(), "early");
+    clock.advance(NS);
+    run(&runtime);
+    match end_of(&runtime, read) {
+        Err(Failure::Elapsed(elapsed)) => {
+            assert_eq!(elapsed.deadline, began + 30 * MS);
+            assert_eq!(elapsed.bound, Bound::Timeout(30 * MS));
+        }
+        other => panic!("{other:?}"),
+    }
 }

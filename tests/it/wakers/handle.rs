@@ -4,10 +4,12 @@ use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use punctual::reactor::{Direction, Event, Failure, Reactor};
-use punctual::{Handle, Instant, Runtime, SendError, sleep, spawn, yield_now};
+use punctual::reactor::{Bound, Direction, Event, Failure, Reactor};
+use punctual::{
+    Clock, Handle, Instant, Runtime, SendError, shutdown_requested, sleep, spawn, yield_now,
+};
 
-use crate::support::{self, MS, NS, drain, now_ns, wire};
+use crate::support::{self, MS, NS, child, drain, now_ns, poll_once, wire};
 
 /// Runs `act` on a thread of its own while the loop goes on, and returns what it returned.
 async fn elsewhere<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
@@ -133,6 +135,94 @@ fn a_remote_deadline_is_observed_by_what_waits_however_it_is_moved() {
             assert_eq!(elapsed.deadline, last, "the last one set");
             assert!(ended_ns >= last.as_nanos() && elapsed.fired >= last, "never early");
         });
+    });
+}
+
+#[test]
+fn a_remote_deadline_names_no_place() {
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (near, _far) = wire::pair();
+        let elapsed = async || match near.read_byte().await {
+            Err(Failure::Elapsed(elapsed)) => elapsed.bound,
+            other => panic!("{other:?}"),
+        };
+        near.io.set_deadline(Direction::Read, Some(Instant::now())).expect("open");
+        match elapsed().await {
+            Bound::Deadline(Some(place)) => assert!(place.file().ends_with("handle.rs"), "{place}"),
+            other => panic!("{other:?}"),
+        }
+        let (handle, token, soon) = (runtime.handle(), near.io.token(), Instant::now() + MS);
+        elsewhere(move || handle.set_deadline(token, None, Some(soon)).expect("room")).await;
+        assert_eq!(elapsed().await, Bound::Deadline(None), "not the one of the deadline before");
+    });
+}
+
+/// In a child whose boot-time clock is ten days ahead of its monotonic one.
+#[test]
+fn a_remote_deadline_counted_from_the_handles_clock_is_not_early() {
+    let (test, role) = (
+        "wakers::handle::a_remote_deadline_counted_from_the_handles_clock_is_not_early",
+        "ten days asleep",
+    );
+    if !child::plays(role) {
+        let unshare = ["unshare", "-T", "--boottime", "864000", "--fork"];
+        let possible = std::process::Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
+        if !possible.is_ok_and(|tried| tried.status.success()) {
+            return support::skip(
+                "no time namespaces here: run as root on Linux 5.6 or later, with util-linux",
+            );
+        }
+        return child::succeed(child::wrapped(&unshare, test, role));
+    }
+    let _watchdog = support::watchdog("a boot-time deadline", Duration::from_secs(1));
+    let on_boottime = |builder: punctual::Builder| builder.clock(Clock::boottime().expect("Linux"));
+    support::for_each_alarm_with(on_boottime, |runtime| {
+        let ahead = runtime.now() - Clock::monotonic().now();
+        assert!(ahead >= Duration::from_secs(863_000), "the child is asleep for {ahead:?} only");
+        runtime.block_on(async {
+            let (near, _far) = wire::pair();
+            let (handle, token) = (runtime.handle(), near.io.token());
+            let read = spawn(async move { (near.read_byte().await, now_ns()) });
+            yield_now().await;
+            let set = move || {
+                let before_ns = now_ns();
+                let deadline = handle.now() + 20 * MS;
+                handle.set_deadline(token, Direction::Read, Some(deadline)).expect("room");
+                (before_ns, deadline)
+            };
+            let (before_ns, deadline) = elsewhere(set).await;
+            let (read, ended_ns) = read.await.expect("no panic");
+            let Err(Failure::Elapsed(elapsed)) = read else { panic!("{read:?}") };
+            assert_eq!(elapsed.deadline, deadline);
+            let passed = Duration::from_nanos(ended_ns - before_ns);
+            assert!(passed >= 20 * MS && elapsed.fired >= deadline, "early: after {passed:?}");
+        });
+    });
+}
+
+#[test]
+fn a_shutdown_is_seen_by_a_task_without_io() {
+    let _watchdog = support::watchdog("a shutdown without I/O", Duration::from_secs(1));
+    support::for_each_alarm(|runtime| {
+        let tasks = [1, 2].map(|n| {
+            runtime.spawn(async move {
+                shutdown_requested().await;
+                n
+            })
+        });
+        runtime.turn(Some(Duration::ZERO)).expect("a turn");
+        assert!(!runtime.is_shut_down() && tasks.iter().all(|task| !task.is_finished()));
+        let handle = runtime.handle();
+        let remote = std::thread::spawn(move || handle.shutdown());
+        runtime.block_on(async {
+            for (task, n) in tasks.into_iter().zip([1, 2]) {
+                assert_eq!(task.await.expect("no panic"), n);
+            }
+            assert!(poll_once(shutdown_requested()).is_ready(), "from now on at once");
+        });
+        assert!(runtime.is_shut_down());
+        remote.join().expect("no panic").expect("room");
     });
 }
 
