@@ -54,65 +54,65 @@ fn quantile(samples: &mut [u64], q: f64) -> u64 {
 }
 
 const WAIT: Duration = Duration::from_secs(1);
-const LOOPS: u64 = 32;
-const ROUNDS: u32 = 5;
+const THREADS: u64 = 128;
+const ROUNDS: u64 = 6;
 
-/// Waits on `LOOPS` threads, each `ROUNDS` times, spread evenly over the second; `odd` puts them between those
-/// of the other kind, so that what disturbs the machine disturbs both.
-fn on_loops<T: Send + 'static>(odd: u64, wait: fn(u64) -> Vec<T>) -> impl FnOnce() -> Vec<T> {
-    let start = |n| {
-        let phase_ns = (2 * n + odd) * WAIT.as_nanos() as u64 / (2 * LOOPS);
-        std::thread::spawn(move || wait(phase_ns))
-    };
-    let threads: Vec<_> = (0..LOOPS).map(start).collect();
-    || threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+/// By how much the waits of one thread were late.
+#[derive(Default)]
+struct Late {
+    timerfd: Vec<u64>,
+    /// Until the kernel had woken the loop, until the timer fired, until the task ran.
+    ours: [Vec<u64>; 3],
 }
 
-/// By how much each wait of the control was late.
-fn wait_on_a_timerfd(phase_ns: u64) -> Vec<u64> {
+/// Waits by turns for the control and in a task: what disturbs this thread disturbs both.
+fn wait_by_turns(thread: u64) -> Late {
     let control = Control::new().expect("a timerfd");
-    control.wait_until(now_ns() + phase_ns).expect("it waits");
-    let one = |_| {
-        let deadline_ns = now_ns() + WAIT.as_nanos() as u64;
-        control.wait_until(deadline_ns).expect("it waits");
-        now_ns().checked_sub(deadline_ns).expect("never early")
-    };
-    (0..ROUNDS).map(one).collect()
-}
-
-/// By how much each sleep was late: until the kernel had woken the loop, until it fired, until the task ran.
-fn sleep_in_a_task(phase_ns: u64) -> Vec<[u64; 3]> {
     let runtime = Runtime::builder().alarm(AlarmKind::TimerFd).build().expect("a runtime");
-    let mut late = Vec::new();
-    runtime.block_on(async {
-        sleep_until(Instant::from_nanos(now_ns() + phase_ns)).await;
-        for _ in 0..ROUNDS {
-            let deadline_ns = now_ns() + WAIT.as_nanos() as u64;
+    let mut late = Late::default();
+    // The threads are spread over the second, so that no two wake at once.
+    control.wait_until(now_ns() + thread * WAIT.as_nanos() as u64 / THREADS).expect("it waits");
+    for round in 0..ROUNDS {
+        let deadline_ns = now_ns() + WAIT.as_nanos() as u64;
+        if (thread + round).is_multiple_of(2) {
+            control.wait_until(deadline_ns).expect("it waits");
+            late.timerfd.push(now_ns().checked_sub(deadline_ns).expect("never early"));
+            continue;
+        }
+        let (seen, firing) = runtime.block_on(async {
             let mut sleep = sleep_until(Instant::from_nanos(deadline_ns));
             (&mut sleep).await;
-            let seen = now_ns().checked_sub(deadline_ns).expect("never early");
-            let firing = sleep.firing().expect("it has fired");
-            let woken = firing.quantisation + firing.kernel;
-            late.push([woken.as_nanos() as u64, firing.lateness().as_nanos() as u64, seen]);
-        }
-    });
+            (
+                now_ns().checked_sub(deadline_ns).expect("never early"),
+                sleep.firing().expect("it has fired"),
+            )
+        });
+        let woken = firing.quantisation + firing.kernel;
+        let parts = [woken.as_nanos() as u64, firing.lateness().as_nanos() as u64, seen];
+        late.ours.iter_mut().zip(parts).for_each(|(samples, part)| samples.push(part));
+    }
     assert_eq!(runtime.drift().early, 0);
     late
 }
 
 fn a_second_beside_a_timerfd() {
-    let (control, ours) = (on_loops(0, wait_on_a_timerfd), on_loops(1, sleep_in_a_task));
-    let (mut control, ours) = (control(), ours());
-    let of_control = quantile(&mut control, 0.5) as f64;
-    println!("a second, {} times: timerfd p50 {:.1} µs", control.len(), of_control / 1e3);
+    let threads: Vec<_> =
+        (0..THREADS).map(|thread| std::thread::spawn(move || wait_by_turns(thread))).collect();
+    let mut all = Late::default();
+    for thread in threads {
+        let late = thread.join().expect("no panic");
+        all.timerfd.extend(late.timerfd);
+        all.ours.iter_mut().zip(late.ours).for_each(|(all, late)| all.extend(late));
+    }
+    let of_control = quantile(&mut all.timerfd, 0.5) as f64;
+    println!("a second, {} times: timerfd p50 {:.1} µs", all.timerfd.len(), of_control / 1e3);
     // Unoptimised and cold, the code of the loop alone takes as long as the kernel; then only the kernel's part
-    // is comparable. The task's own way is the longest, and in it a few microseconds of a cold cache.
+    // is comparable. The way to the task is the longest, and in it a few microseconds of a cold cache.
     let optimised = !cfg!(debug_assertions);
     let bounds =
         [("woken", Some(1.3)), ("fired", optimised.then_some(1.3)), ("seen", optimised.then_some(1.6))];
-    for (part, (name, bound)) in bounds.into_iter().enumerate() {
-        let mut late: Vec<u64> = ours.iter().map(|parts| parts[part]).collect();
-        let p50 = quantile(&mut late, 0.5) as f64;
+    for ((name, bound), late) in bounds.into_iter().zip(&mut all.ours) {
+        let p50 = quantile(late, 0.5) as f64;
         let ratio = p50 / of_control;
         println!("  {name} p50 {:.1} µs, {ratio:.2} of the timerfd's", p50 / 1e3);
         assert!(
