@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use punctual::reactor::{Direction, Failure, Reactor, StaleToken};
@@ -46,6 +47,13 @@ fn a_budget_of_nothing() {
     refused(zero(|budget| budget.operations = 0), "`operations`");
     refused(zero(|budget| budget.bytes = 0), "`bytes`");
     refused(Runtime::builder().inbox_capacity(0), "inbox_capacity");
+}
+
+#[test]
+fn a_budget_beyond_all_memory() {
+    let mut budget = Budget::DEFAULT;
+    budget.events = usize::MAX;
+    refused(Runtime::builder().budget(budget), "`events`");
 }
 
 #[test]
@@ -135,6 +143,69 @@ fn block_on_within_block_on() {
         sleep(MS).await;
     });
     assert_eq!(inner.block_on(async { 3 }), 3, "neither took harm");
+}
+
+#[test]
+fn a_turn_within_a_runtime() {
+    let _watchdog = support::watchdog("a turn within a runtime", 200 * MS);
+    support::for_each_alarm(|_| {
+        let runtime = Rc::new(Runtime::new().expect("a runtime"));
+        let other = Runtime::new().expect("a runtime");
+        let turn = |runtime: &Runtime| {
+            let said = panics(|| runtime.turn(Some(Duration::ZERO)));
+            assert!(said.contains("turn within a runtime"), "{said}");
+            assert!(said.contains("await instead"), "it says what to do: {said}");
+        };
+        runtime.block_on(async {
+            turn(&runtime);
+            turn(&other);
+            let own = runtime.clone();
+            spawn(async move { turn(&own) }).await.expect("no other panic");
+            // One that nobody catches is its task's own.
+            let own = runtime.clone();
+            let task = spawn(async move { own.turn(None).map(drop) });
+            assert!(task.await.expect_err("it panicked").is_panic());
+            sleep(MS).await;
+        });
+        runtime.turn(Some(Duration::ZERO)).expect("it goes on");
+        assert_eq!(runtime.metrics().live_tasks, 0);
+    });
+}
+
+#[test]
+fn a_handle_that_has_given_its_result_is_asked_again() {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut local = runtime.spawn(async { 1 });
+    let mut remote = runtime.handle().spawn(|| async { 2 }).expect("room");
+    assert!(!local.is_finished());
+    runtime.block_on(async {
+        assert_eq!((&mut local).await.expect("a result"), 1);
+        assert!(local.is_finished());
+        assert_eq!((&mut remote).await.expect("a result"), 2);
+    });
+    let again = "JoinHandle was awaited again after it had given its result";
+    for _ in 0..2 {
+        let said = panics(|| poll_once(&mut local));
+        assert!(said.contains(again), "{said}");
+        assert!(local.is_finished(), "and stays so");
+        let said = panics(|| poll_once(&mut remote));
+        assert!(said.contains(again), "{said}");
+    }
+    let said = panics(|| remote.join());
+    assert!(said.contains(again), "{said}");
+}
+
+#[test]
+fn a_sleep_whose_runtime_is_gone() {
+    let other = Runtime::new().expect("a runtime");
+    for begun in [false, true] {
+        let runtime = Runtime::new().expect("a runtime");
+        let mut kept = runtime.block_on(async { sleep(MS) });
+        assert!(!begun || poll_once(&mut kept).is_pending());
+        drop(runtime);
+        let said = panics(|| other.block_on(async { poll_once(&mut kept) }));
+        assert!(said.contains("the runtime of this sleep has been dropped"), "{said}");
+    }
 }
 
 #[test]

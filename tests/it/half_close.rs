@@ -1,18 +1,23 @@
 //! Group X: half-close, resets, and what is left in the kernel; and accepting when things go wrong.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use punctual::net::{Kind, Phase, TcpListener, TcpStream};
+use punctual::reactor::{Interest, Readiness, Registration, tcp_interest};
 use punctual::{Instant, sleep, spawn, yield_now};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
 
 use crate::support::net::*;
-use crate::support::{MS, child, now_ns, skip};
+use crate::support::{MS, child, now_ns, poll_once, skip, wire};
 
 const ECONNRESET: Kind = Kind::Kernel(libc::ECONNRESET);
 const EPIPE: Kind = Kind::Kernel(libc::EPIPE);
@@ -422,4 +427,33 @@ fn a_listener_is_refused_what_it_cannot_have() {
         let error = TcpListener::bind("localhost:0").expect_err("a name");
         assert_eq!(error.kind(), Kind::InvalidInput);
     });
+}
+
+/// A read is cut short where a descriptor was sent along, though more has come.
+#[test]
+fn a_short_read_of_a_unix_stream_leaves_nothing_waiting() {
+    for interest in [Interest::READABLE, Interest::READABLE | Interest::WRITABLE, tcp_interest()] {
+        let runtime = punctual::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let (near, mut far) = mio::net::UnixStream::pair().expect("a pair");
+            let io = Registration::new(near, interest, Readiness::NONE).expect("registered");
+            let near = wire::Wire { io };
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut along = SendAncillaryBuffer::new(&mut space);
+            let stdin = std::io::stdin();
+            let descriptors = [stdin.as_fd()];
+            assert!(along.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            let sent = sendmsg(&far, &[IoSlice::new(b"a")], &mut along, SendFlags::empty());
+            assert_eq!(sent.expect("room"), 1);
+            far.write_all(b"bcd").expect("room");
+            let mut buffer = [0; 64];
+            assert_eq!(near.read(&mut buffer).await.expect("it has come"), 1, "cut short");
+            // No event follows: what is there now must be had now.
+            match poll_once(near.read(&mut buffer)) {
+                Poll::Ready(Ok(bytes)) => assert_eq!(&buffer[..bytes], b"bcd"),
+                other => panic!("{interest:?}: three bytes wait in the kernel: {other:?}"),
+            }
+            assert!(poll_once(near.read(&mut buffer)).is_pending());
+        });
+    }
 }

@@ -12,7 +12,7 @@ use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use punctual::reactor::{Direction, Event, Failure, Reactor, Readiness, Registration, StaleToken};
-use punctual::{Instant, Leeway, Token, sleep, spawn, yield_now};
+use punctual::{Instant, Leeway, Sleep, Token, sleep, spawn, yield_now};
 
 use crate::support::{self, MS, child, drain, now_ns, wire};
 
@@ -313,5 +313,63 @@ fn f09_what_cannot_be_registered_is_refused_with_the_kernels_word() {
         reactor.deregister(&mut near, token).expect("it was registered");
         ended(reactor.deregister(&mut near, token));
         assert_eq!(reactor.metrics().live_sources, 0);
+    });
+}
+
+/// A source that lets go of timers whenever it is called.
+struct Timekeeper {
+    stream: UnixStream,
+    sleeps: Vec<Sleep>,
+}
+
+impl Source for Timekeeper {
+    fn register(&mut self, to: &Registry, token: mio::Token, interest: Interest) -> std::io::Result<()> {
+        drop(self.sleeps.pop());
+        self.stream.register(to, token, interest)
+    }
+
+    fn reregister(
+        &mut self,
+        to: &Registry,
+        token: mio::Token,
+        interest: Interest,
+    ) -> std::io::Result<()> {
+        drop(self.sleeps.pop());
+        self.stream.reregister(to, token, interest)
+    }
+
+    fn deregister(&mut self, from: &Registry) -> std::io::Result<()> {
+        drop(self.sleeps.pop());
+        self.stream.deregister(from)
+    }
+}
+
+#[test]
+fn a_source_may_use_the_runtime_that_registers_it() {
+    support::for_each_alarm(|runtime| {
+        runtime.block_on(async {
+            for end in ["drop", "close", "into_inner"] {
+                let (near, _far) = pair();
+                let mut sleeps: Vec<_> = (0..3).map(|_| sleep(Duration::from_secs(3_600))).collect();
+                for sleep in &mut sleeps {
+                    assert!(support::poll_once(sleep).is_pending());
+                }
+                let source = Timekeeper { stream: UnixStream::from_std(near), sleeps };
+                let io = Registration::new(source, Interest::READABLE, Readiness::NONE);
+                let io = io.expect("registered");
+                assert_eq!(runtime.metrics().live_timers, 2, "one went when it was registered");
+                match end {
+                    "close" => io.close(),
+                    "into_inner" => {
+                        let source = io.into_inner().expect("open");
+                        assert_eq!(source.sleeps.len(), 1, "one went when it was deregistered");
+                        drop(source);
+                    }
+                    _ => drop(io),
+                }
+                let metrics = runtime.metrics();
+                assert_eq!((metrics.live_timers, metrics.live_sources), (0, 0), "{end}");
+            }
+        });
     });
 }

@@ -1,6 +1,7 @@
 //! Nobody starves.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -50,6 +51,31 @@ fn a_self_waking_task_a_millisecond_timer_and_a_busy_socket_side_by_side() {
         assert!(yields >= turns / 2, "the task runs in every turn: {counts}");
         assert!(echoes >= turns / 8, "the socket is served every few turns: {counts}");
         assert!(ticks >= 100, "the timer is seen between them: {counts}");
+    });
+}
+
+#[test]
+fn a_reader_over_its_budget_waits_for_the_next_turn() {
+    const ALL: usize = 64 * 1024;
+    support::for_each_alarm(|runtime| {
+        runtime.block_on(async {
+            let (near, mut far) = mio::net::UnixStream::pair().expect("a pair");
+            let sent: Vec<u8> = (0..ALL).map(|at| (at / 64 + at) as u8).collect();
+            far.write_all(&sent).expect("room");
+            let near = wire::Wire::new(near);
+            let before = runtime.metrics();
+            let (mut received, mut buffer) = (Vec::new(), [0; 64]);
+            while received.len() < ALL {
+                let read = near.read(&mut buffer).await.expect("open");
+                received.extend_from_slice(&buffer[..read]);
+            }
+            let after = runtime.metrics();
+            assert_eq!(received, sent);
+            let (turns, polls) = (after.turns - before.turns, after.task_polls - before.task_polls);
+            let counts = format!("{} reads: {polls} polls of the task, {turns} turns", ALL / 64);
+            assert!(turns >= (ALL / 64 / 16) as u64 - 1, "sixteen reads a turn: {counts}");
+            assert!(polls <= 2 * turns + 2, "over its budget it is not polled again: {counts}");
+        });
     });
 }
 

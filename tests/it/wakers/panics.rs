@@ -193,6 +193,27 @@ fn k16_in_a_remote_call_and_a_remote_task() {
 }
 
 #[test]
+fn k16_in_the_drop_of_a_call_that_is_never_made() {
+    for bombs in [1, 3] {
+        let runtime = Runtime::new().expect("a runtime");
+        let handle = runtime.handle();
+        let mut tasks = Vec::new();
+        for _ in 0..bombs {
+            let bomb = Bomb;
+            handle.call(move || drop(bomb)).expect("room");
+            tasks.push(handle.spawn(|| async { 1 }).expect("room"));
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_ok());
+        for mut task in tasks {
+            match poll_once(&mut task) {
+                Poll::Ready(Err(error)) => assert!(error.is_aborted()),
+                other => panic!("a thread that joins it would hang: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn k16_in_an_operation() {
     support::for_each_alarm(|runtime| {
         runtime.block_on(async {

@@ -312,6 +312,35 @@ fn w05_a_flood_of_calls_starves_no_task() {
     });
 }
 
+#[test]
+fn w05_slow_calls_hold_up_a_timer_for_a_few_of_them_only() {
+    let _watchdog = support::watchdog("w05 slow calls", Duration::from_secs(2));
+    support::for_each_alarm(|runtime| {
+        let made = Arc::new(AtomicU32::new(0));
+        let handle = runtime.handle();
+        runtime.block_on(async {
+            let mut timer = sleep(MS);
+            assert!(support::poll_once(&mut timer).is_pending(), "armed before all of them");
+            for n in 0..256 {
+                let made = made.clone();
+                let call = move || {
+                    assert_eq!(made.fetch_add(1, Ordering::Relaxed), n, "in the order they were sent");
+                    std::thread::sleep(MS);
+                };
+                handle.call(call).expect("room");
+            }
+            timer.await;
+            let by_then = made.load(Ordering::Relaxed);
+            assert!(by_then < 16, "a sleep of 1 ms waited for {by_then} calls of 1 ms");
+            while made.load(Ordering::Relaxed) < 256 {
+                support::never_early_sleep(MS).await;
+            }
+        });
+        runtime.turn(Some(Duration::ZERO)).expect("a turn");
+        assert_eq!(made.load(Ordering::Relaxed), 256, "none is lost, none made twice");
+    });
+}
+
 /// Our own descriptor `number`, once more.
 fn duplicate(number: i32) -> std::io::Result<std::os::fd::OwnedFd> {
     let this: Pid = getpid();
