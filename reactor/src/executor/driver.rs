@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use slab::Slab;
+
 use crate::arena::{Arena, Id};
 use crate::clock::Clock;
 use crate::event::Event;
@@ -35,7 +37,7 @@ pub(crate) struct Driver {
     /// Who has had its share of this turn, and is to be woken after it.
     next_turn: RefCell<Vec<Waker>>,
     /// Who waits for a shutdown to be asked for.
-    shutdown_waiters: RefCell<Vec<Waker>>,
+    shutdown_waiters: RefCell<Slab<Waker>>,
     /// Set when the runtime is being dropped: what is spawned then is dropped at once.
     closing: Cell<bool>,
 }
@@ -56,7 +58,7 @@ impl Driver {
             run_queue: RefCell::new(VecDeque::new()),
             task_polls: Cell::new(0),
             next_turn: RefCell::new(Vec::new()),
-            shutdown_waiters: RefCell::new(Vec::new()),
+            shutdown_waiters: RefCell::new(Slab::new()),
             closing: Cell::new(false),
         }))
     }
@@ -105,16 +107,23 @@ impl Driver {
         self.next_turn.borrow_mut().push(waker);
     }
 
-    /// Whether a shutdown has been asked for; if not, `waker` is woken when it is.
-    pub(crate) fn poll_shutdown(&self, waker: Waker) -> Poll<()> {
-        if self.reactor.borrow().is_shut_down() {
-            return Poll::Ready(());
-        }
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.reactor.borrow().is_shut_down()
+    }
+
+    /// Wakes `waker` when a shutdown is asked for, instead of the one kept under `key`; returns the key.
+    pub(crate) fn wait_for_shutdown(&self, key: Option<usize>, waker: Waker) -> usize {
         let mut waiters = self.shutdown_waiters.borrow_mut();
-        if !waiters.iter().any(|other| other.will_wake(&waker)) {
-            waiters.push(waker);
-        }
-        Poll::Pending
+        let Some(key) = key.filter(|key| waiters.contains(*key)) else { return waiters.insert(waker) };
+        let before = std::mem::replace(&mut waiters[key], waker);
+        drop(waiters);
+        drop(before);
+        key
+    }
+
+    pub(crate) fn forget_shutdown_waiter(&self, key: usize) {
+        let waker = self.shutdown_waiters.borrow_mut().try_remove(key);
+        drop(waker);
     }
 
     /// Whether the runtime has been dropped.
@@ -142,8 +151,11 @@ impl Driver {
 
     /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
     pub(crate) fn prepare(&self) -> io::Result<Option<Duration>> {
-        let wait = self.reactor.borrow_mut().prepare()?;
-        Ok(if self.run_queue.borrow().is_empty() { wait } else { Some(Duration::ZERO) })
+        // A virtual clock is not to jump while a task can run.
+        if !self.run_queue.borrow().is_empty() {
+            return Ok(Some(Duration::ZERO));
+        }
+        self.reactor.borrow_mut().prepare()
     }
 
     /// Wakes whoever waits for what the turn has found.
@@ -161,7 +173,7 @@ impl Driver {
             match event {
                 Event::Call(call) => self.call(call),
                 Event::Shutdown => {
-                    self.shutdown_waiters.take().into_iter().for_each(waiters::wake);
+                    self.wake_shutdown_waiters();
                 }
                 _ => {}
             }
@@ -254,9 +266,13 @@ impl Driver {
             }
         }
         self.run_queue.borrow_mut().clear();
-        self.shutdown_waiters.take().into_iter().for_each(waiters::wake);
         let waiters = self.reactor.borrow_mut().shut_down();
         waiters.wake();
+        self.wake_shutdown_waiters();
+    }
+
+    fn wake_shutdown_waiters(&self) {
+        self.shutdown_waiters.take().into_iter().for_each(|(_, waker)| waiters::wake(waker));
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

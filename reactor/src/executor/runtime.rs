@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl Runtime {
     /// Whether [`Handle::shutdown`] has been called; see [`shutdown_requested`].
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
-        self.driver.reactor.borrow().is_shut_down()
+        self.driver.is_shut_down()
     }
 
     /// The one way in from other threads.
@@ -207,8 +207,37 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 /// # Panics
 /// When polled outside of a runtime.
 pub async fn shutdown_requested() {
-    std::future::poll_fn(|cx| context::current("shutdown_requested").poll_shutdown(cx.waker().clone()))
-        .await
+    ShutdownRequested { waits: None }.await
+}
+
+struct ShutdownRequested {
+    /// With which runtime, and under which key.
+    waits: Option<(Rc<Driver>, usize)>,
+}
+
+impl Future for ShutdownRequested {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (driver, key) = match self.waits.take() {
+            Some((driver, key)) => (driver, Some(key)),
+            None => (context::current("shutdown_requested"), None),
+        };
+        if driver.is_shut_down() {
+            return Poll::Ready(());
+        }
+        let key = driver.wait_for_shutdown(key, cx.waker().clone());
+        self.waits = Some((driver, key));
+        Poll::Pending
+    }
+}
+
+impl Drop for ShutdownRequested {
+    fn drop(&mut self) {
+        if let Some((driver, key)) = self.waits.take() {
+            driver.forget_shutdown_waiter(key);
+        }
+    }
 }
 
 /// Lets everything else that is runnable run first.

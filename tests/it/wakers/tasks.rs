@@ -2,13 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use punctual::{JoinHandle, Runtime, sleep, spawn, yield_now};
+use punctual::{
+    Instant, JoinHandle, Runtime, SendError, shutdown_requested, sleep, spawn, timeout, yield_now,
+};
 
-use crate::support::{self, MS, poll_once};
+use crate::support::{self, MS, child, poll_once, wire};
 
 #[test]
 fn a_handle_gives_the_result_however_late_it_is_asked() {
@@ -154,6 +158,107 @@ fn k15_a_waker_kept_past_the_end_is_harmless() {
         })
         .join()
         .expect("harmless on any thread");
+    }
+}
+
+/// A waker that wakes nobody, and says how many of it are kept.
+struct Counted {
+    _kept: Arc<()>,
+}
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Polls `future` on behalf of somebody new.
+fn poll_anew<F: Future>(future: Pin<&mut F>, kept: &Arc<()>) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::new(Counted { _kept: kept.clone() }));
+    future.poll(&mut Context::from_waker(&waker))
+}
+
+#[test]
+fn one_waker_is_kept_of_each_operation_that_waits() {
+    let runtime = Runtime::new().expect("a runtime");
+    let kept = Arc::new(());
+    let wakers = || Arc::strong_count(&kept) - 1;
+    runtime.block_on(async {
+        let (near, _far) = wire::pair();
+        let mut read = pin!(near.read_byte());
+        for _ in 0..10_000 {
+            assert!(poll_anew(read.as_mut(), &kept).is_pending());
+        }
+        assert_eq!(wakers(), 1, "the last of ten thousand");
+        for _ in 0..10_000 {
+            assert!(poll_anew(pin!(near.read_byte()), &kept).is_pending());
+        }
+        assert_eq!(wakers(), 1, "of those that are gone none");
+        let mut sleep = pin!(sleep(MS));
+        let mut forever = spawn(std::future::pending::<()>());
+        for _ in 0..100 {
+            assert!(poll_anew(sleep.as_mut(), &kept).is_pending());
+            assert!(poll_anew(Pin::new(&mut forever), &kept).is_pending());
+        }
+        assert_eq!(wakers(), 3);
+        forever.abort();
+    });
+    drop(runtime);
+    assert_eq!(wakers(), 0);
+}
+
+#[test]
+fn one_waker_is_kept_of_each_that_waits_for_a_shutdown() {
+    let runtime = Runtime::new().expect("a runtime");
+    let kept = Arc::new(());
+    let wakers = || Arc::strong_count(&kept) - 1;
+    runtime.block_on(async {
+        let mut requested = pin!(shutdown_requested());
+        for _ in 0..1_000 {
+            assert!(poll_anew(requested.as_mut(), &kept).is_pending());
+        }
+        assert_eq!(wakers(), 1, "the last of a thousand");
+        for _ in 0..1_000 {
+            assert!(poll_anew(pin!(shutdown_requested()), &kept).is_pending());
+        }
+        assert_eq!(wakers(), 1, "of those that are gone none");
+    });
+    assert_eq!(wakers(), 0);
+}
+
+thread_local! {
+    static OF_THIS_THREAD: Runtime = Runtime::new().expect("a runtime");
+}
+
+/// In a child, which a panic at the end of a thread would abort.
+#[test]
+fn a_runtime_in_a_thread_local_ends_with_its_thread() {
+    let role = "a runtime in a thread-local";
+    if !child::plays(role) {
+        let test = "wakers::tasks::a_runtime_in_a_thread_local_ends_with_its_thread";
+        return child::succeed(child::command(test, role));
+    }
+    // What is used first is dropped last, or first: that is the system's choice.
+    for context_first in [false, true] {
+        let thread = std::thread::spawn(move || {
+            if context_first {
+                assert!(Instant::now() > Instant::from_nanos(0));
+            }
+            OF_THIS_THREAD.with(|runtime| {
+                let dropped = Arc::new(());
+                let held = dropped.clone();
+                let _detached = runtime.spawn(async move {
+                    let (near, _far) = wire::pair();
+                    let read = near.read_byte();
+                    let _ = timeout(Duration::from_secs(3_600), read).await;
+                    drop(held);
+                });
+                runtime.block_on(yield_now());
+                assert_eq!((Arc::strong_count(&dropped), runtime.metrics().live_sources), (2, 2));
+                (runtime.handle(), Arc::downgrade(&dropped))
+            })
+        });
+        let (handle, dropped) = thread.join().expect("no panic");
+        assert_eq!(handle.call(|| {}), Err(SendError::Closed(())));
+        assert_eq!(dropped.strong_count(), 0, "its task was dropped with it");
     }
 }
 
