@@ -13,7 +13,8 @@ pub enum AlarmKind {
     /// A timerfd where there is one, else the poll's timeout.
     #[default]
     Auto,
-    /// A timerfd or nothing: building fails where it cannot be had.
+    /// A timerfd or nothing: building fails where it cannot be had. (On a virtual clock there is nothing to
+    /// wake up for, and no alarm of any kind.)
     TimerFd,
     /// The timeout of the poll itself: on epoll in whole milliseconds, rounded up, and with the
     /// kernel's timer slack; for sandboxes that refuse timerfd, and for systems without it.

@@ -71,7 +71,8 @@ impl Builder {
         self
     }
 
-    /// Spins the last microseconds before a deadline that takes no leeway; default off.
+    /// Spins the last microseconds before a deadline that takes no leeway; default off. It needs an alarm finer than
+    /// its lead: in the milliseconds of [`AlarmKind::PollTimeout`] on epoll the wake-up comes after the deadline.
     #[must_use]
     pub fn precise(mut self, precise: Precise) -> Builder {
         self.precise = Some(precise);
