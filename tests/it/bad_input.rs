@@ -200,7 +200,9 @@ fn a_sleep_whose_runtime_is_gone() {
     let other = Runtime::new().expect("a runtime");
     for begun in [false, true] {
         let runtime = Runtime::new().expect("a runtime");
-        let mut kept = runtime.block_on(async { sleep(MS) });
+        let mut kept = Vec::new();
+        runtime.block_on(async { kept.push(sleep(MS)) });
+        let mut kept = kept.remove(0);
         assert!(!begun || poll_once(&mut kept).is_pending());
         drop(runtime);
         let said = panics(|| other.block_on(async { poll_once(&mut kept) }));
