@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -126,12 +127,8 @@ impl Inbox {
         woken
     }
 
-    /// Takes out a command, whether or not anybody has notified.
-    pub(crate) fn leftover(&mut self) -> Option<Command> {
-        self.commands.try_recv().ok()
-    }
-
-    /// Hangs up: what waits is dropped, and what is sent from now on is refused.
+    /// Hangs up: what waits is dropped with the inbox returned, and what is sent from then on is refused.
+    #[must_use]
     pub(crate) fn close(&mut self) -> Inbox {
         let (commands, woken) = (crossbeam_channel::never(), crossbeam_channel::never());
         std::mem::replace(self, Inbox::new(self.shared.clone(), commands, woken))
@@ -142,6 +139,13 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // Before the receivers go, so that a sender who finds it full knows that it will stay so.
         self.shared.closed.store(true, Ordering::Release);
+        // A command is anybody's: one whose drop panics must not keep the others from being dropped, for whom
+        // somebody may wait.
+        while let Ok(command) = self.commands.try_recv() {
+            if catch_unwind(AssertUnwindSafe(|| drop(command))).is_err() {
+                tracing::error!("the drop of a remote command panicked");
+            }
+        }
     }
 }
 

@@ -250,11 +250,6 @@ impl Driver {
     pub(crate) fn close(&self) {
         self.closing.set(true);
         // First, so that whoever learns that its task was aborted finds the door closed.
-        loop {
-            let leftover = self.reactor.borrow_mut().inbox.leftover();
-            let Some(command) = leftover else { break };
-            drop_contained(command);
-        }
         let inbox = self.reactor.borrow_mut().inbox.close();
         drop_contained(inbox);
         // No task is added from here on, so those that live now are all.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use punctual::reactor::Reactor;
 use punctual::{Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::support::{self, MS, poll_once, wire};
@@ -194,16 +195,17 @@ fn k16_in_a_remote_call_and_a_remote_task() {
 
 #[test]
 fn k16_in_the_drop_of_a_call_that_is_never_made() {
-    for bombs in [1, 3] {
+    for (bombs, bare) in [(1, false), (3, false), (1, true), (3, true)] {
         let runtime = Runtime::new().expect("a runtime");
-        let handle = runtime.handle();
+        let reactor = Reactor::new().expect("a reactor");
+        let handle = if bare { reactor.handle() } else { runtime.handle() };
         let mut tasks = Vec::new();
         for _ in 0..bombs {
             let bomb = Bomb;
             handle.call(move || drop(bomb)).expect("room");
             tasks.push(handle.spawn(|| async { 1 }).expect("room"));
         }
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_ok());
+        assert!(catch_unwind(AssertUnwindSafe(|| drop((runtime, reactor)))).is_ok());
         for mut task in tasks {
             match poll_once(&mut task) {
                 Poll::Ready(Err(error)) => assert!(error.is_aborted()),
