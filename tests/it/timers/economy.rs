@@ -99,7 +99,8 @@ fn refreshed_deadlines_make_no_system_calls() {
     let rounds = elapsed.as_millis() as u64 / timeout.as_millis() as u64;
     let filings = metrics.filed + metrics.refiled;
     let told = format!("{REQUESTS} requests in {elapsed:?}, {timed_out} timed out: {metrics:?}");
-    assert!(filings <= CONNECTIONS as u64 * (rounds + 2) + timed_out, "{told}");
+    // An entry that comes up is filed again for the last refresh plus the timeout, some way into the next round.
+    assert!(filings <= CONNECTIONS as u64 * (2 * rounds + 2) + timed_out, "{told}");
     // It is set anew after it has gone off, which a leeway of 1 ms lets it do once a millisecond.
     assert!(metrics.settimes <= elapsed.as_millis() as u64 + 2, "{told}");
     assert!(4 * metrics.settimes < REQUESTS && 4 * filings < REQUESTS, "{told}");

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use mio::net::UnixStream;
 use punctual::reactor::{Event, Interest, Readiness, StaleToken};
-use punctual::{Leeway, sleep};
+use punctual::{Leeway, sleep, sleep_until};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::support::{self, MS, never_early_sleep, now_ns, wire};
+use crate::support::{self, MS, now_ns, wire};
 
 /// Polls `inner` and `own` for as long as `wait` says; returns whether `own` is readable.
 fn outer_poll(inner: &impl AsFd, own: &impl AsFd, wait: Option<Duration>) -> bool {
@@ -123,10 +123,12 @@ fn an_outer_poll_drives_a_runtime() {
     support::for_each_alarm(|runtime| {
         let (silent, _open) = std::io::pipe().expect("a pipe");
         let done = Rc::new(RefCell::new(Vec::new()));
+        let began = runtime.now();
         let sleeper = |name: &'static str, duration: Duration| {
-            let done = done.clone();
+            let (done, deadline) = (done.clone(), began + duration);
             runtime.spawn(async move {
-                never_early_sleep(duration).await;
+                sleep_until(deadline).await;
+                assert!(now_ns() >= deadline.as_nanos(), "never early");
                 done.borrow_mut().push(name);
             })
         };

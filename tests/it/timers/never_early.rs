@@ -155,6 +155,11 @@ fn leeway_shares_wake_ups_and_is_never_early() {
     // What has slept until a deadline plus a millisecond has fired all deadlines up to then.
     let most = elapsed.as_millis() as u64 + 2;
     assert!(shared_sleeps <= most, "{shared_sleeps} wakes in {elapsed:?}");
+    if 4 * exact_sleeps < fired {
+        return support::skip(
+            "so busy a machine that even timers without leeway come in heaps; an idle one compares",
+        );
+    }
     assert!(
         exact_sleeps > 2 * shared_sleeps,
         "{exact_sleeps} and {shared_sleeps} wakes for {fired} timers"

@@ -11,12 +11,15 @@ use punctual::{
 
 use crate::support::{self, MS, NS, child, drain, now_ns, poll_once, wire};
 
-/// Runs `act` on a thread of its own while the loop goes on, and returns what it returned.
+/// Runs `act` on a thread of its own while the loop goes on, and returns what it returned, once the loop has
+/// taken what it sent.
 async fn elsewhere<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     let thread = std::thread::spawn(act);
     while !thread.is_finished() {
         sleep(MS / 5).await;
     }
+    // Messages come before timers, in this turn as in any.
+    sleep(Duration::ZERO).await;
     thread.join().expect("no panic")
 }
 
@@ -123,7 +126,7 @@ fn a_remote_deadline_is_observed_by_what_waits_however_it_is_moved() {
             let last = elsewhere(move || {
                 let set =
                     |deadline| handle.set_deadline(token, Direction::Read, deadline).expect("room");
-                set(Some(Instant::now() + 50 * MS));
+                set(Some(Instant::now() + Duration::from_secs(100)));
                 set(None);
                 let last = Instant::now() + 3 * MS;
                 set(Some(last));
