@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use punctual_reactor::WaitElsewhere;
+
 use crate::error::{Error, Kind, Phase};
 
 /// Lookups that run at the same time.
@@ -27,6 +29,7 @@ const STACK_BYTES: usize = 256 * 1024;
 pub(crate) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     static POOL: Pool = Pool::new(THREADS_MAX, QUEUE_MAX);
     let host = host.to_owned();
+    let _real_time_passes = WaitElsewhere::begin();
     let answer = POOL.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
     let failed = |error| Error::new(Kind::Dns, Phase::Resolve).because(error);
     match answer.map_err(failed)?.await {

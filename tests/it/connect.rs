@@ -9,7 +9,7 @@ use punctual::net::{Connect, Error, Kind, Phase, TcpStream};
 use punctual::{Instant, sleep, spawn, timeout};
 
 use crate::support::net::*;
-use crate::support::{MS, child, now_ns, skip};
+use crate::support::{MS, child, now_ns, skip, virtual_runtime};
 
 const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
 
@@ -204,6 +204,23 @@ fn names_resolve_off_the_loop() {
         assert_eq!((error.kind(), error.phase()), (Kind::Dns, Phase::Resolve));
         let error = TcpStream::connect("bad\0name:80").await.expect_err("a NUL");
         assert_eq!(error.kind(), Kind::InvalidInput);
+    });
+}
+
+#[test]
+fn names_resolve_while_virtual_time_stands_still() {
+    let (runtime, _clock) = virtual_runtime();
+    runtime.block_on(async {
+        let (listener, address) = listen();
+        let accepting = spawn(async move { listener.accept().await });
+        let began = Instant::now();
+        let named = format!("localhost:{}", address.port());
+        let stream = TcpStream::connect(named).await.expect("a lookup takes no virtual time");
+        assert_eq!(stream.peer_addr(), address);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        accepting.await.expect("no panic").expect("accepted");
+        // And goes on afterwards.
+        sleep(PATIENCE * 1_000).await;
     });
 }
 

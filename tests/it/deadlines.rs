@@ -343,7 +343,7 @@ fn d14_various() {
                     assert!(passed >= duration, "early: {passed:?} of {duration:?}");
                     let info = error.deadline().expect("a deadline");
                     assert_eq!(info.budget(), (!absolute).then_some(duration));
-                    assert_eq!(info.location().is_some(), absolute, "where it was set");
+                    assert!(info.location().is_some(), "where it was set");
                     drop(right);
                 }));
             }
@@ -848,7 +848,10 @@ fn a_waiting_operation_keeps_the_timeout_it_began_with() {
         match end_of(&runtime, read) {
             Err(Failure::Elapsed(elapsed)) => {
                 assert_eq!(elapsed.deadline, began + 50 * MS, "{case}");
-                assert_eq!(elapsed.bound, Bound::Timeout(50 * MS), "{case}");
+                assert!(
+                    matches!(elapsed.bound, Bound::Timeout(given, Some(_)) if given == 50 * MS),
+                    "{case}"
+                );
             }
             other => panic!("{case}: {other:?}"),
         }
@@ -932,7 +935,7 @@ fn a_poll_based_operation_that_was_given_up_does_not_end_the_next() {
     match end_of(&runtime, read) {
         Err(Failure::Elapsed(elapsed)) => {
             assert_eq!(elapsed.deadline, began + 30 * MS);
-            assert_eq!(elapsed.bound, Bound::Timeout(30 * MS));
+            assert!(matches!(elapsed.bound, Bound::Timeout(given, Some(_)) if given == 30 * MS));
         }
         other => panic!("{other:?}"),
     }

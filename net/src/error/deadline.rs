@@ -58,7 +58,7 @@ impl From<OperationElapsed> for DeadlineInfo {
     fn from(elapsed: OperationElapsed) -> DeadlineInfo {
         let (budget, set_at) = match elapsed.bound {
             Bound::Deadline(set_at) => (None, set_at),
-            Bound::Timeout(budget) => (Some(budget), None),
+            Bound::Timeout(budget, set_at) => (Some(budget), set_at),
         };
         DeadlineInfo { deadline: elapsed.deadline, fired: elapsed.fired, budget, set_at, name: None }
     }
