@@ -95,6 +95,9 @@ struct Stage {
     servers: Vec<SocketAddr>,
     closed: SocketAddr,
     next: Cell<u64>,
+    dialled: Cell<u64>,
+    /// How many may have been dialled and not yet accepted: with more the kernel drops SYNs.
+    backlog: u64,
     snipe: Sender<Target>,
 }
 
@@ -119,7 +122,8 @@ async fn run(seed: u64, workers: u64, snipe: Sender<Target>) -> Rc<Stage> {
     let closed = deaf.local_addr().ok().and_then(|address| address.as_socket()).expect("its address");
     let servers = listeners.iter().map(|listener| listener.local_addr().expect("its address")).collect();
     let report = Report::default();
-    let stage = Rc::new(Stage { report, servers, closed, next: Cell::new(0), snipe });
+    let (next, dialled, backlog) = (Cell::new(0), Cell::new(0), backlog() / 2);
+    let stage = Rc::new(Stage { report, servers, closed, next, dialled, backlog, snipe });
     let accepting: Vec<_> =
         listeners.iter().map(|listener| spawn(accept_all(listener.clone(), stage.clone()))).collect();
     let mut rng = Rng::with_seed(seed);
@@ -280,6 +284,10 @@ async fn work(stage: Rc<Stage>, mut rng: Rng) {
             add(&stage.refused);
             continue;
         }
+        while stage.dialled.get() >= stage.served.get() + stage.backlog {
+            sleep(Duration::from_millis(1)).await;
+        }
+        add(&stage.dialled);
         let server = stage.servers[rng.usize(..stage.servers.len())];
         let stream = Connect::to(server).timeout(PATIENCE).connect().await;
         let stream = stream.unwrap_or_else(|error| panic!("connection {connection}: {error}"));
@@ -488,6 +496,12 @@ fn sockets_allowed() -> u64 {
     }
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     allowed.saturating_sub(100).clamp(20, SOCKETS_MAX)
+}
+
+/// How many connections wait at one listener without harm.
+fn backlog() -> u64 {
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    somaxconn.and_then(|text| text.trim().parse().ok()).unwrap_or(128).clamp(2, 4_096)
 }
 
 /// The open descriptors of this process.

@@ -32,7 +32,7 @@ pub(crate) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Err
     let _real_time_passes = WaitElsewhere::begin();
     let answer = POOL.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
     let failed = |error| Error::new(Kind::Dns, Phase::Resolve).because(error);
-    match answer.map_err(failed)?.await {
+    match answer?.await {
         Ok(addresses) if addresses.is_empty() => {
             Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
         }
@@ -75,20 +75,21 @@ impl Pool {
     }
 
     /// Queues `run`.
-    fn run(&'static self, run: impl FnOnce() -> Answer + Send + 'static) -> io::Result<Lookup> {
+    fn run(&'static self, run: impl FnOnce() -> Answer + Send + 'static) -> Result<Lookup, Error> {
         let slot = Arc::new(Mutex::new(Slot::Waiting(None)));
         let mut state = lock(&self.state);
         if state.queue.len() >= self.queue_max {
             state.queue.retain(|job| !matches!(*lock(&job.slot), Slot::Forgotten));
         }
         if state.queue.len() >= self.queue_max {
-            return Err(io::Error::other("too many names are being looked up: the resolver is behind"));
+            return Err(Error::new(Kind::Overloaded, Phase::Resolve));
         }
         state.queue.push_back(Job { run: Box::new(run), slot: slot.clone() });
         if state.idle >= state.queue.len() {
             self.work.notify_one();
         } else if state.threads < self.threads_max {
-            self.start_thread(&mut state)?;
+            let started = self.start_thread(&mut state);
+            started.map_err(|error| Error::kernel(Phase::Resolve, error))?;
         }
         Ok(Lookup { slot })
     }
@@ -213,7 +214,9 @@ mod tests {
             assert!(lock(&pool.state).threads <= 2);
             // What was given up makes room, and does not run.
             let kept: Vec<_> = (0..8).map(|n| pool.run(move || address(n)).expect("room")).collect();
-            assert!(pool.run(|| address(9)).is_err(), "the queue is bounded");
+            let refused = pool.run(|| address(9)).err().expect("the queue is bounded");
+            assert_eq!((refused.kind(), refused.phase()), (Kind::Overloaded, Phase::Resolve));
+            assert!(refused.is_retry_safe());
             drop(release);
             for (n, lookup) in kept.into_iter().enumerate() {
                 assert_eq!(lookup.await.expect("an answer")[0].port(), n as u16);

@@ -9,7 +9,8 @@ use crate::error::{Error, Phase};
 /// One or several addresses, or a name and a port that are yet to be resolved.
 ///
 /// Made from a [`SocketAddr`], a list of them, `(host, port)` or a `"host:port"` string; literal addresses
-/// are recognised in all of these, IPv6 in brackets where a port follows. What does not parse is
+/// are recognised in all of these, IPv6 in brackets where a port follows, with the number of an interface as its
+/// scope if it needs one (`[fe80::1%2]:80`). What does not parse is
 /// reported by whoever uses it.
 #[derive(Clone, Debug)]
 pub struct Target(pub(crate) Kind);
@@ -31,6 +32,14 @@ impl Target {
             return SocketAddr::new(ip, port).into();
         }
         let invalid = |why| Target(Kind::Invalid { text: format!("{host}:{port}"), why });
+        if let Some((ip, scope)) = scoped(bare.unwrap_or(host)) {
+            return match scope {
+                Some(scope) => SocketAddrV6::new(ip, port, 0, scope).into(),
+                None => {
+                    invalid("the scope of an IPv6 address is the number of an interface, not its name")
+                }
+            };
+        }
         match host {
             "" => invalid("the host is empty"),
             _ if bare.is_some() => invalid("what stands in brackets is not an IPv6 address"),
@@ -66,7 +75,7 @@ impl Target {
         let name = self.to_string();
         match self.0 {
             Kind::Addresses(addresses) if addresses.is_empty() => {
-                Err(Error::invalid(phase, "the list of addresses is empty"))
+                Err(Error::invalid(phase, "no address was given"))
             }
             Kind::Addresses(addresses) => Ok(addresses),
             Kind::Name { .. } => {
@@ -75,6 +84,13 @@ impl Target {
             Kind::Invalid { why, .. } => Err(Error::invalid(phase, why).with_target(name)),
         }
     }
+}
+
+/// An IPv6 address with a scope (RFC 4007, section 11), and the scope if it is a number.
+fn scoped(host: &str) -> Option<(Ipv6Addr, Option<u32>)> {
+    let (ip, scope) = host.split_once('%')?;
+    let digits = scope.bytes().all(|byte| byte.is_ascii_digit());
+    Some((ip.parse().ok()?, scope.parse().ok().filter(|_| digits)))
 }
 
 /// `parse` takes a leading plus sign.
@@ -195,6 +211,9 @@ mod tests {
         assert_eq!(address("[::1]:80".into()), "[::1]:80");
         assert_eq!(address(("::1", 80).into()), "[::1]:80");
         assert_eq!(address(("[::1]", 80).into()), "[::1]:80");
+        assert_eq!(address("[fe80::1%2]:80".into()), "[fe80::1%2]:80");
+        assert_eq!(address(("fe80::1%2", 80).into()), "[fe80::1%2]:80");
+        assert_eq!(address(("[fe80::1%2]", 80).into()), "[fe80::1%2]:80");
         assert_eq!(address(("10.0.0.1".to_owned(), 80).into()), "10.0.0.1:80");
     }
 
@@ -219,6 +238,11 @@ mod tests {
             ("a\nb:80", "control"),
             ("a b:80", "space"),
             ("[nonsense]:80", "not an IPv6"),
+            ("[fe80::1%lo]:80", "number of an interface"),
+            ("fe80::1%lo:80", "number of an interface"),
+            ("[fe80::1%]:80", "number of an interface"),
+            ("[fe80::1%+1]:80", "number of an interface"),
+            ("[fe80::1%4294967296]:80", "number of an interface"),
             ("::1:80:x", "port is not a number"),
             ("1:2:80", "no host name has"),
             ("http://example.org:80", "no host name has"),

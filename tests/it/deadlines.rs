@@ -940,3 +940,28 @@ fn a_poll_based_operation_that_was_given_up_does_not_end_the_next() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn an_error_says_which_bound_it_was_and_where_it_was_set() {
+    on_alarms("which", async |_| {
+        let (stream, _silent) = tcp_pair().await;
+        stream.set_timeout(Some(5 * MS)).expect("open");
+        let one = stream.read(&mut [0; 8]).await.expect_err("nobody writes");
+        let all = stream.read_exact(&mut [0; 8]).await.expect_err("nobody writes");
+        for (error, what) in [(one, "(idle timeout, set at "), (all, "(read timeout, set at ")] {
+            let info = error.deadline().expect("a deadline");
+            assert!(info.location().is_some_and(|at| at.file().ends_with("deadlines.rs")), "{error}");
+            assert!(!info.before_it_began() && error.to_string().contains(what), "{error}");
+        }
+        stream.set_read_deadline(Some(Instant::now() - 1_500 * MS)).expect("open");
+        let past = stream.read(&mut [0; 8]).await.expect_err("its time was over");
+        let info = past.deadline().expect("a deadline");
+        assert!(info.before_it_began() && info.lateness().is_zero(), "{past}");
+        assert!(past.to_string().contains("was not begun: its deadline had passed 1.5"), "{past}");
+
+        let (listener, _) = listen();
+        listener.set_timeout(Some(5 * MS)).expect("open");
+        let error = listener.accept().await.expect_err("nobody comes");
+        assert!(error.to_string().contains("timed out after 5 ms (set at "), "{error}");
+    });
+}

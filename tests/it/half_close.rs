@@ -252,6 +252,42 @@ fn x10_lingering_close() {
 }
 
 #[test]
+fn closing_in_order_gives_the_peer_its_time_whatever_was_set_before() {
+    on_alarms("close in order", async |_| {
+        for case in ["a deadline that has passed", "a timeout of zero"] {
+            let (server, client) = tcp_pair().await;
+            let ending = punctual::spawn(async move {
+                sleep(30 * MS).await;
+                client.write_all(b"late").await.expect("sent");
+                sleep(30 * MS).await;
+                client.shutdown(Shutdown::Write).expect("ended");
+                client
+            });
+            match case {
+                "a timeout of zero" => server.set_read_timeout(Some(Duration::ZERO)).expect("open"),
+                _ => server.set_read_deadline(Some(Instant::now() - MS)).expect("open"),
+            }
+            let closing = server.close_in_order(PATIENCE);
+            assert!(size_of_val(&closing) < 1024, "{} bytes in every future", size_of_val(&closing));
+            assert_eq!(closing.await.expect("the peer ends"), 4, "{case}");
+            drop(ending.await.expect("no panic"));
+        }
+
+        let (server, client) = tcp_pair().await;
+        let error = server.close_in_order(20 * MS).await.expect_err("the peer never ends");
+        let info = error.deadline().expect("a deadline");
+        assert_eq!(info.budget(), Some(20 * MS));
+        assert!(info.location().is_some_and(|at| at.file().ends_with("half_close.rs")), "{error}");
+        assert!(error.to_string().contains("timed out after 20 ms (set at "), "{error}");
+        drop(client);
+        let (server, client) = tcp_pair().await;
+        reset(client);
+        let error = server.close_in_order(PATIENCE).await.expect_err("it was reset");
+        assert_eq!(error.phase(), Phase::Shutdown);
+    });
+}
+
+#[test]
 fn x12_accept_aborted() {
     on_alarms("x12", async |_| {
         let (listener, address) = listen();

@@ -4,13 +4,14 @@ mod attempt;
 mod split;
 
 use std::borrow::Cow;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::net::SocketAddr;
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, timeout_at};
+use punctual_reactor::{Instant, shutdown_requested, timeout_at};
 
 use crate::error::{DeadlineInfo, Error, Kind, Phase};
 use crate::resolve;
@@ -93,8 +94,8 @@ impl Connect {
     /// Starts it; a budget counts from here.
     ///
     /// # Errors
-    /// `Timeout`, `Dns`, `InvalidInput`, `SelfConnect`, or what the kernel says, as `Kernel(ECONNREFUSED)`;
-    /// the phase is `Resolve` or `Connect`. Of several addresses the error is a `Timeout` if the deadline
+    /// `Timeout`, `Dns`, `Overloaded`, `InvalidInput`, `SelfConnect`, `Shutdown`, or what the kernel says, as
+    /// `Kernel(ECONNREFUSED)`; the phase is `Resolve` or `Connect`. Of several addresses the error is a `Timeout` if the deadline
     /// ended the whole, else the first that was no timeout; all are among its
     /// [`sources`](Error::sources).
     ///
@@ -127,6 +128,19 @@ impl IntoFuture for Connect {
     }
 }
 
+/// A lookup is no operation on a source, which a shutdown would end by itself.
+async fn unless_shutdown<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut shutdown = pin!(shutdown_requested());
+    let mut lookup = pin!(lookup);
+    poll_fn(|cx| {
+        if shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Error::new(Kind::Shutdown, Phase::Resolve)));
+        }
+        lookup.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// What holds for the whole of one connect.
 struct Plan {
     deadline: Instant,
@@ -143,11 +157,13 @@ impl Plan {
         };
         let now = Instant::now();
         if self.deadline <= now {
-            return Err(self.elapsed(Phase::Resolve, now).with_target(target.to_string()));
+            let error = self.elapsed(Phase::Resolve, now, true);
+            return Err(error.with_target(target.to_string()));
         }
-        match timeout_at(self.deadline, resolve::lookup(host, *port)).await {
+        let lookup = unless_shutdown(resolve::lookup(host, *port));
+        match timeout_at(self.deadline, lookup).await {
             Ok(answer) => answer,
-            Err(elapsed) => Err(self.elapsed(Phase::Resolve, elapsed.firing().fired)),
+            Err(elapsed) => Err(self.elapsed(Phase::Resolve, elapsed.firing().fired, false)),
         }
         .map_err(|error| error.with_target(target.to_string()))
     }
@@ -155,6 +171,7 @@ impl Plan {
     async fn dial(&self, addresses: &[SocketAddr], target: &Target) -> Result<TcpStream, Error> {
         let mut failures = Vec::new();
         let mut late = None;
+        let mut begun = false;
         for (tried, address) in addresses.iter().enumerate() {
             let now = Instant::now();
             let Some(deadline) = split::partial_deadline(now, self.deadline, addresses.len() - tried)
@@ -162,6 +179,7 @@ impl Plan {
                 late = Some(now);
                 break;
             };
+            begun = true;
             match attempt::attempt(*address, self.local, deadline).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) if matches!(error.kind(), Kind::Shutdown | Kind::Cancelled) => {
@@ -175,21 +193,25 @@ impl Plan {
                 }
             }
         }
-        Err(self.summary(failures, late, addresses, target))
+        Err(self.summary(failures, late.map(|fired| (fired, !begun)), addresses, target))
     }
 
     /// One error from those of all addresses. It is a timeout only if the deadline of the whole ended it.
     fn summary(
         &self,
         mut failures: Vec<Error>,
-        late: Option<Instant>,
+        late: Option<(Instant, bool)>,
         addresses: &[SocketAddr],
         target: &Target,
     ) -> Error {
         let named = matches!(target.0, target::Kind::Name { .. });
         let error = match (late, addresses) {
-            (Some(fired), [address]) => self.elapsed(Phase::Connect, fired).with_peer(*address),
-            (Some(fired), _) => self.elapsed(Phase::Connect, fired).with_sources(failures),
+            (Some((fired, before)), [address]) => {
+                self.elapsed(Phase::Connect, fired, before).with_peer(*address)
+            }
+            (Some((fired, before)), _) => {
+                self.elapsed(Phase::Connect, fired, before).with_sources(failures)
+            }
             (None, [_]) => match failures.pop() {
                 Some(only) => only,
                 None => unreachable!("an address that was tried in time has failed or connected"),
@@ -204,16 +226,49 @@ impl Plan {
         if label { error.with_target(target.to_string()) } else { error }
     }
 
-    fn elapsed(&self, phase: Phase, fired: Instant) -> Error {
-        let deadline = self.deadline;
-        let mut info = DeadlineInfo { deadline, fired, budget: None, set_at: None, name: None };
+    /// The deadline of the whole; `before` it had begun.
+    fn elapsed(&self, phase: Phase, fired: Instant, before: bool) -> Error {
+        let mut info = DeadlineInfo {
+            deadline: self.deadline,
+            fired,
+            budget: None,
+            set_at: None,
+            name: None,
+            before_it_began: false,
+            idle: false,
+        };
         self.describe(&mut info, self.budget);
+        info.before_it_began = before;
         Error::timeout(phase, info)
     }
 
     fn describe(&self, info: &mut DeadlineInfo, budget: Option<Duration>) {
         info.budget = budget;
+        // The connect as a whole had begun.
+        info.before_it_began = false;
         info.set_at = self.set_at;
         info.name.clone_from(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use punctual_reactor::{Runtime, spawn, yield_now};
+
+    #[test]
+    fn a_shutdown_ends_a_lookup_that_hangs() {
+        let runtime = Runtime::new().expect("a runtime");
+        let handle = runtime.handle();
+        runtime.block_on(async {
+            let hanging = spawn(unless_shutdown(std::future::pending::<Result<(), Error>>()));
+            yield_now().await;
+            assert!(!hanging.is_finished());
+            handle.shutdown().expect("the runtime is there");
+            let error = hanging.await.expect("no panic").expect_err("shut down");
+            assert_eq!((error.kind(), error.phase()), (Kind::Shutdown, Phase::Resolve));
+            let later = Connect::to("localhost:9").connect().await.expect_err("shut down");
+            assert_eq!((later.kind(), later.phase()), (Kind::Shutdown, Phase::Resolve));
+        });
     }
 }

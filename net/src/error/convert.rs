@@ -105,12 +105,14 @@ impl From<Error> for io::Error {
             Kind::SelfConnect => io::ErrorKind::AddrNotAvailable,
             Kind::Protocol => io::ErrorKind::InvalidData,
             Kind::InvalidInput => io::ErrorKind::InvalidInput,
-            Kind::Kernel(_) => match error.0.source.as_ref().map(io::Error::kind) {
-                Some(io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) | None => {
-                    io::ErrorKind::Other
+            Kind::Kernel(errno) => {
+                let of_errno = || io::Error::from_raw_os_error(errno).kind();
+                match error.0.source.as_ref().map_or_else(of_errno, io::Error::kind) {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => io::ErrorKind::Other,
+                    kind => kind,
                 }
-                Some(kind) => kind,
-            },
+            }
+            Kind::Overloaded => io::ErrorKind::ResourceBusy,
             Kind::Cancelled | Kind::Dns | Kind::Shutdown => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
@@ -159,10 +161,35 @@ mod tests {
     }
 
     #[test]
-    fn only_what_never_reached_the_peer_is_safe_to_retry() {
+    fn of_several_addresses_the_kind_is_that_of_the_errno() {
+        let refused = || Error::kernel(Phase::Connect, io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        let error =
+            Error::new(refused().kind(), Phase::Connect).with_sources(vec![refused(), refused()]);
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn only_what_never_reached_the_peer_and_may_pass_is_safe_to_retry() {
         let safe = |kind, phase| Error::new(kind, phase).is_retry_safe();
-        assert!(safe(Kind::Timeout, Phase::Connect) && safe(Kind::Dns, Phase::Resolve));
-        assert!(!safe(Kind::Timeout, Phase::Read) && !safe(Kind::Kernel(32), Phase::Write));
+        assert!(safe(Kind::Timeout, Phase::Connect) && safe(Kind::Overloaded, Phase::Resolve));
+        assert!(!safe(Kind::Timeout, Phase::Read) && !safe(Kind::Kernel(libc::EPIPE), Phase::Write));
         assert!(!safe(Kind::Cancelled, Phase::Connect) && !safe(Kind::InvalidInput, Phase::Connect));
+        let kernel = |errno| safe(Kind::Kernel(errno), Phase::Connect);
+        assert!(kernel(libc::ECONNREFUSED) && kernel(libc::EHOSTUNREACH) && kernel(libc::EMFILE));
+        for again in [libc::EINVAL, libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL, libc::EACCES, 0] {
+            assert!(!kernel(again), "{again}");
+        }
+        let name = |said: &str| {
+            let said = io::Error::other(format!("failed to lookup address information: {said}"));
+            Error::new(Kind::Dns, Phase::Resolve).because(said).is_retry_safe()
+        };
+        assert!(name("Temporary failure in name resolution") && name("Try again"));
+        assert!(!name("Name or service not known") && !name("Name does not resolve"));
+        let several = |errnos: [i32; 2]| {
+            let one = |errno| Error::new(Kind::Kernel(errno), Phase::Connect);
+            one(errnos[0]).with_sources(errnos.map(one).into()).is_retry_safe()
+        };
+        assert!(several([libc::EADDRNOTAVAIL, libc::ECONNREFUSED]));
+        assert!(!several([libc::EADDRNOTAVAIL, libc::EINVAL]));
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::time::Duration;
 
-use punctual_reactor::{Bound, Elapsed, Instant, OperationElapsed};
+use punctual_reactor::{Bound, Instant, OperationElapsed};
 
 /// The deadline that ended an operation.
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub struct DeadlineInfo {
     pub(crate) budget: Option<Duration>,
     pub(crate) set_at: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'static, str>>,
+    /// Whether it had passed before the operation began.
+    pub(crate) before_it_began: bool,
+    /// Whether it is the timeout of a single read.
+    pub(crate) idle: bool,
 }
 
 impl DeadlineInfo {
@@ -35,13 +39,20 @@ impl DeadlineInfo {
         self.fired
     }
 
-    /// How much later than the deadline it was ended.
+    /// How much later than the deadline it was ended; nothing if it [was over
+    /// before](DeadlineInfo::before_it_began) the operation began.
     #[must_use]
     pub fn lateness(&self) -> Duration {
-        self.fired - self.deadline
+        if self.before_it_began { Duration::ZERO } else { self.fired - self.deadline }
     }
 
-    /// Where in the program it was set, if that was on the loop's thread.
+    /// Whether the deadline had passed before the operation began, which then did nothing at all.
+    #[must_use]
+    pub fn before_it_began(&self) -> bool {
+        self.before_it_began
+    }
+
+    /// Where in the program it, or the timeout that it comes from, was set, if that was on the loop's thread.
     #[must_use]
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.set_at
@@ -60,18 +71,14 @@ impl From<OperationElapsed> for DeadlineInfo {
             Bound::Deadline(set_at) => (None, set_at),
             Bound::Timeout(budget, set_at) => (Some(budget), set_at),
         };
-        DeadlineInfo { deadline: elapsed.deadline, fired: elapsed.fired, budget, set_at, name: None }
-    }
-}
-
-impl From<Elapsed> for DeadlineInfo {
-    fn from(elapsed: Elapsed) -> DeadlineInfo {
         DeadlineInfo {
-            deadline: elapsed.deadline(),
-            fired: elapsed.firing().fired,
-            budget: Some(elapsed.budget()),
-            set_at: Some(elapsed.location()),
+            deadline: elapsed.deadline,
+            fired: elapsed.fired,
+            budget,
+            set_at,
             name: None,
+            before_it_began: elapsed.before_it_began,
+            idle: false,
         }
     }
 }

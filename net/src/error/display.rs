@@ -1,7 +1,7 @@
 //! The sentence that an [`Error`] says.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{DeadlineInfo, Error, Kind, Phase};
@@ -11,6 +11,12 @@ const SOURCES_SHOWN: usize = 3;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.say(&mut OneLine(f))
+    }
+}
+
+impl Error {
+    fn say(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
         self.subject(f)?;
         match self.kind() {
             Kind::Timeout => self.timed_out(f)?,
@@ -22,6 +28,7 @@ impl fmt::Display for Error {
             }
             Kind::Closed => f.write_str(" ended: it was closed on this side")?,
             Kind::Shutdown => f.write_str(" ended: the runtime is shutting down")?,
+            Kind::Overloaded => f.write_str(" failed: too many names are being looked up at once")?,
             Kind::UnexpectedEof => f.write_str(" ended early: the peer has sent all it will send")?,
             Kind::SelfConnect => {
                 f.write_str(
@@ -40,13 +47,14 @@ impl fmt::Display for Error {
         }
         self.attempts(f)
     }
-}
 
-impl Error {
     /// Who did what to whom.
-    fn subject(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn subject(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
+        let nobody = self.0.target.is_none() && self.0.peer.is_none();
         f.write_str(match self.phase() {
             Phase::Resolve => "resolve",
+            Phase::Bind if nobody => return f.write_str("listen"),
+            Phase::Connect if nobody => return f.write_str("connect"),
             Phase::Bind => "listen on",
             Phase::Connect => "connect to",
             Phase::Accept => "accept on",
@@ -65,21 +73,27 @@ impl Error {
         }
     }
 
-    fn timed_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn timed_out(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
         let Some(info) = self.deadline() else { return f.write_str(" timed out") };
+        if info.before_it_began {
+            return info.not_begun(f);
+        }
+        let mut what = None;
         match info.budget {
-            Some(budget) if self.phase() == Phase::Read => {
-                write!(f, " timed out after {} (idle timeout)", Short(budget))?;
+            Some(budget) => {
+                write!(f, " timed out after {}", Short(budget))?;
+                if self.phase() == Phase::Read {
+                    what = Some(if info.idle { "idle timeout" } else { "read timeout" });
+                }
             }
-            Some(budget) => write!(f, " timed out after {}", Short(budget))?,
             None => f.write_str(" missed its deadline")?,
         }
-        info.origin(f)?;
+        info.origin(f, what)?;
         write!(f, ", fired {} late", Short(info.lateness()))
     }
 
     /// What became of the single addresses.
-    fn attempts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn attempts(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
         let sources = self.sources();
         if sources.is_empty() {
             return Ok(());
@@ -97,13 +111,49 @@ impl Error {
 }
 
 impl DeadlineInfo {
-    fn origin(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.name, self.set_at) {
-            (Some(name), Some(at)) => write!(f, " (`{name}`, set at {at})"),
-            (Some(name), None) => write!(f, " (`{name}`)"),
-            (None, Some(at)) => write!(f, " (set at {at})"),
-            (None, None) => Ok(()),
+    /// What it is, what it is called, and where it was set.
+    fn origin(&self, f: &mut OneLine<'_, '_>, what: Option<&str>) -> fmt::Result {
+        let mut separator = " (";
+        if let Some(what) = what {
+            write!(f, "{separator}{what}")?;
+            separator = ", ";
         }
+        if let Some(name) = &self.name {
+            write!(f, "{separator}`{name}`")?;
+            separator = ", ";
+        }
+        if let Some(at) = self.set_at {
+            write!(f, "{separator}set at {at}")?;
+            separator = ", ";
+        }
+        if separator == ", " { f.write_str(")") } else { Ok(()) }
+    }
+
+    /// Nothing was late here but the caller.
+    fn not_begun(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
+        f.write_str(" was not begun: ")?;
+        let before = self.fired - self.deadline;
+        match self.budget {
+            Some(Duration::ZERO) => f.write_str("it was given no time")?,
+            _ if before.is_zero() => f.write_str("its deadline had come")?,
+            _ => write!(f, "its deadline had passed {} before", Short(before))?,
+        }
+        self.origin(f, None)
+    }
+}
+
+/// Escapes what would break or garble a line, whoever's words it is in: a peer's, a caller's, a resolver's.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        while let Some((at, found)) = text.char_indices().find(|&(_, c)| breaks(c)) {
+            self.0.write_str(&text[..at])?;
+            write!(self.0, "{}", found.escape_default())?;
+            text = &text[at + found.len_utf8()..];
+        }
+        self.0.write_str(text)
     }
 }
 
@@ -128,10 +178,11 @@ struct Short(Duration);
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ns = self.0.as_nanos();
+        // What would be rounded up to a thousand is one of the next unit.
         let (unit, name) = match ns {
             0..1_000 => return write!(f, "{ns} ns"),
-            1_000..1_000_000 => (1e3, "µs"),
-            1_000_000..1_000_000_000 => (1e6, "ms"),
+            1_000..999_500 => (1e3, "µs"),
+            999_500..999_500_000 => (1e6, "ms"),
             _ => (1e9, "s"),
         };
         let value = ns as f64 / unit;
@@ -159,8 +210,16 @@ mod tests {
     fn timeout(phase: Phase, budget: Option<Duration>) -> Error {
         let deadline = Instant::from_nanos(1_000);
         let fired = deadline + Duration::from_micros(61);
-        Error::timeout(phase, DeadlineInfo { deadline, fired, budget, set_at: None, name: None })
-            .with_peer("10.0.0.1:443".parse().expect("an address"))
+        let info = DeadlineInfo {
+            deadline,
+            fired,
+            budget,
+            set_at: None,
+            name: None,
+            before_it_began: false,
+            idle: false,
+        };
+        Error::timeout(phase, info).with_peer("10.0.0.1:443".parse().expect("an address"))
     }
 
     #[test]
@@ -168,7 +227,7 @@ mod tests {
         let ms = Duration::from_millis;
         let says = |error: Error, sentence: &str| assert_eq!(error.to_string(), sentence);
         says(
-            timeout(Phase::Read, Some(ms(500))),
+            timeout(Phase::Read, Some(ms(500))).with_deadline(|info| info.idle = true),
             "read from 10.0.0.1:443 timed out after 500 ms (idle timeout), fired 61 µs late",
         );
         says(
@@ -184,6 +243,52 @@ mod tests {
         let mut cancelled = Error::new(Kind::Cancelled, Phase::Accept).with_target("0.0.0.0:80");
         cancelled.0.cause = Some(Cause::from("drained"));
         says(cancelled, "accept on 0.0.0.0:80 was cancelled: drained");
+    }
+
+    #[test]
+    fn what_was_late_is_said_of_the_right_one() {
+        let says = |error: Error, sentence: &str| assert_eq!(error.to_string(), sentence);
+        let second = Some(Duration::from_secs(1));
+        says(
+            timeout(Phase::Read, second),
+            "read from 10.0.0.1:443 timed out after 1 s (read timeout), fired 61 µs late",
+        );
+        let past = timeout(Phase::Write, None).with_deadline(|info| {
+            info.fired = info.deadline + Duration::from_millis(1_500);
+            info.before_it_began = true;
+        });
+        assert_eq!(past.deadline().map(DeadlineInfo::lateness), Some(Duration::ZERO));
+        assert!(!past.is_retry_safe());
+        says(past, "write to 10.0.0.1:443 was not begun: its deadline had passed 1.5 s before");
+        let none = timeout(Phase::Read, Some(Duration::ZERO)).with_deadline(|info| {
+            info.fired = info.deadline;
+            info.before_it_began = true;
+        });
+        says(none, "read from 10.0.0.1:443 was not begun: it was given no time");
+        let here = std::panic::Location::caller();
+        let placed = timeout(Phase::Read, second).with_deadline(|info| {
+            (info.idle, info.set_at, info.name) = (true, Some(here), Some("header".into()));
+        });
+        let origin = format!("after 1 s (idle timeout, `header`, set at {here}), fired");
+        assert!(placed.to_string().contains(&origin), "{placed}");
+        says(
+            Error::invalid(Phase::Connect, "no address was given"),
+            "connect failed: no address was given",
+        );
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_it_is_about() {
+        let odd = "a\nb\r\u{1b}[31m\u{85}\u{2028}\0c";
+        let mut cancelled = Error::new(Kind::Cancelled, Phase::Accept).with_target(odd);
+        cancelled.0.cause = Some(Cause::from(odd));
+        let named = timeout(Phase::Connect, None).with_deadline(|info| info.name = Some(odd.into()));
+        let invalid = Error::invalid(Phase::Connect, odd).with_sources(vec![cancelled]);
+        for sentence in [named.to_string(), invalid.to_string(), format!("{invalid:?}")] {
+            let breaks = |c: char| c.is_control() || c == '\u{2028}';
+            assert!(!sentence.contains(breaks), "{sentence:?}");
+            assert!(sentence.contains("a\\nb\\r\\u{1b}[31m\\u{85}\\u{2028}\\u{0}c"), "{sentence}");
+        }
     }
 
     #[test]
@@ -207,6 +312,12 @@ mod tests {
         assert_eq!(short(999), "999 ns");
         assert_eq!(short(61_004), "61 µs");
         assert_eq!(short(1_234_567), "1.23 ms");
+        assert_eq!(short(999_499), "999 µs");
+        assert_eq!(short(999_500), "1 ms");
+        assert_eq!(short(999_999), "1 ms");
+        assert_eq!(short(9_996_000), "10 ms");
+        assert_eq!(short(999_499_999), "999 ms");
+        assert_eq!(short(999_600_000), "1 s");
         assert_eq!(short(30_000_000_000), "30 s");
         assert_eq!(short(100_000_000_000), "100 s");
     }

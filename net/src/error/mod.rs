@@ -54,6 +54,8 @@ pub enum Kind {
     Kernel(i32),
     /// The name did not resolve.
     Dns,
+    /// Too many names were being looked up at once; nothing was asked. It is safe to try again later.
+    Overloaded,
     /// The peer ended the stream in the middle of what was asked for.
     UnexpectedEof,
     /// The connection reached its own socket: both ends are one. See [`Connect`](crate::Connect).
@@ -141,11 +143,24 @@ impl Error {
 
     /// Whether the whole exchange may be begun anew on a new connection without a risk that the peer
     /// does something twice: no byte of the application can have reached it. Conservative: `false`
-    /// for everything after the connection stood, and for what would fail again or was called off here.
+    /// for everything after the connection stood, and for what would fail again or was called off here: a name
+    /// that does not exist, an address that makes no sense or cannot be had, a deadline that had passed
+    /// beforehand. Of several addresses one that may answer later is enough.
     #[must_use]
     pub fn is_retry_safe(&self) -> bool {
-        matches!(self.0.phase, Phase::Resolve | Phase::Connect)
-            && matches!(self.0.kind, Kind::Timeout | Kind::Kernel(_) | Kind::Dns | Kind::SelfConnect)
+        if !matches!(self.0.phase, Phase::Resolve | Phase::Connect) {
+            return false;
+        }
+        match self.0.kind {
+            Kind::Timeout => !self.deadline().is_some_and(DeadlineInfo::before_it_began),
+            Kind::Overloaded | Kind::SelfConnect => true,
+            Kind::Kernel(_) | Kind::Dns if !self.0.sources.is_empty() => {
+                self.0.sources.iter().any(Error::is_retry_safe)
+            }
+            Kind::Kernel(errno) => MAY_PASS.contains(&errno),
+            Kind::Dns => self.0.source.as_ref().is_some_and(is_temporary),
+            _ => false,
+        }
     }
 
     /// The error inside an [`io::Error`], if it is one of ours.
@@ -161,4 +176,30 @@ impl Error {
     pub fn take_from_io(error: io::Error) -> Result<Error, io::Error> {
         error.downcast()
     }
+}
+
+/// What keeps a connection from being made now, and perhaps not a little later.
+const MAY_PASS: [i32; 15] = [
+    libc::ECONNREFUSED,
+    libc::ECONNRESET,
+    libc::ECONNABORTED,
+    libc::ETIMEDOUT,
+    libc::EHOSTUNREACH,
+    libc::EHOSTDOWN,
+    libc::ENETUNREACH,
+    libc::ENETDOWN,
+    libc::ENETRESET,
+    libc::EMFILE,
+    libc::ENFILE,
+    libc::ENOBUFS,
+    libc::ENOMEM,
+    libc::EAGAIN,
+    libc::EINTR,
+];
+
+/// Whether a lookup failed for want of an answer (`EAI_AGAIN`), and not because the answer was no. The
+/// standard library keeps the words alone: those of glibc and musl.
+fn is_temporary(error: &io::Error) -> bool {
+    let sentence = error.to_string();
+    ["Temporary failure in name resolution", "Try again"].iter().any(|words| sentence.ends_with(words))
 }

@@ -24,11 +24,13 @@ impl TcpStream {
         mut attempt: impl FnMut(&mio::net::TcpStream) -> io::Result<Done<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.trivial_if(nothing, direction);
-        let phase = if direction == Direction::Read { Phase::Read } else { Phase::Write };
         let poll = self
             .io()
             .poll_operate(cx, direction, |io| if nothing { Ok(Done::new(0)) } else { attempt(io) });
-        poll.map_err(|failure| self.failed(phase, failure).into())
+        poll.map_err(|failure| match direction {
+            Direction::Read => self.read_failed(failure).into(),
+            Direction::Write => self.failed(Phase::Write, failure).into(),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -11,6 +12,7 @@ use punctual_reactor::{
     Cause, Direction, Done, Failure, Instant, Interest, Readiness, Registration, Sleep, Token,
     sleep_until,
 };
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::error::{Error, Phase};
 use crate::target::Target;
@@ -28,19 +30,38 @@ pub struct TcpListener {
     backoff: Backoff,
 }
 
+/// The connections that may wait to be accepted, unless another number is chosen.
+const BACKLOG: u32 = 4096;
+
 impl TcpListener {
     /// Listens on the first of the addresses that can be had; on port 0 the kernel chooses one. The
-    /// address may be reused while old connections linger (`SO_REUSEADDR`).
+    /// address may be reused while old connections linger (`SO_REUSEADDR`). Up to 4096 connections may wait to
+    /// be accepted, or fewer if the kernel is set to allow fewer (`net.core.somaxconn`).
     ///
     /// # Errors
     /// What the kernel says, as `Kernel(EADDRINUSE)`; `InvalidInput` for a name or what does not parse.
     ///
     /// # Panics
     /// Outside of a runtime.
+    #[track_caller]
     pub fn bind(target: impl Into<Target>) -> Result<TcpListener, Error> {
+        TcpListener::bind_with_backlog(target, BACKLOG)
+    }
+
+    /// As [`bind`](TcpListener::bind), with room for `backlog` connections that wait to be accepted (listen(2));
+    /// the kernel may grant fewer. To one more it does not answer, and the peer tries again after a second
+    /// or more.
+    ///
+    /// # Errors
+    /// As [`bind`](TcpListener::bind).
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn bind_with_backlog(target: impl Into<Target>, backlog: u32) -> Result<TcpListener, Error> {
         let mut last = None;
         for address in target.into().into_addresses(Phase::Bind)? {
-            match mio::net::TcpListener::bind(address) {
+            match listen(address, backlog) {
                 Ok(io) => return TcpListener::adopt(io),
                 Err(error) => last = Some(Error::kernel(Phase::Bind, error).with_peer(address)),
             }
@@ -55,11 +76,13 @@ impl TcpListener {
     ///
     /// # Panics
     /// Outside of a runtime.
+    #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, Error> {
         listener.set_nonblocking(true).map_err(|error| Error::kernel(Phase::Bind, error))?;
         TcpListener::adopt(mio::net::TcpListener::from_std(listener))
     }
 
+    #[track_caller]
     fn adopt(io: mio::net::TcpListener) -> Result<TcpListener, Error> {
         let unbound = |error| Error::kernel(Phase::Bind, error);
         let local = io.local_addr().map_err(unbound)?;
@@ -107,9 +130,9 @@ impl TcpListener {
     fn accept_one(
         &self,
         io: &mio::net::TcpListener,
-    ) -> std::io::Result<Done<(mio::net::TcpStream, SocketAddr)>> {
+    ) -> io::Result<Done<(mio::net::TcpStream, SocketAddr)>> {
         if !self.backoff.is_over() {
-            return Err(std::io::ErrorKind::WouldBlock.into());
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         match io.accept() {
             Ok(accepted) => {
@@ -118,7 +141,7 @@ impl TcpListener {
             }
             Err(error) if is_exhaustion(&error) => {
                 self.backoff.failed(&error);
-                Err(std::io::ErrorKind::WouldBlock.into())
+                Err(io::ErrorKind::WouldBlock.into())
             }
             Err(error) if is_of_one_connection(&error) => {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -149,6 +172,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// `Closed`; nothing was set.
+    #[track_caller]
     pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
         self.io
             .set_timeout(Direction::Read, timeout)
@@ -188,6 +212,28 @@ impl TcpListener {
         self.io.cancel(cause);
     }
 
+    /// Runs `what` on the socket, for options that have no method here. It must neither close the listener nor
+    /// change whether the socket blocks.
+    ///
+    /// # Errors
+    /// `Closed`; it did not run.
+    pub fn with_socket<T>(&self, what: impl FnOnce(SockRef<'_>) -> T) -> Result<T, Error> {
+        let io = self.io.get_ref();
+        let io = io.ok_or_else(|| self.failed(Phase::Configure, Failure::Closed))?;
+        Ok(what(SockRef::from(&*io)))
+    }
+
+    /// Gives it back as a listener of the standard library. It does not block; to have it block, call its
+    /// `set_nonblocking`.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn into_std(self) -> Result<std::net::TcpListener, Error> {
+        let TcpListener { io, local, .. } = self;
+        let closed = || Error::failed(Phase::Configure, Failure::Closed).with_target(local.to_string());
+        io.into_inner().map(std::net::TcpListener::from).ok_or_else(closed)
+    }
+
     /// Stops listening. Accepts that wait end as `Closed` in the next turn; connections that nobody has
     /// accepted are reset by the kernel.
     pub fn close(&self) {
@@ -197,6 +243,19 @@ impl TcpListener {
     fn failed(&self, phase: Phase, failure: Failure) -> Error {
         Error::failed(phase, failure).with_target(self.local.to_string())
     }
+}
+
+/// A listening socket as the standard library makes it, but for the backlog.
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<mio::net::TcpListener> {
+    // Closed on exec, as all of socket2's.
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Elsewhere than on Unix it would let others take the port over.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
 impl fmt::Debug for TcpListener {

@@ -58,6 +58,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `Closed`; nothing was set.
+    #[track_caller]
     pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
         self.set_read_timeout(timeout)?;
         self.set_write_timeout(timeout)
@@ -68,6 +69,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `Closed`; nothing was set.
+    #[track_caller]
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
         self.io().set_timeout(Direction::Read, timeout).map_err(|why| self.unconfigured(why))
     }
@@ -76,6 +78,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `Closed`; nothing was set.
+    #[track_caller]
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
         self.io().set_timeout(Direction::Write, timeout).map_err(|why| self.unconfigured(why))
     }
@@ -158,6 +161,15 @@ impl TcpStream {
             return Err(Error::invalid(Phase::Configure, why).with_peer(self.peer_addr()));
         }
         self.option(|io| SockRef::from(io).set_linger(linger))
+    }
+
+    /// Runs `what` on the socket, for options that have no method here. It must neither close the stream nor
+    /// change whether the socket blocks; what it reads, no deadline bounds.
+    ///
+    /// # Errors
+    /// `Closed`; it did not run.
+    pub fn with_socket<T>(&self, what: impl FnOnce(SockRef<'_>) -> T) -> Result<T, Error> {
+        self.option(|io| Ok(what(SockRef::from(io))))
     }
 
     fn option<T>(&self, option: impl FnOnce(&mio::net::TcpStream) -> io::Result<T>) -> Result<T, Error> {

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use punctual_reactor::{Direction, Done, Failure, Readiness, Registration, tcp_interest, timeout};
+use punctual_reactor::{Direction, Done, Failure, Instant, Readiness, Registration, tcp_interest};
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
@@ -28,6 +29,11 @@ use crate::tcp::split::{self, OwnedReadHalf, OwnedWriteHalf};
 /// - A deadline is sticky: later operations fail as well, until it is cleared or moved.
 /// - Unless its documentation says otherwise, it is cancel-safe: dropped before it is ready, it has done
 ///   nothing.
+///
+/// Through `AsyncRead` and `AsyncWrite` a deadline holds in the same way, but a **timeout** cannot be told when an
+/// operation is given up, as by `select`: that of a read which was given up goes on until the next read
+/// completes or runs into it. Where that matters, use [`read`](TcpStream::read) and its kin, whose futures take
+/// their timeout along when they are dropped, or set a deadline.
 ///
 /// A peer that has gone is an error (`Kernel(EPIPE)` or `Kernel(ECONNRESET)`), never a `SIGPIPE`:
 /// everything is sent with `MSG_NOSIGNAL` (send(2)).
@@ -71,13 +77,26 @@ impl TcpStream {
     ///
     /// # Panics
     /// Outside of a runtime.
+    #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream, Error> {
         let peer = stream.peer_addr().map_err(|error| Error::kernel(Phase::Configure, error))?;
         stream.set_nonblocking(true).map_err(|error| Error::kernel(Phase::Configure, error))?;
         TcpStream::adopt(mio::net::TcpStream::from_std(stream), peer, Phase::Configure)
     }
 
+    /// Gives it back as a stream of the standard library. It does not block; to have it block, call its
+    /// `set_nonblocking`.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn into_std(self) -> Result<std::net::TcpStream, Error> {
+        let TcpStream { io, peer, .. } = self;
+        let closed = || Error::failed(Phase::Configure, Failure::Closed).with_peer(peer);
+        io.into_inner().map(std::net::TcpStream::from).ok_or_else(closed)
+    }
+
     /// Registers a connected socket; both sides are worth a try at once.
+    #[track_caller]
     pub(crate) fn adopt(io: mio::net::TcpStream, peer: SocketAddr, phase: Phase) -> Result<Self, Error> {
         #[cfg(target_vendor = "apple")]
         let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
@@ -107,7 +126,7 @@ impl TcpStream {
             let asked = buffer.len();
             self.received((&*io).read(buffer)).map(|bytes| Done::bytes(bytes, asked))
         });
-        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+        done.await.map_err(|failure| self.read_failed(failure))
     }
 
     /// As [`read`](TcpStream::read), into several buffers in turn (readv(2)).
@@ -123,7 +142,7 @@ impl TcpStream {
             }
             self.received((&*io).read_vectored(buffers)).map(|bytes| Done::bytes(bytes, asked))
         });
-        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+        done.await.map_err(|failure| self.read_failed(failure))
     }
 
     /// As [`read`](TcpStream::read), but leaves the bytes to be read again.
@@ -138,7 +157,7 @@ impl TcpStream {
             }
             self.received(io.peek(buffer)).map(Done::new)
         });
-        done.await.map_err(|failure| self.failed(Phase::Read, failure))
+        done.await.map_err(|failure| self.read_failed(failure))
     }
 
     /// Fills `buffer`. It is one operation: the read timeout bounds the whole of it, however the bytes drip.
@@ -222,11 +241,12 @@ impl TcpStream {
     /// # Errors
     /// `Closed`, or what the kernel says.
     pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
-        let io = self.io.get_ref().ok_or_else(|| self.failed(Phase::Shutdown, Failure::Closed))?;
-        match io.shutdown(how) {
-            Err(error) if error.kind() != ErrorKind::NotConnected => {
-                Err(self.failed(Phase::Shutdown, Failure::Io(error)))
-            }
+        self.end(how).map_err(|failure| self.failed(Phase::Shutdown, failure))
+    }
+
+    fn end(&self, how: Shutdown) -> Result<(), Failure> {
+        match self.io.get_ref().ok_or(Failure::Closed)?.shutdown(how) {
+            Err(error) if error.kind() != ErrorKind::NotConnected => Err(Failure::Io(error)),
             _ => Ok(()),
         }
     }
@@ -242,34 +262,44 @@ impl TcpStream {
     /// most `within`, then closes. So what was written last arrives, also at a peer that is still sending
     /// (RFC 9112, section 9.6). Returns how many bytes were discarded. The stream is closed in any case.
     ///
+    /// The peer is given `within` from this call on, whatever deadline and timeout the read side had.
+    ///
     /// # Errors
-    /// `Timeout` if the peer has not ended by then, or what the kernel says.
+    /// `Timeout` if the peer has not ended by then, or what the kernel says; the phase is `Shutdown`.
     #[track_caller]
     pub fn close_in_order(&self, within: Duration) -> impl Future<Output = Result<u64, Error>> + '_ {
-        let patience = timeout(within, self.discard());
+        let deadline = Instant::now() + within;
+        let set_at = Location::caller();
         async move {
-            let discarded = match patience.await {
-                Ok(discarded) => discarded,
-                Err(elapsed) => {
-                    let error = Error::timeout(Phase::Shutdown, elapsed.into());
-                    Err(error.with_peer(self.peer))
-                }
-            };
+            let discarded = self.discard(deadline).await.map_err(|failure| {
+                self.failed(Phase::Shutdown, failure).with_deadline(|info| {
+                    // Another thread may have moved it meanwhile.
+                    if info.deadline == deadline {
+                        info.budget = Some(within);
+                        info.set_at = Some(set_at);
+                        info.before_it_began = false;
+                    }
+                })
+            });
             self.close();
             discarded
         }
     }
 
-    async fn discard(&self) -> Result<u64, Error> {
-        self.shutdown(Shutdown::Write)?;
-        let mut buffer = [0; DISCARD];
+    async fn discard(&self, deadline: Instant) -> Result<u64, Failure> {
+        self.io.set_timeout(Direction::Read, None)?;
+        self.io.set_deadline(Direction::Read, Some(deadline))?;
+        self.end(Shutdown::Write)?;
         let mut discarded = 0;
-        loop {
-            match self.read(&mut buffer).await? {
-                0 => return Ok(discarded),
-                bytes => discarded += bytes as u64,
-            }
-        }
+        let done = self.io.operate(Direction::Read, |mut io| {
+            // Here it is on the stack, and not in every future that waits.
+            let mut scratch = [0; DISCARD];
+            let bytes = self.received(io.read(&mut scratch))?;
+            discarded += bytes as u64;
+            let step = Done::step(bytes, DISCARD);
+            Ok(if bytes == 0 { step.ends_with(discarded) } else { step })
+        });
+        done.await
     }
 
     /// Two owned halves, for two tasks. Dropping the writing half ends the writing side; deadlines and
@@ -291,6 +321,11 @@ impl TcpStream {
 
     pub(crate) fn failed(&self, phase: Phase, failure: Failure) -> Error {
         Error::failed(phase, failure).with_peer(self.peer)
+    }
+
+    /// Of a single read, whose timeout is an idle timeout.
+    pub(crate) fn read_failed(&self, failure: Failure) -> Error {
+        self.failed(Phase::Read, failure).with_deadline(|info| info.idle = true)
     }
 
     /// An operation on nothing waits for nothing, but a deadline that has passed still ends it.
