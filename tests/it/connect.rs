@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use punctual::net::{Connect, Error, Kind, Phase, TcpStream};
+use punctual::net::{Connect, Error, Kind, Phase, TcpListener, TcpStream};
 use punctual::{Instant, sleep, spawn, timeout};
 
 use crate::support::net::*;
@@ -161,6 +163,10 @@ fn c18_past_deadline_no_syn() {
         for connect in [past, none, several] {
             let error = connect.connect().await.expect_err("its time was over before it began");
             assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect));
+            let info = error.deadline().expect("a deadline");
+            assert!(info.before_it_began() && info.lateness().is_zero(), "{error}");
+            assert!(error.to_string().contains(" was not begun: "), "{error}");
+            assert!(!error.is_retry_safe(), "it would fail again");
         }
         let named = Connect::to("localhost:9").timeout(Duration::ZERO).connect().await;
         assert_eq!(named.expect_err("over").phase(), Phase::Resolve);
@@ -221,6 +227,102 @@ fn names_resolve_while_virtual_time_stands_still() {
         accepting.await.expect("no panic").expect("accepted");
         // And goes on afterwards.
         sleep(PATIENCE * 1_000).await;
+    });
+}
+
+#[test]
+fn a_listener_has_room_for_more_than_128() {
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    let granted: usize = somaxconn.and_then(|text| text.trim().parse().ok()).unwrap_or(128);
+    if granted < 512 {
+        return skip("net.core.somaxconn is below 512; a higher one would run it");
+    }
+    on_alarms("backlog", async |_| {
+        let (_listener, address) = listen();
+        let dial =
+            || std::net::TcpStream::connect_timeout(&address, 900 * MS).expect("no SYN is dropped");
+        let waiting: Vec<_> = (0..300).map(|_| dial()).collect();
+        assert_eq!(waiting.len(), 300);
+
+        let narrow = TcpListener::bind_with_backlog("127.0.0.1:0", 1).expect("a listener");
+        let address = narrow.local_addr().expect("its address");
+        let dial = || std::net::TcpStream::connect_timeout(&address, 200 * MS);
+        let waiting: Vec<_> = (0..4).map(|_| dial()).collect();
+        let answered = waiting.iter().filter(|dialled| dialled.is_ok()).count();
+        assert!((1..4).contains(&answered), "{answered} of 4 with a backlog of 1");
+    });
+}
+
+#[test]
+fn the_socket_can_be_had_at_and_given_back() {
+    on_alarms("socket", async |runtime| {
+        let (listener, address) = listen();
+        let flags = listener.with_socket(|socket| {
+            let on_exec = rustix::io::fcntl_getfd(&*socket).expect("its flags");
+            (socket.reuse_address().expect("asked"), socket.nonblocking().expect("asked"), on_exec)
+        });
+        assert_eq!(flags.expect("open"), (true, true, rustix::io::FdFlags::CLOEXEC));
+        let stream = TcpStream::connect(address).await.expect("connected");
+        let (server, _) = listener.accept().await.expect("accepted");
+        let idle = 77 * Duration::from_secs(1);
+        stream
+            .with_socket(|socket| socket.set_tcp_user_timeout(Some(idle)))
+            .expect("open")
+            .expect("set");
+        let std_stream = stream.into_std().expect("open");
+        let std_listener = listener.into_std().expect("open");
+        assert_eq!(std_listener.local_addr().expect("its address"), address);
+        assert_eq!(runtime.metrics().live_sources, 1, "the server's end");
+        let stream = TcpStream::from_std(std_stream).expect("registered anew");
+        let kept = stream.with_socket(|socket| socket.tcp_user_timeout()).expect("open");
+        assert_eq!(kept.expect("asked"), Some(idle));
+        server.write_all(b"same").await.expect("sent");
+        assert_eq!(stream.recv_exactly(4).await, b"same");
+        stream.close();
+        assert_eq!(stream.with_socket(|_| ()).expect_err("closed").kind(), Kind::Closed);
+        assert_eq!(stream.into_std().expect_err("closed").kind(), Kind::Closed);
+    });
+}
+
+#[test]
+fn what_is_needed_outside_of_a_runtime_is_said_of_the_caller() {
+    // The hook is the whole process's.
+    if !child::plays("panics") {
+        let test = "connect::what_is_needed_outside_of_a_runtime_is_said_of_the_caller";
+        return child::succeed(child::command(test, "panics"));
+    }
+    let seen = Arc::new(Mutex::new(None));
+    let told = seen.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        eprintln!("{info}");
+        *told.lock().expect("whole") = info.location().map(|at| at.file().to_owned());
+    }));
+    let std_listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let std_stream = std::net::TcpStream::connect(std_listener.local_addr().expect("its address"));
+    let std_stream = std_stream.expect("connected");
+    let calls: [Box<dyn FnOnce()>; 3] = [
+        Box::new(|| drop(TcpListener::bind("127.0.0.1:0"))),
+        Box::new(|| drop(TcpStream::from_std(std_stream))),
+        Box::new(|| drop(TcpListener::from_std(std_listener))),
+    ];
+    for (n, call) in calls.into_iter().enumerate() {
+        assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+        let file = seen.lock().expect("whole").take().expect("a place");
+        assert!(file.ends_with("connect.rs"), "call {n}: {file}");
+    }
+}
+
+#[test]
+fn an_error_of_several_addresses_keeps_its_io_kind() {
+    on_alarms("kinds", async |_| {
+        let (_held, refused) = closed_port();
+        let error = TcpStream::connect(vec![refused; 2]).await.expect_err("nobody listens");
+        assert!(error.is_retry_safe());
+        assert_eq!(std::io::Error::from(error).kind(), ErrorKind::ConnectionRefused);
+        let error = TcpStream::connect(Vec::new()).await.expect_err("nothing to connect to");
+        assert_eq!(error.to_string(), "connect failed: no address was given");
+        let error = TcpListener::bind(Vec::new()).expect_err("nothing to listen on");
+        assert_eq!(error.to_string(), "listen failed: no address was given");
     });
 }
 
