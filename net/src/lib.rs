@@ -32,7 +32,8 @@
 //!     stream.set_read_timeout(Some(Duration::from_millis(20)))?;
 //!     let error = stream.read(&mut [0; 64]).await.expect_err("the server says nothing");
 //!     assert!(error.is_timeout());
-//!     println!("{error}"); // read from 127.0.0.1:40113 timed out after 20 ms (idle timeout), fired 93 µs late
+//!     println!("{error}");
+//!     // read from 127.0.0.1:40113 timed out after 20 ms (idle timeout, set at src/main.rs:11:12), fired 93 µs late
 //!     drop(silent);
 //!     Ok::<(), punctual_net::Error>(())
 //! })?;

@@ -19,9 +19,12 @@ pub use deadline::DeadlineInfo;
 /// `Display` is one line that a person can act on:
 ///
 /// ```text
-/// read from 10.0.0.1:443 timed out after 500 ms (idle timeout), fired 61 µs late
+/// read from 10.0.0.1:443 timed out after 500 ms (idle timeout, set at src/main.rs:31:12), fired 61 µs late
+/// write to 10.0.0.1:443 was not begun: its deadline had passed 1.5 s before (set at src/main.rs:40:12)
 /// connect to 192.0.2.7:80 failed: Connection refused (os error 111)
 /// ```
+///
+/// Whatever names and causes it quotes, control characters in them are escaped.
 ///
 /// One type for all phases, opaque, so that more can be said later without breaking anybody. It
 /// travels through the I/O traits inside an [`io::Error`] and comes out whole: [`Error::from_io`].
