@@ -30,4 +30,4 @@ kqueue:
 
 # Licences, bans and sources of the dependencies.
 deny:
-    cargo deny --all-features check bans licenses sources
+    cargo deny --workspace --all-features check bans licenses sources

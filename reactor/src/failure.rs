@@ -36,6 +36,8 @@ pub struct OperationElapsed {
     pub fired: Instant,
     /// Which of the two kinds of bound it was.
     pub bound: Bound,
+    /// Whether the deadline had passed before the operation began: then nothing was late but its caller.
+    pub before_it_began: bool,
 }
 
 /// The two ways of bounding an operation.
@@ -43,15 +45,15 @@ pub struct OperationElapsed {
 pub enum Bound {
     /// The side's absolute deadline, and where it was set if that was on this thread.
     Deadline(Option<&'static Location<'static>>),
-    /// The timeout that every operation on the side gets.
-    Timeout(Duration),
+    /// The timeout that every operation on the side gets, and where it was set.
+    Timeout(Duration, Option<&'static Location<'static>>),
 }
 
 impl OperationElapsed {
-    /// How late it was ended.
+    /// How late it was ended; nothing if it began after its deadline.
     #[must_use]
     pub fn lateness(&self) -> Duration {
-        self.fired - self.deadline
+        if self.before_it_began { Duration::ZERO } else { self.fired - self.deadline }
     }
 }
 

@@ -119,12 +119,8 @@ impl<S: MioSource> Registration<S> {
                     self.driver().wake_next_turn(cx.waker().clone());
                     self.wait(cx, operation)
                 }
-                Step::TryOnceMore | Step::GiveUp => {
-                    let failure = self.reactor().elapsed(self.token(), operation);
-                    self.failed(operation, failure)
-                }
-                Step::Fail => {
-                    let failure = self.reactor().interrupted(self.token());
+                Step::TryOnceMore | Step::Fail => {
+                    let failure = self.failure(operation);
                     self.failed(operation, failure)
                 }
             };
@@ -160,7 +156,18 @@ impl<S: MioSource> Registration<S> {
         let before = self.reactor().wait(self.token(), operation, waker);
         match before {
             Ok(_) => Poll::Pending,
-            Err(_) => self.failed(operation, Failure::Closed),
+            Err(_) => {
+                let failure = self.failure(operation);
+                self.failed(operation, failure)
+            }
+        }
+    }
+
+    fn failure(&self, operation: &Operation) -> Failure {
+        match (self.reactor().source(self.token()), &*self.ended.borrow()) {
+            (Ok(source), _) => source.failure(operation),
+            (Err(_), Some(source)) => source.failure(operation),
+            (Err(_), None) => Failure::Closed,
         }
     }
 

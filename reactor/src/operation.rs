@@ -8,7 +8,7 @@ use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
-use crate::source::{NEVER, Side, Used};
+use crate::source::{NEVER, Side, Source, Used};
 use crate::token::Token;
 
 /// What one attempt has achieved.
@@ -61,8 +61,8 @@ pub(crate) struct Operation {
     /// Its own deadline, from the side's timeout.
     own_ns: u64,
     timeout_ns: u64,
-    /// When it was found to be over its time.
-    elapsed_at_ns: u64,
+    /// When it began; only known if it had a deadline then.
+    begun_at_ns: u64,
 }
 
 /// What an operation is to do when it is polled.
@@ -76,9 +76,7 @@ pub(crate) enum Step {
     Wait,
     /// This side has had its share of the turn: the others first.
     Yield,
-    /// Its time was over before it began.
-    GiveUp,
-    /// Closed or interrupted.
+    /// Closed, interrupted, or out of time before it began.
     Fail,
 }
 
@@ -91,7 +89,7 @@ impl Operation {
             waiting: false,
             own_ns: NEVER,
             timeout_ns: NEVER,
-            elapsed_at_ns: 0,
+            begun_at_ns: 0,
         }
     }
 
@@ -106,8 +104,22 @@ impl Operation {
         *loop_now_ns = now_ns.max(*loop_now_ns);
         self.own_ns = now_ns.saturating_add(side.timeout);
         self.timeout_ns = side.timeout;
-        self.elapsed_at_ns = now_ns;
+        self.begun_at_ns = now_ns;
         self.due_ns(side) > now_ns
+    }
+
+    fn elapsed(&self, side: &Side, at_ns: u64) -> OperationElapsed {
+        let bound = if side.deadline <= self.own_ns {
+            Bound::Deadline(side.set_at)
+        } else {
+            Bound::Timeout(Duration::from_nanos(self.timeout_ns), side.timeout_set_at)
+        };
+        OperationElapsed {
+            deadline: Instant::from_nanos(self.due_ns(side)),
+            fired: Instant::from_nanos(at_ns),
+            bound,
+            before_it_began: !self.waiting,
+        }
     }
 
     #[inline]
@@ -134,14 +146,13 @@ impl Reactor {
         let side = source.side(operation.direction);
         // What came first counts: an interrupt lets nothing fire after it.
         if operation.waiting && operation.due_ns(side) <= side.elapsed_at {
-            operation.elapsed_at_ns = side.elapsed_at;
             return Step::TryOnceMore;
         }
         if interrupted {
             return Step::Fail;
         }
         if !operation.begun && !operation.begin(side, clock, now_ns) {
-            return Step::GiveUp;
+            return Step::Fail;
         }
         if !ready {
             return Step::Wait;
@@ -229,28 +240,22 @@ impl Reactor {
         }
         waker
     }
+}
 
-    /// Which deadline an operation has missed.
+impl Source {
+    /// Why an operation on it has failed: what came first of a deadline that fired, a cancel or shutdown, and
+    /// the end of the source.
     #[cold]
-    pub(crate) fn elapsed(&mut self, token: Token, operation: &Operation) -> Failure {
-        let Ok(source) = self.source(token) else { return Failure::Closed };
-        let side = source.side(operation.direction);
-        let bound = if side.deadline <= operation.own_ns {
-            Bound::Deadline(side.set_at)
-        } else {
-            Bound::Timeout(Duration::from_nanos(operation.timeout_ns))
-        };
-        Failure::Elapsed(OperationElapsed {
-            deadline: Instant::from_nanos(operation.due_ns(side)),
-            fired: Instant::from_nanos(operation.elapsed_at_ns),
-            bound,
-        })
-    }
-
-    /// Why nothing can be done on a source any more.
-    #[cold]
-    pub(crate) fn interrupted(&mut self, token: Token) -> Failure {
-        let interrupt = self.source(token).ok().and_then(|source| source.interrupt.as_ref());
-        interrupt.map_or(Failure::Closed, Failure::from)
+    pub(crate) fn failure(&self, operation: &Operation) -> Failure {
+        let side = &self.sides[operation.direction.side()];
+        let fired = operation.waiting && operation.due_ns(side) <= side.elapsed_at;
+        match &self.interrupt {
+            _ if fired => Failure::Elapsed(operation.elapsed(side, side.elapsed_at)),
+            Some(interrupt) => Failure::from(interrupt),
+            None if !operation.waiting && operation.due_ns(side) <= operation.begun_at_ns => {
+                Failure::Elapsed(operation.elapsed(side, operation.begun_at_ns))
+            }
+            None => Failure::Closed,
+        }
     }
 }

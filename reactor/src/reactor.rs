@@ -72,7 +72,7 @@ pub struct Reactor {
     pub(crate) pending: Pending,
     /// Set by [`prepare`](Reactor::prepare): when somebody else's sleep was going to end.
     pub(crate) prepared_for: Option<u64>,
-    /// How many sides have an operation that waits for a real socket.
+    /// How many sides have an operation that waits for a real socket, and how many tasks for another thread.
     pub(crate) waiting_sides: usize,
     pub(crate) shut_down: bool,
     /// The last turn after which no task was left to run.
@@ -151,17 +151,17 @@ impl Reactor {
     /// # Errors
     /// [`StaleToken`] inside an `io::Error`, or what the kernel says; the token has ended all the same.
     pub fn deregister(&mut self, source: &mut impl MioSource, token: Token) -> io::Result<()> {
-        self.forget(token)?.wake();
+        self.forget(token)?.take_waiters().wake();
         self.poll.registry().deregister(source)
     }
 
-    /// Drops what is kept of `token`; returns whom to tell.
-    pub(crate) fn forget(&mut self, token: Token) -> Result<Waiters, StaleToken> {
+    /// Takes out what is kept of `token`, with whoever is to be told.
+    pub(crate) fn forget(&mut self, token: Token) -> Result<Source, StaleToken> {
         self.source(token)?;
         let mut source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
         source.unfile(&mut self.timers);
         self.waiting_sides -= source.sides.iter().filter(|side| side.waiting > 0).count();
-        Ok(source.take_waiters())
+        Ok(source)
     }
 
     #[inline]

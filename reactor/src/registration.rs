@@ -16,7 +16,7 @@ use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
 use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
-use crate::source::{Interrupt, NEVER};
+use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
 use crate::token::Token;
 
@@ -38,6 +38,8 @@ pub struct Registration<S: MioSource> {
     io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
     pub(crate) polled: [Cell<Operation>; 2],
+    /// What the reactor had kept of it until it was closed: whoever waited learns from it what came first.
+    pub(crate) ended: RefCell<Option<Source>>,
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -63,8 +65,8 @@ impl<S: MioSource> Registration<S> {
         let token = driver.reactor.borrow_mut().add(assume);
         // The source may be anybody's code: nothing is borrowed while it runs.
         let registered = driver.registry.register(&mut source, Token::to_mio(token.id), interest);
-        let registration =
-            Registration { driver, token, io: RefCell::new(Some(source)), polled: Default::default() };
+        let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
+        let registration = Registration { driver, token, io, polled: Default::default(), ended };
         registered.map(|()| registration)
     }
 
@@ -116,10 +118,13 @@ impl<S: MioSource> Registration<S> {
     ///
     /// # Errors
     /// [`Failure::Closed`]; nothing was set.
+    #[track_caller]
     pub fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> Result<(), Failure> {
         let mut reactor = self.driver.reactor.borrow_mut();
         let source = reactor.source(self.token).map_err(|_| Failure::Closed)?;
-        source.side(direction).timeout = timeout.map_or(NEVER, nanos);
+        let side = source.side(direction);
+        side.timeout = timeout.map_or(NEVER, nanos);
+        side.timeout_set_at = Some(Location::caller());
         Ok(())
     }
 
@@ -166,7 +171,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     /// Deregisters and closes the source. Operations that wait end with [`Failure::Closed`] in the next
-    /// turn, as do all later ones.
+    /// turn, as do all later ones; but what came before, a cancel or a deadline that had fired, stays.
     pub fn close(&self) {
         let source = self.io.take();
         drop(self.deregister(source));
@@ -183,12 +188,12 @@ impl<S: MioSource> Registration<S> {
     /// alive in the kernel and go on to send events under a reused number.
     fn deregister(&self, source: Option<S>) -> Option<S> {
         let mut source = source?;
-        let waiters = {
-            // It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
-            let _ = self.driver.registry.deregister(&mut source);
-            self.driver.reactor.borrow_mut().forget(self.token)
-        };
-        if let Ok(waiters) = waiters {
+        // It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
+        let _ = self.driver.registry.deregister(&mut source);
+        let forgotten = self.driver.reactor.borrow_mut().forget(self.token);
+        if let Ok(mut ended) = forgotten {
+            let waiters = ended.take_waiters();
+            *self.ended.borrow_mut() = Some(ended);
             waiters.wake();
         }
         Some(source)

@@ -47,6 +47,8 @@ pub(crate) struct Side {
     pub(crate) deadline: u64,
     /// How long each operation may take from its start.
     pub(crate) timeout: u64,
+    /// Where that was set.
+    pub(crate) timeout_set_at: Option<&'static Location<'static>>,
     /// The widest leeway its deadlines may take.
     pub(crate) leeway: Leeway,
     /// Where the deadline was set, if that was on this thread.
@@ -82,6 +84,7 @@ impl Source {
         let side = || Side {
             deadline: NEVER,
             timeout: NEVER,
+            timeout_set_at: None,
             leeway,
             set_at: None,
             own: NEVER,

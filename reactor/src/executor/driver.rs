@@ -166,6 +166,11 @@ impl Driver {
             let Some((_, _, waiters)) = ready else { break };
             waiters.wake();
         }
+        let most = self.reactor.borrow().budget.messages;
+        if self.run_queue.borrow().len() >= most {
+            // The tasks are behind: let the inbox say Full rather than grow the queue.
+            self.reactor.borrow_mut().take_no_more_messages();
+        }
         loop {
             let dispatch = self.reactor.borrow_mut().next_dispatch();
             let Some(Dispatch { event, waiters }) = dispatch else { break };

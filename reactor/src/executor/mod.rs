@@ -9,12 +9,14 @@
 
 pub(crate) mod context;
 mod driver;
+mod elsewhere;
 mod join;
 mod remote_join;
 mod runtime;
 mod task;
 
 pub(crate) use driver::Driver;
+pub use elsewhere::WaitElsewhere;
 pub use join::{JoinError, JoinHandle};
 pub use remote_join::RemoteJoinHandle;
 pub use runtime::{Runtime, shutdown_requested, spawn, yield_now};
