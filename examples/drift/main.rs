@@ -6,30 +6,30 @@
 //! cargo run --release --example drift -- --load 1000 --json   # 1000 other timers on each loop; JSON on stdout
 //! ```
 //!
-//! A virtual machine with two busy cores said, among more:
+//! A virtual machine with two cores said, among more:
 //!
 //! ```text
 //! Linux 6.18.44-fc-v669, AMD EPYC, 2 cores, clocksource tsc, governor not readable, HZ 250, timer slack 50 µs
 //! waits of 200us to 12ms, then 1 s and 5 s; no other timers; seed 1
 //!
 //! lateness in µs         samples  early      p50      p90      p99    p99.9      max  CPU/wake  waits/timer
-//! epoll_wait_truncated      1000      0     0.21     0.84     92.6    406.3     7525     443.7      2269.84
-//! epoll_wait_ceil           1000      0    652.6    933.5     1104     2340     4621      32.1         1.00
-//! epoll_pwait2              1000      0     94.2    138.4    198.2     2421     3241      30.9         1.00
-//! timerfd                   1000      0     46.7     95.1    181.3     2769     3947      33.8         1.00
-//! punctual                  1000      0     53.6    117.1    202.4     1506     3707      43.6         1.00
-//! punctual_precise          1000      0     5.69     23.5    120.0    549.1     1188      83.0       203.70
-//! thread_sleep              1000      0     95.6    142.3    263.0     3634     3895      30.8         1.00
-//! so_rcvtimeo               1000      0     4951     7280    10078    11027    11364      42.7         1.00
+//! epoll_wait_truncated      1000      0     0.19     0.86     93.5     2591     2597     444.9      2467.74
+//! epoll_wait_ceil           1000      0    649.2    927.6     1091     1129     2508      27.3         1.00
+//! epoll_pwait2              1000      0     85.8    127.8    176.2     1088     2283      26.8         1.00
+//! timerfd                   1000      0     36.6     79.8    131.6    178.5    319.8      27.7         1.00
+//! punctual                  1000      0     42.1     96.1    150.4    387.6     1555      33.9         1.00
+//! punctual_precise          1000      0     4.00     14.1     74.8    232.8    343.0      70.1       197.88
+//! thread_sleep              1000      0     88.1    125.9    182.7    407.1    941.2      26.2         1.00
+//! so_rcvtimeo               1000      0     4817     6933     7694     8964    10775      31.3         1.00
 //!
 //! p50 / p99 in µs                  total    quantisation          kernel            loop            task
-//! punctual                  53.6 / 202.4     0.00 / 0.00    46.9 / 151.9     2.92 / 11.8    2.89 / 106.4
-//! punctual_precise          5.69 / 120.0     0.00 / 0.00     0.23 / 59.9     2.57 / 8.73     2.75 / 74.9
+//! punctual                  42.1 / 150.4     0.00 / 0.00    38.7 / 133.9     1.53 / 7.10     2.06 / 9.03
+//! punctual_precise           4.00 / 74.8     0.00 / 0.00     0.43 / 55.8     1.45 / 6.62     2.08 / 8.47
 //!
 //! Early: nobody, in 8104 timers.
-//! Rounding up to whole milliseconds costs 558.5 µs at the median: epoll_wait_ceil 652.6 µs, epoll_pwait2 94.2 µs.
-//! Timer slack costs 4991 µs at 5 s (0.10 % of the wait): epoll_pwait2 is 5053 µs late, a timerfd, which has none, 62.0 µs.
-//! Precise mode takes the median from 53.6 to 5.69 µs (p99 202.4 to 120.0) and costs 39.4 µs of CPU a wake.
+//! Rounding up to whole milliseconds costs 563.4 µs at the median: epoll_wait_ceil 649.2 µs, epoll_pwait2 85.8 µs.
+//! Timer slack costs 5007 µs at 5 s (0.10 % of the wait): epoll_pwait2 is 5086 µs late, a timerfd, which has none, 78.8 µs.
+//! Precise mode takes the median from 42.1 to 4.00 µs (p99 150.4 to 74.8) and costs 36.3 µs of CPU a wake.
 //! ```
 //!
 //! # How it is measured
