@@ -8,3 +8,4 @@ mod intervals;
 pub(crate) mod never_early;
 mod order;
 mod states;
+mod wall_clock;
