@@ -94,6 +94,7 @@ impl Tick {
     pub const MILLI: Tick = Tick { shift: 20 };
 
     /// The largest power of two that is at most `nanos` and at most 2³⁰; zero counts as one.
+    #[must_use]
     pub const fn at_most(nanos: u64) -> Tick {
         let shift = 63 - (nanos | 1).leading_zeros();
         Tick { shift: if shift > 30 { 30 } else { shift } }

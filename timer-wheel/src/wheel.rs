@@ -31,11 +31,13 @@ pub struct Wheel<T> {
 
 impl<T> Wheel<T> {
     /// An empty wheel whose clock stands at `now`, with the default tick of 1 024 ns. Allocates for the rings only.
+    #[must_use]
     pub fn new(now: u64) -> Wheel<T> {
         Wheel::with_tick(now, Tick::default())
     }
 
     /// An empty wheel with another tick.
+    #[must_use]
     pub fn with_tick(now: u64, tick: Tick) -> Wheel<T> {
         Wheel {
             nodes: Slab::new(),
@@ -52,6 +54,7 @@ impl<T> Wheel<T> {
     }
 
     /// The same wheel, which refuses to hold more than `limit` timers. Nothing is allocated in advance.
+    #[must_use]
     pub fn with_capacity_limit(mut self, limit: usize) -> Wheel<T> {
         self.limit = limit.min(INDEX_LIMIT as usize);
         self
@@ -130,11 +133,13 @@ impl<T> Wheel<T> {
     }
 
     /// When this timer is due; `None` if the key is stale.
+    #[must_use]
     pub fn deadline(&self, key: Key) -> Option<u64> {
         self.nodes.live(key.index, key.generation).map(|node| node.deadline)
     }
 
     /// What was inserted; `None` if the key is stale.
+    #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
         match &self.nodes.live(key.index, key.generation)?.cell {
             Cell::Occupied { value, .. } => Some(value),
@@ -143,11 +148,13 @@ impl<T> Wheel<T> {
     }
 
     /// Whether the timer is still to be popped.
+    #[must_use]
     pub fn contains(&self, key: Key) -> bool {
         self.nodes.live(key.index, key.generation).is_some()
     }
 
     /// The deadline of what [`pop`](Wheel::pop) would return.
+    #[must_use]
     #[inline]
     pub fn peek(&self) -> Option<u64> {
         self.due.first_deadline(&self.nodes)
@@ -164,18 +171,21 @@ impl<T> Wheel<T> {
     }
 
     /// Timers in the wheel: armed, disarmed, and due but not popped.
+    #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
     /// Whether there is no timer at all.
+    #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 0
     }
 
     /// The latest time the wheel was advanced to.
+    #[must_use]
     #[inline]
     pub fn now(&self) -> u64 {
         self.now
