@@ -6,6 +6,10 @@ drift *ARGS:
 test:
     cargo test --workspace
 
+# Lateness at one second beside a raw timerfd, by turns in one process, in an optimised build.
+lateness:
+    cargo test --release -p punctual --test drift -- --nocapture
+
 # What lands must pass.
 ci:
     bash .ci/run

@@ -241,7 +241,7 @@ fn an_error_says_which_bound_it_was_and_where_it_was_set() {
         let all = stream.read_exact(&mut [0; 8]).await.expect_err("nobody writes");
         for (error, what) in [(one, "(idle timeout, set at "), (all, "(read timeout, set at ")] {
             let info = error.deadline().expect("a deadline");
-            assert!(info.location().is_some_and(|at| at.file().ends_with("deadlines.rs")), "{error}");
+            assert!(info.location().is_some_and(|at| at.file().ends_with("ends.rs")), "{error}");
             assert!(!info.before_it_began() && error.to_string().contains(what), "{error}");
         }
         stream.set_read_deadline(Some(Instant::now() - 1_500 * MS)).expect("open");
