@@ -14,12 +14,11 @@
 mod peers;
 mod workload;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use peak_alloc::PeakAlloc;
 use peers::Queue;
 use peers::hashed::HashWheel;
 use peers::nexus::Nexus;
@@ -29,28 +28,8 @@ use peers::tokio_queue::TokioQueue;
 use peers::trees::{Heap, Tree};
 use workload::{MINUTE, Random};
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call is passed on to `System` unchanged; the counter has no part in what is returned.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` with this layout, as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// One peer, one size, all rounds: nanoseconds per operation by measurement.
 #[derive(Default)]
@@ -89,7 +68,7 @@ fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
     let times: Vec<u64> = (0..size).map(|_| random.deadline()).collect();
     let mut keys: Vec<Option<Q::Key>> = Vec::with_capacity(size);
 
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = ALLOCATOR.current_usage();
     let mut queue = Q::new(size);
     samples.push(
         "insert",
@@ -99,7 +78,7 @@ fn round<Q: Queue>(size: usize, most_drained: usize, samples: &mut Samples) {
             );
         }),
     );
-    samples.bytes = (LIVE.load(Ordering::Relaxed) - before) as f64 / size as f64;
+    samples.bytes = (ALLOCATOR.current_usage() - before) as f64 / size as f64;
 
     let count = 200_000;
     let hot: Vec<u64> = (0..4096).map(|_| MINUTE / 2 + random.below(1_000_000_000)).collect();
