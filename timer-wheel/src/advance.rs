@@ -131,6 +131,7 @@ impl<T> Wheel<T> {
         let len = self.rings.len(head.slot) as usize;
         // What is due need not come down step by step if it is little enough to be sorted at once.
         let near = if len <= CROWD as usize { self.now >> self.shift } else { self.cursor };
+        let all_due = self.is_all_due(head, len, work);
         let most = len.min(work.moves_left());
         let mut moved = 0;
         while moved < most {
@@ -140,6 +141,9 @@ impl<T> Wheel<T> {
                 let tick = deadline >> self.shift;
                 if tick > last || deadline == NEVER {
                     self.file(index, deadline);
+                } else if all_due {
+                    self.due.insert(&mut self.nodes, index);
+                    work.fired += 1;
                 } else if tick <= near {
                     self.near.insert(&mut self.nodes, index);
                 } else {
@@ -152,6 +156,18 @@ impl<T> Wheel<T> {
         self.rings.settle(&mut self.nodes, head.slot, moved);
         work.moved += moved;
         moved == len
+    }
+
+    /// Whether all that a slot covers is due, comes before anything else, and fits the budget: then it need not
+    /// pass through the near tree, which is there to hold back what must wait for an earlier timer.
+    fn is_all_due(&self, head: Head, len: usize, work: &Work) -> bool {
+        let last = head.last();
+        let mut finer = (0..head.level).filter_map(|level| self.rings.first_of(self.cursor, level));
+        last < self.now >> self.shift
+            && self.near.len() == 0
+            && (head.level == 0 || len <= CROWD as usize)
+            && len <= work.fires_left().min(work.moves_left())
+            && finer.all(|other| other.start > last)
     }
 
     /// Spends what is left of the budget on crowded slots whose time has nearly come, the first to start first.
