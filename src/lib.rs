@@ -26,7 +26,7 @@ pub mod reactor {
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Target, TcpListener,
-        TcpStream,
+        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target,
+        TcpListener, TcpStream, transport,
     };
 }

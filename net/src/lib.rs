@@ -48,10 +48,14 @@
 mod connect;
 mod error;
 mod resolve;
+mod socket;
+mod stream;
 mod target;
 mod tcp;
 
 pub use connect::Connect;
 pub use error::{DeadlineInfo, Error, Kind, Phase};
+pub use socket::{Socket, transport};
+pub use stream::{OwnedReadHalf, OwnedWriteHalf};
 pub use target::Target;
-pub use tcp::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
+pub use tcp::{TcpListener, TcpStream};

@@ -1,13 +1,9 @@
-//! TCP: streams, listeners, halves.
+//! TCP: how streams come about, their options, listeners.
 
 mod backoff;
-mod calls;
-mod futures_io;
 mod listener;
 mod options;
-mod split;
 mod stream;
 
 pub use listener::TcpListener;
-pub use split::{OwnedReadHalf, OwnedWriteHalf};
 pub use stream::TcpStream;

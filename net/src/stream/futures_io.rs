@@ -3,7 +3,7 @@
 //! Errors travel inside `io::Error`; [`Error::from_io`] has them out. A timeout of a side counts here
 //! from the first poll since the last operation that completed, as nobody says when one is given up.
 
-use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,17 +11,19 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::{Direction, Done};
 
+use super::calls::SLICES_MAX;
+use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use crate::error::Phase;
-use crate::tcp::calls::SLICES_MAX;
-use crate::tcp::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+use crate::socket::Socket;
+use crate::socket::transport::StreamTransport;
 
-impl TcpStream {
+impl<T: StreamTransport> Socket<T> {
     fn poll_io(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
         nothing: bool,
-        mut attempt: impl FnMut(&mio::net::TcpStream) -> io::Result<Done<usize>>,
+        mut attempt: impl FnMut(&T::Io) -> io::Result<Done<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.trivial_if(nothing, direction);
         let poll = self
@@ -34,15 +36,15 @@ impl TcpStream {
     }
 }
 
-impl AsyncRead for &TcpStream {
+impl<T: StreamTransport> AsyncRead for &Socket<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let room = buffer.len();
-        self.poll_io(cx, Direction::Read, room == 0, |mut io| {
-            Ok(Done::bytes(self.received(io.read(buffer))?, room))
+        self.poll_io(cx, Direction::Read, room == 0, |io| {
+            Ok(Done::bytes(self.received(T::read(io, buffer))?, room))
         })
     }
 
@@ -52,13 +54,13 @@ impl AsyncRead for &TcpStream {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let room = buffers.iter().take(SLICES_MAX).map(|buffer| buffer.len()).sum();
-        self.poll_io(cx, Direction::Read, room == 0, |mut io| {
-            Ok(Done::bytes(self.received(io.read_vectored(buffers))?, room))
+        self.poll_io(cx, Direction::Read, room == 0, |io| {
+            Ok(Done::bytes(self.received(T::read_vectored(io, buffers))?, room))
         })
     }
 }
 
-impl AsyncWrite for &TcpStream {
+impl<T: StreamTransport> AsyncWrite for &Socket<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| self.send(io, buffer))
     }
@@ -86,13 +88,13 @@ impl AsyncWrite for &TcpStream {
 /// The owned forms do what the borrowed one does.
 macro_rules! through_a_reference {
     (read: $($owned:ty),*) => {$(
-        impl AsyncRead for $owned {
+        impl<T: StreamTransport> AsyncRead for $owned {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_read(cx, buffer)
             }
 
@@ -101,19 +103,19 @@ macro_rules! through_a_reference {
                 cx: &mut Context<'_>,
                 buffers: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_read_vectored(cx, buffers)
             }
         }
     )*};
     (write: $($owned:ty),*) => {$(
-        impl AsyncWrite for $owned {
+        impl<T: StreamTransport> AsyncWrite for $owned {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &[u8],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_write(cx, buffer)
             }
 
@@ -122,22 +124,22 @@ macro_rules! through_a_reference {
                 cx: &mut Context<'_>,
                 buffers: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_write_vectored(cx, buffers)
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_flush(cx)
             }
 
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let mut stream: &TcpStream = &self;
+                let mut stream: &Socket<T> = &self;
                 Pin::new(&mut stream).poll_close(cx)
             }
         }
     )*};
 }
 
-through_a_reference!(read: TcpStream, OwnedReadHalf);
-through_a_reference!(write: TcpStream, OwnedWriteHalf);
+through_a_reference!(read: Socket<T>, OwnedReadHalf<T>);
+through_a_reference!(write: Socket<T>, OwnedWriteHalf<T>);

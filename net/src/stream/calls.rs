@@ -1,11 +1,12 @@
-//! The system calls of a [`TcpStream`], and what is remembered of their errors.
+//! The system calls of a stream, and what is remembered of their errors.
 
 use std::io::{self, ErrorKind, IoSlice};
 
 use punctual_reactor::Done;
 use socket2::SockRef;
 
-use crate::tcp::TcpStream;
+use crate::socket::Socket;
+use crate::socket::transport::StreamTransport;
 
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
@@ -16,8 +17,8 @@ const NO_SIGNAL: libc::c_int = 0;
 /// The kernel looks at no more slices than this in one call (`IOV_MAX`).
 pub(crate) const SLICES_MAX: usize = 1024;
 
-impl TcpStream {
-    pub(crate) fn send(&self, io: &mio::net::TcpStream, buffer: &[u8]) -> io::Result<Done<usize>> {
+impl<T: StreamTransport> Socket<T> {
+    pub(crate) fn send(&self, io: &T::Io, buffer: &[u8]) -> io::Result<Done<usize>> {
         if buffer.is_empty() {
             return Ok(Done::new(0));
         }
@@ -25,11 +26,7 @@ impl TcpStream {
         Ok(Done::bytes(sent, buffer.len()))
     }
 
-    pub(crate) fn send_vectored(
-        &self,
-        io: &mio::net::TcpStream,
-        buffers: &[IoSlice<'_>],
-    ) -> io::Result<Done<usize>> {
+    pub(crate) fn send_vectored(&self, io: &T::Io, buffers: &[IoSlice<'_>]) -> io::Result<Done<usize>> {
         let some = &buffers[..buffers.len().min(SLICES_MAX)];
         let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
         if offered == 0 {
@@ -39,7 +36,7 @@ impl TcpStream {
         Ok(Done::bytes(sent, offered))
     }
 
-    pub(crate) fn send_some(&self, io: &mio::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn send_some(&self, io: &T::Io, bytes: &[u8]) -> io::Result<usize> {
         self.sent(SockRef::from(io).send_with_flags(bytes, NO_SIGNAL))
     }
 

@@ -1,0 +1,57 @@
+//! Writing to a stream.
+
+use std::io::IoSlice;
+
+use punctual_reactor::{Direction, Done};
+
+use crate::error::{Error, Phase};
+use crate::socket::Socket;
+use crate::socket::transport::StreamTransport;
+
+/// Writing to a stream.
+impl<T: StreamTransport> Socket<T> {
+    /// Writes what the kernel takes of `buffer`, or waits until it takes some. `Ok(0)` only for an empty one.
+    ///
+    /// # Errors
+    /// A deadline or timeout of the write side, a cancel, a close, or what the kernel says, as
+    /// `Kernel(EPIPE)`.
+    pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Write);
+        let done = self.io.operate(Direction::Write, |io| self.send(io, buffer));
+        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+    }
+
+    /// As [`write`](Socket::write), from several buffers in turn (sendmsg(2)).
+    ///
+    /// # Errors
+    /// As [`write`](Socket::write).
+    pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
+        let done = self.io.operate(Direction::Write, |io| self.send_vectored(io, buffers));
+        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+    }
+
+    /// Writes all of `buffer`. It is one operation: the write timeout bounds the whole of it.
+    ///
+    /// # Errors
+    /// As [`write`](Socket::write). The kernel has then taken the first
+    /// [`transferred`](Error::transferred) bytes: do not send them again.
+    ///
+    /// Not cancel-safe: dropped midway, some may have been sent, without saying how many.
+    pub async fn write_all(&self, buffer: &[u8]) -> Result<(), Error> {
+        self.trivial_if(buffer.is_empty(), Direction::Write);
+        let mut sent = 0;
+        let done = self.io.operate(Direction::Write, |io| {
+            let rest = &buffer[sent..];
+            if rest.is_empty() {
+                return Ok(Done::new(()));
+            }
+            let bytes = self.send_some(io, rest)?;
+            sent += bytes;
+            let step = Done::step(bytes, rest.len());
+            Ok(if sent == buffer.len() { step.ends_with(()) } else { step })
+        });
+        let done = done.await;
+        done.map_err(|failure| self.failed(Phase::Write, failure).with_transferred(sent))
+    }
+}
