@@ -78,6 +78,7 @@ mod registration;
 mod remote;
 mod source;
 mod sys;
+mod tcp_info;
 mod time;
 mod timers;
 mod token;
@@ -114,6 +115,7 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
+pub use tcp_info::{TcpInfo, TcpState};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,
     timeout_at,

@@ -4,7 +4,7 @@
 //! default coalescing adds 50–150 ms.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 pub(crate) const BOOTTIME: Option<libc::clockid_t> = None;
 
@@ -28,4 +28,13 @@ impl AsRawFd for TimerFd {
     fn as_raw_fd(&self) -> RawFd {
         match *self {}
     }
+}
+
+/// Not read here: what these systems tell, they tell in other words.
+pub(crate) fn tcp_info(_socket: BorrowedFd<'_>, _info: &mut [u8]) -> io::Result<usize> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "TCP_INFO is not read on this system"))
+}
+
+pub(crate) fn tcp_queues(_socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "queue lengths are not read on this system"))
 }

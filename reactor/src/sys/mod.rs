@@ -1,6 +1,7 @@
 //! The system calls that mio does not make for us, and the project's only `unsafe`.
 //!
-//! What a backend owes, in this order: [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`]. The
+//! What a backend owes, in this order: [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`], [`tcp_info`],
+//! [`tcp_queues`]. The
 //! one platform switch of this crate is the pair of `cfg`s below.
 
 #![allow(unsafe_code)]
@@ -18,7 +19,7 @@ mod imp;
 #[cfg(feature = "rig")]
 pub mod rig;
 
-pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd};
+pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, tcp_info, tcp_queues};
 
 /// The clock that `CLOCK_MONOTONIC` names here.
 pub(crate) const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
