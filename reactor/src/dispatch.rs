@@ -169,7 +169,7 @@ impl Reactor {
 
     /// A source's wheel entry has come up: fires the sides whose wish it is, and files the rest again.
     fn fire_source(&mut self, index: u32) {
-        let (at_ns, turn) = (self.pending.fired_at_ns, self.metrics.turns);
+        let (at_ns, turn, wait) = (self.pending.fired_at_ns, self.metrics.turns, self.wait);
         let Some((id, source)) = self.sources.at_index(index) else { return };
         source.entry_fired();
         let mut firings = [None, None];
@@ -183,6 +183,7 @@ impl Reactor {
             side.wanted = NEVER;
             side.elapsed_at = at_ns;
             side.elapsed_in_turn = turn;
+            side.elapsed_after = wait;
             side.overdue = true;
             if raw {
                 side.deadline = NEVER;

@@ -38,7 +38,7 @@ impl Firing {
 }
 
 /// The last wait of the loop, against which firings are explained.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wait {
     /// Whether it slept at all; otherwise whatever is late is the loop's own doing.
     pub(crate) slept: bool,

@@ -5,6 +5,7 @@ use std::io;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::drift::{Firing, Wait};
 use crate::event::Cause;
 use crate::instant::Instant;
 use crate::source::Interrupt;
@@ -38,6 +39,8 @@ pub struct OperationElapsed {
     pub bound: Bound,
     /// Whether the deadline had passed before the operation began: then nothing was late but its caller.
     pub before_it_began: bool,
+    /// The wait of the loop before it was ended, against which its lateness is explained.
+    pub(crate) wait: Wait,
 }
 
 /// The two ways of bounding an operation.
@@ -54,6 +57,14 @@ impl OperationElapsed {
     #[must_use]
     pub fn lateness(&self) -> Duration {
         if self.before_it_began { Duration::ZERO } else { self.fired - self.deadline }
+    }
+
+    /// How its lateness came about: how much of it was chosen, the kernel's and the loop's. `None` if it
+    /// [began after its deadline](OperationElapsed::before_it_began), when nothing was late here.
+    #[must_use]
+    pub fn firing(&self) -> Option<Firing> {
+        let explain = || self.wait.explain(self.deadline.as_nanos(), self.fired.as_nanos());
+        (!self.before_it_began).then(explain)
     }
 }
 

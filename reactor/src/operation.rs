@@ -119,6 +119,7 @@ impl Operation {
             fired: Instant::from_nanos(at_ns),
             bound,
             before_it_began: !self.waiting,
+            wait: side.elapsed_after,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::drift::Wait;
 use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
@@ -60,6 +61,8 @@ pub(crate) struct Side {
     /// When it was last told, and in which turn.
     pub(crate) elapsed_at: u64,
     pub(crate) elapsed_in_turn: u64,
+    /// How the loop had waited before that.
+    pub(crate) elapsed_after: Wait,
     /// Whether its deadline has fired and was not touched since.
     pub(crate) overdue: bool,
     /// How many operations wait.
@@ -91,6 +94,7 @@ impl Source {
             wanted: NEVER,
             elapsed_at: 0,
             elapsed_in_turn: 0,
+            elapsed_after: Wait::default(),
             overdue: false,
             waiting: 0,
             waiters: Waiters::default(),
