@@ -10,7 +10,7 @@
 //! ```text
 //! listening on 127.0.0.1:7000, idle clients are dropped after 5s
 //! 127.0.0.1:42346: dropped after 6 bytes: the client has ended
-//! 127.0.0.1:42360: dropped after 12 bytes: read from 127.0.0.1:42360 timed out after 5 s (idle timeout, set at examples/echo_server.rs:87:16), fired 1.12 ms late
+//! 127.0.0.1:42360: dropped after 12 bytes: read from 127.0.0.1:42360 timed out after 5 s (idle timeout set at examples/echo_server.rs:87:16; peer silent for 5 s, all of ours acknowledged), fired 1.12 ms late
 //! 127.0.0.1:42374: dropped after 0 bytes: read from 127.0.0.1:42374 failed: Connection reset by peer (os error 104)
 //! ```
 //!

@@ -19,14 +19,14 @@ pub use punctual_reactor::{
 pub mod reactor {
     pub use punctual_reactor::{
         Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed, Reactor, Readiness,
-        Registration, Source, StaleToken, Timer, tcp_interest,
+        Registration, Source, StaleToken, TcpInfo, TcpState, Timer, tcp_interest,
     };
 }
 
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Connect, DeadlineInfo, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target,
-        TcpListener, TcpStream, transport,
+        Connect, DeadlineInfo, Diagnosis, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
+        Target, TcpListener, TcpStream, transport,
     };
 }

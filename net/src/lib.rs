@@ -33,7 +33,8 @@
 //!     let error = stream.read(&mut [0; 64]).await.expect_err("the server says nothing");
 //!     assert!(error.is_timeout());
 //!     println!("{error}");
-//!     // read from 127.0.0.1:40113 timed out after 20 ms (idle timeout, set at src/main.rs:11:12), fired 93 µs late
+//!     // read from 127.0.0.1:40113 timed out after 20 ms (idle timeout set at src/main.rs:11:12;
+//!     // peer silent for 20 ms, all of ours acknowledged), fired 93 µs late
 //!     drop(silent);
 //!     Ok::<(), punctual_net::Error>(())
 //! })?;
@@ -54,7 +55,7 @@ mod target;
 mod tcp;
 
 pub use connect::Connect;
-pub use error::{DeadlineInfo, Error, Kind, Phase};
+pub use error::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
 pub use socket::{Socket, transport};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf};
 pub use target::Target;

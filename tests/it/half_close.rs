@@ -278,7 +278,7 @@ fn closing_in_order_gives_the_peer_its_time_whatever_was_set_before() {
         let info = error.deadline().expect("a deadline");
         assert_eq!(info.budget(), Some(20 * MS));
         assert!(info.location().is_some_and(|at| at.file().ends_with("half_close.rs")), "{error}");
-        assert!(error.to_string().contains("timed out after 20 ms (set at "), "{error}");
+        assert!(error.to_string().contains("timed out after 20 ms (deadline set at "), "{error}");
         drop(client);
         let (server, client) = tcp_pair().await;
         reset(client);

@@ -6,6 +6,7 @@ mod backpressure; // B
 mod bad_input;
 mod connect; // C
 mod deadlines; // D
+mod diagnosis; // section 10 of the design
 mod half_close; // X
 mod signals; // S
 mod timers; // T

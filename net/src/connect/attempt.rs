@@ -21,7 +21,7 @@ pub(super) async fn attempt(
     let io = mio::net::TcpStream::from_std(socket.into());
     // Registered after connect(2): an unconnected socket reports a hang-up.
     let io = Registration::new(io, tcp_interest(), assume).map_err(failed)?;
-    let ended = |failure| Error::failed(Phase::Connect, failure).with_peer(address);
+    let ended = |failure| Error::failed(Phase::Connect, failure).with_peer(address).diagnosed(&io);
     io.set_deadline(Direction::Write, Some(deadline)).map_err(ended)?;
     let connected = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr()));
     let peer = connected.await.map_err(ended)?;

@@ -207,10 +207,12 @@ impl Plan {
         let named = matches!(target.0, target::Kind::Name { .. });
         let error = match (late, addresses) {
             (Some((fired, before)), [address]) => {
-                self.elapsed(Phase::Connect, fired, before).with_peer(*address)
+                let error = self.elapsed(Phase::Connect, fired, before).with_peer(*address);
+                error.explained_by(failures.last())
             }
             (Some((fired, before)), _) => {
-                self.elapsed(Phase::Connect, fired, before).with_sources(failures)
+                let error = self.elapsed(Phase::Connect, fired, before).explained_by(failures.last());
+                error.with_sources(failures).with_addresses(addresses.len())
             }
             (None, [_]) => match failures.pop() {
                 Some(only) => only,
@@ -228,15 +230,7 @@ impl Plan {
 
     /// The deadline of the whole; `before` it had begun.
     fn elapsed(&self, phase: Phase, fired: Instant, before: bool) -> Error {
-        let mut info = DeadlineInfo {
-            deadline: self.deadline,
-            fired,
-            budget: None,
-            set_at: None,
-            name: None,
-            before_it_began: false,
-            idle: false,
-        };
+        let mut info = DeadlineInfo::new(self.deadline, fired);
         self.describe(&mut info, self.budget);
         info.before_it_began = before;
         Error::timeout(phase, info)

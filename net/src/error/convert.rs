@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
-use punctual_reactor::Failure;
+use punctual_reactor::{Failure, Registration, Source, TcpInfo};
 
-use super::{DeadlineInfo, Error, Inner, Kind, Phase};
+use super::{DeadlineInfo, Diagnosis, Error, Inner, Kind, Phase};
 
 impl Error {
     pub(crate) fn new(kind: Kind, phase: Phase) -> Error {
@@ -16,6 +17,8 @@ impl Error {
             peer: None,
             target: None,
             deadline: None,
+            diagnosis: None,
+            addresses: 0,
             cause: None,
             transferred: 0,
             source: None,
@@ -52,6 +55,7 @@ impl Error {
 
     pub(crate) fn timeout(phase: Phase, deadline: DeadlineInfo) -> Error {
         let mut error = Error::new(Kind::Timeout, phase);
+        error.0.diagnosis = deadline.firing.as_ref().and_then(Diagnosis::of_firing);
         error.0.deadline = Some(deadline);
         error
     }
@@ -83,6 +87,47 @@ impl Error {
 
     pub(crate) fn with_sources(mut self, sources: Vec<Error>) -> Error {
         self.0.sources = sources;
+        self
+    }
+
+    /// Of how many addresses [those that were tried](Error::with_sources) are.
+    pub(crate) fn with_addresses(mut self, addresses: usize) -> Error {
+        self.0.addresses = addresses;
+        self
+    }
+
+    /// The timeout of a whole, explained by that of the `part` that was under way.
+    pub(crate) fn explained_by(mut self, part: Option<&Error>) -> Error {
+        if let (Some(info), Some(part)) = (&mut self.0.deadline, part.filter(|part| part.is_timeout())) {
+            info.firing = part.deadline().and_then(|info| info.firing);
+            self.0.diagnosis = part.0.diagnosis.clone();
+        }
+        self
+    }
+
+    /// Asks the kernel, if time ran out on `io`, what it knows of the connection. Anything else, and a deadline
+    /// that had passed beforehand, costs no system call.
+    pub(crate) fn diagnosed<S: Source + AsFd>(self, io: &Registration<S>) -> Error {
+        match io.get_ref() {
+            Some(io) => self.diagnosed_on(&*io),
+            None => self,
+        }
+    }
+
+    /// As [`diagnosed`](Error::diagnosed), on a bare socket.
+    pub(crate) fn diagnosed_on(mut self, socket: &impl AsFd) -> Error {
+        let ran_out = self.deadline().is_some_and(|info| !info.before_it_began);
+        if !self.is_timeout() || !ran_out {
+            return self;
+        }
+        // Not every system has it, nor every socket.
+        if let Ok(info) = TcpInfo::read(socket) {
+            let kernel = Diagnosis::of_connection(self.0.phase, &info);
+            let beyond_the_loop = kernel.as_ref().is_some_and(Diagnosis::is_beyond_the_loop);
+            if beyond_the_loop || self.0.diagnosis.is_none() {
+                self.0.diagnosis = kernel;
+            }
+        }
         self
     }
 
@@ -166,30 +211,5 @@ mod tests {
         let error =
             Error::new(refused().kind(), Phase::Connect).with_sources(vec![refused(), refused()]);
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[test]
-    fn only_what_never_reached_the_peer_and_may_pass_is_safe_to_retry() {
-        let safe = |kind, phase| Error::new(kind, phase).is_retry_safe();
-        assert!(safe(Kind::Timeout, Phase::Connect) && safe(Kind::Overloaded, Phase::Resolve));
-        assert!(!safe(Kind::Timeout, Phase::Read) && !safe(Kind::Kernel(libc::EPIPE), Phase::Write));
-        assert!(!safe(Kind::Cancelled, Phase::Connect) && !safe(Kind::InvalidInput, Phase::Connect));
-        let kernel = |errno| safe(Kind::Kernel(errno), Phase::Connect);
-        assert!(kernel(libc::ECONNREFUSED) && kernel(libc::EHOSTUNREACH) && kernel(libc::EMFILE));
-        for again in [libc::EINVAL, libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL, libc::EACCES, 0] {
-            assert!(!kernel(again), "{again}");
-        }
-        let name = |said: &str| {
-            let said = io::Error::other(format!("failed to lookup address information: {said}"));
-            Error::new(Kind::Dns, Phase::Resolve).because(said).is_retry_safe()
-        };
-        assert!(name("Temporary failure in name resolution") && name("Try again"));
-        assert!(!name("Name or service not known") && !name("Name does not resolve"));
-        let several = |errnos: [i32; 2]| {
-            let one = |errno| Error::new(Kind::Kernel(errno), Phase::Connect);
-            one(errnos[0]).with_sources(errnos.map(one).into()).is_retry_safe()
-        };
-        assert!(several([libc::EADDRNOTAVAIL, libc::ECONNREFUSED]));
-        assert!(!several([libc::EADDRNOTAVAIL, libc::EINVAL]));
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::time::Duration;
 
-use punctual_reactor::{Bound, Instant, OperationElapsed};
+use punctual_reactor::{Bound, Firing, Instant, OperationElapsed};
 
 /// The deadline that ended an operation.
 #[derive(Clone, Debug)]
@@ -18,9 +18,24 @@ pub struct DeadlineInfo {
     pub(crate) before_it_began: bool,
     /// Whether it is the timeout of a single read.
     pub(crate) idle: bool,
+    pub(crate) firing: Option<Firing>,
 }
 
 impl DeadlineInfo {
+    /// Of an operation that had begun.
+    pub(crate) fn new(deadline: Instant, fired: Instant) -> DeadlineInfo {
+        DeadlineInfo {
+            deadline,
+            fired,
+            budget: None,
+            set_at: None,
+            name: None,
+            before_it_began: false,
+            idle: false,
+            firing: None,
+        }
+    }
+
     /// When it was to be over.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -58,6 +73,13 @@ impl DeadlineInfo {
         self.set_at
     }
 
+    /// How its lateness came about: how much of it was chosen, the kernel's and our own loop's. `None` if
+    /// it [was over before](DeadlineInfo::before_it_began) the operation began.
+    #[must_use]
+    pub fn firing(&self) -> Option<&Firing> {
+        self.firing.as_ref()
+    }
+
     /// The name that was given to the operation.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -72,13 +94,11 @@ impl From<OperationElapsed> for DeadlineInfo {
             Bound::Timeout(budget, set_at) => (Some(budget), set_at),
         };
         DeadlineInfo {
-            deadline: elapsed.deadline,
-            fired: elapsed.fired,
             budget,
             set_at,
-            name: None,
             before_it_began: elapsed.before_it_began,
-            idle: false,
+            firing: elapsed.firing(),
+            ..DeadlineInfo::new(elapsed.deadline, elapsed.fired)
         }
     }
 }

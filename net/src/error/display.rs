@@ -4,10 +4,14 @@ use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::{DeadlineInfo, Error, Kind, Phase};
+use super::text::{Bytes, OneLine, Short};
+use super::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
 
 /// How many of several addresses' errors are spelt out.
 const SOURCES_SHOWN: usize = 3;
+
+/// From which lateness on it is said through whom.
+const NOTICEABLE: Duration = Duration::from_millis(1);
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,6 +41,9 @@ impl Error {
             }
             Kind::Kernel(_) | Kind::Dns | Kind::Protocol | Kind::InvalidInput => {
                 f.write_str(" failed")?;
+                if let Some(patience) = self.patience_of_the_kernel() {
+                    write!(f, ": {patience}")?;
+                }
                 if let Some(source) = &self.0.source {
                     write!(f, ": {source}")?;
                 }
@@ -78,24 +85,63 @@ impl Error {
         if info.before_it_began {
             return info.not_begun(f);
         }
-        let mut what = None;
-        match info.budget {
-            Some(budget) => {
-                write!(f, " timed out after {}", Short(budget))?;
-                if self.phase() == Phase::Read {
-                    what = Some(if info.idle { "idle timeout" } else { "read timeout" });
-                }
-            }
-            None => f.write_str(" missed its deadline")?,
+        f.write_str(if info.budget.is_some() { " timed out" } else { " missed its deadline" })?;
+        // What other operations are in is said already.
+        if self.phase() == Phase::Connect {
+            write!(f, " in {}", self.phase())?;
         }
-        info.origin(f, what)?;
-        write!(f, ", fired {} late", Short(info.lateness()))
+        if let Some(budget) = info.budget {
+            write!(f, " after {}", Short(budget))?;
+        }
+        let mut aside = Aside { f, open: false };
+        info.origin(&mut aside, self.noun(info))?;
+        if self.0.addresses > 1 {
+            write!(aside.next(", ")?, "{} of {} addresses", self.sources().len(), self.0.addresses)?;
+        }
+        if let Some(diagnosis) = self.diagnosis() {
+            write!(aside.next("; ")?, "{diagnosis}")?;
+        }
+        aside.close()?;
+        write!(f, ", fired {} late", Short(info.lateness()))?;
+        match self.diagnosis() {
+            Some(Diagnosis::LoopLate { .. }) => Ok(()),
+            _ => info.through_whom(f),
+        }
+    }
+
+    /// What bounded it.
+    fn noun(&self, info: &DeadlineInfo) -> &'static str {
+        match self.phase() {
+            _ if info.budget.is_none() => "deadline",
+            Phase::Read if info.idle => "idle timeout",
+            Phase::Read => "read timeout",
+            Phase::Write => "write timeout",
+            Phase::Accept => "accept timeout",
+            _ => "deadline",
+        }
+    }
+
+    /// Whose patience it was, if it was the kernel's and not a deadline of ours.
+    fn patience_of_the_kernel(&self) -> Option<&'static str> {
+        if self.kind() != Kind::Kernel(libc::ETIMEDOUT) || !self.sources().is_empty() {
+            return None;
+        }
+        Some(match self.phase() {
+            Phase::Connect => {
+                "the kernel gave up after its own SYNs (tcp_syn_retries, TCP_SYNCNT or TCP_USER_TIMEOUT)"
+            }
+            _ => {
+                "the kernel gave up after its own retransmissions or probes (tcp_retries2, TCP_USER_TIMEOUT or keepalive)"
+            }
+        })
     }
 
     /// What became of the single addresses.
     fn attempts(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
         let sources = self.sources();
-        if sources.is_empty() {
+        // That all ran out of time has been said.
+        let counted = self.is_timeout() && self.0.addresses > 1;
+        if sources.is_empty() || counted && sources.iter().all(Error::is_timeout) {
             return Ok(());
         }
         let noun = if sources.len() == 1 { "address" } else { "addresses" };
@@ -112,21 +158,27 @@ impl Error {
 
 impl DeadlineInfo {
     /// What it is, what it is called, and where it was set.
-    fn origin(&self, f: &mut OneLine<'_, '_>, what: Option<&str>) -> fmt::Result {
-        let mut separator = " (";
-        if let Some(what) = what {
-            write!(f, "{separator}{what}")?;
-            separator = ", ";
+    fn origin(&self, aside: &mut Aside<'_, '_, '_>, noun: &str) -> fmt::Result {
+        // That a read has two kinds of timeout is worth a word.
+        if self.name.is_none()
+            && self.set_at.is_none()
+            && !matches!(noun, "idle timeout" | "read timeout")
+        {
+            return Ok(());
+        }
+        let f = aside.next(", ")?;
+        // That there was a deadline is said already if it had no budget.
+        let plain = self.budget.is_none() && self.name.is_none();
+        if !plain {
+            f.write_str(noun)?;
         }
         if let Some(name) = &self.name {
-            write!(f, "{separator}`{name}`")?;
-            separator = ", ";
+            write!(f, " {name:?}")?;
         }
         if let Some(at) = self.set_at {
-            write!(f, "{separator}set at {at}")?;
-            separator = ", ";
+            write!(f, "{}set at {at}", if plain { "" } else { " " })?;
         }
-        if separator == ", " { f.write_str(")") } else { Ok(()) }
+        Ok(())
     }
 
     /// Nothing was late here but the caller.
@@ -138,22 +190,49 @@ impl DeadlineInfo {
             _ if before.is_zero() => f.write_str("its deadline had come")?,
             _ => write!(f, "its deadline had passed {} before", Short(before))?,
         }
-        self.origin(f, None)
+        let mut aside = Aside { f, open: false };
+        if let Some(name) = &self.name {
+            write!(aside.next(", ")?, "deadline {name:?}")?;
+        }
+        if let Some(at) = self.set_at {
+            write!(aside.next(" ")?, "set at {at}")?;
+        }
+        aside.close()
+    }
+
+    /// Who had the most part in a lateness that one would notice.
+    fn through_whom(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
+        let Some(firing) = self.firing.as_ref().filter(|firing| firing.lateness() >= NOTICEABLE) else {
+            return Ok(());
+        };
+        let parts = [
+            (firing.in_loop, "through our own loop"),
+            (firing.kernel, "through the kernel's wake-up"),
+            (firing.quantisation, "chosen, to share a wake-up"),
+        ];
+        match parts.into_iter().find(|(part, _)| *part * 2 >= firing.lateness()) {
+            Some((part, whom)) => write!(f, ", {} of it {whom}", Short(part)),
+            None => Ok(()),
+        }
     }
 }
 
-/// Escapes what would break or garble a line, whoever's words it is in: a peer's, a caller's, a resolver's.
-struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+/// What stands in parentheses, if anything does.
+struct Aside<'f, 'a, 'b> {
+    f: &'f mut OneLine<'a, 'b>,
+    open: bool,
+}
 
-impl fmt::Write for OneLine<'_, '_> {
-    fn write_str(&mut self, mut text: &str) -> fmt::Result {
-        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-        while let Some((at, found)) = text.char_indices().find(|&(_, c)| breaks(c)) {
-            self.0.write_str(&text[..at])?;
-            write!(self.0, "{}", found.escape_default())?;
-            text = &text[at + found.len_utf8()..];
-        }
-        self.0.write_str(text)
+impl<'a, 'b> Aside<'_, 'a, 'b> {
+    /// Goes on to the next item, set off from the one before.
+    fn next(&mut self, separator: &str) -> Result<&mut OneLine<'a, 'b>, fmt::Error> {
+        self.f.write_str(if self.open { separator } else { " (" })?;
+        self.open = true;
+        Ok(self.f)
+    }
+
+    fn close(self) -> fmt::Result {
+        if self.open { self.f.write_str(")") } else { Ok(()) }
     }
 }
 
@@ -172,36 +251,6 @@ impl StdError for Error {
     }
 }
 
-/// A duration in its largest fitting unit, to three digits: `61 µs`, `1.25 s`.
-struct Short(Duration);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ns = self.0.as_nanos();
-        // What would be rounded up to a thousand is one of the next unit.
-        let (unit, name) = match ns {
-            0..1_000 => return write!(f, "{ns} ns"),
-            1_000..999_500 => (1e3, "µs"),
-            999_500..999_500_000 => (1e6, "ms"),
-            _ => (1e9, "s"),
-        };
-        let value = ns as f64 / unit;
-        let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        let text = format!("{value:.digits$}");
-        let text =
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        write!(f, "{text} {name}")
-    }
-}
-
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} byte{}", self.0, if self.0 == 1 { "" } else { "s" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,15 +259,7 @@ mod tests {
     fn timeout(phase: Phase, budget: Option<Duration>) -> Error {
         let deadline = Instant::from_nanos(1_000);
         let fired = deadline + Duration::from_micros(61);
-        let info = DeadlineInfo {
-            deadline,
-            fired,
-            budget,
-            set_at: None,
-            name: None,
-            before_it_began: false,
-            idle: false,
-        };
+        let info = DeadlineInfo { budget, ..DeadlineInfo::new(deadline, fired) };
         Error::timeout(phase, info).with_peer("10.0.0.1:443".parse().expect("an address"))
     }
 
@@ -238,7 +279,8 @@ mod tests {
             timeout(Phase::Connect, Some(ms(1_250)))
                 .with_target("example.org:443")
                 .with_deadline(|info| info.name = Some("upstream".into())),
-            "connect to example.org:443 (10.0.0.1:443) timed out after 1.25 s (`upstream`), fired 61 µs late",
+            "connect to example.org:443 (10.0.0.1:443) timed out in tcp-connect after 1.25 s (deadline \"upstream\"), \
+             fired 61 µs late",
         );
         let mut cancelled = Error::new(Kind::Cancelled, Phase::Accept).with_target("0.0.0.0:80");
         cancelled.0.cause = Some(Cause::from("drained"));
@@ -269,7 +311,7 @@ mod tests {
         let placed = timeout(Phase::Read, second).with_deadline(|info| {
             (info.idle, info.set_at, info.name) = (true, Some(here), Some("header".into()));
         });
-        let origin = format!("after 1 s (idle timeout, `header`, set at {here}), fired");
+        let origin = format!("after 1 s (idle timeout \"header\" set at {here}), fired");
         assert!(placed.to_string().contains(&origin), "{placed}");
         says(
             Error::invalid(Phase::Connect, "no address was given"),
@@ -284,10 +326,15 @@ mod tests {
         cancelled.0.cause = Some(Cause::from(odd));
         let named = timeout(Phase::Connect, None).with_deadline(|info| info.name = Some(odd.into()));
         let invalid = Error::invalid(Phase::Connect, odd).with_sources(vec![cancelled]);
-        for sentence in [named.to_string(), invalid.to_string(), format!("{invalid:?}")] {
+        let words = "a\\nb\\r\\u{1b}[31m\\u{85}\\u{2028}\\u{0}c";
+        let name = "\"a\\nb\\r\\u{1b}[31m\\u{85}\\u{2028}\\0c\"";
+        let debug = format!("{invalid:?}");
+        for (sentence, escaped) in
+            [(named.to_string(), name), (invalid.to_string(), words), (debug, words)]
+        {
             let breaks = |c: char| c.is_control() || c == '\u{2028}';
             assert!(!sentence.contains(breaks), "{sentence:?}");
-            assert!(sentence.contains("a\\nb\\r\\u{1b}[31m\\u{85}\\u{2028}\\u{0}c"), "{sentence}");
+            assert!(sentence.contains(escaped), "{sentence}");
         }
     }
 
@@ -304,21 +351,5 @@ mod tests {
             .to_string();
         assert!(text.starts_with("connect to many:9 failed; tried 5 addresses: connect to 127.0.0.1:9"));
         assert!(text.ends_with("; and 2 more"), "{text}");
-    }
-
-    #[test]
-    fn durations_have_three_digits_and_a_unit() {
-        let short = |ns| Short(Duration::from_nanos(ns)).to_string();
-        assert_eq!(short(999), "999 ns");
-        assert_eq!(short(61_004), "61 µs");
-        assert_eq!(short(1_234_567), "1.23 ms");
-        assert_eq!(short(999_499), "999 µs");
-        assert_eq!(short(999_500), "1 ms");
-        assert_eq!(short(999_999), "1 ms");
-        assert_eq!(short(9_996_000), "10 ms");
-        assert_eq!(short(999_499_999), "999 ms");
-        assert_eq!(short(999_600_000), "1 s");
-        assert_eq!(short(30_000_000_000), "30 s");
-        assert_eq!(short(100_000_000_000), "100 s");
     }
 }

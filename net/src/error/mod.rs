@@ -2,15 +2,20 @@
 
 mod convert;
 mod deadline;
+mod diagnosis;
 mod display;
+mod retry;
+mod text;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use punctual_reactor::Cause;
 
 pub use deadline::DeadlineInfo;
+pub use diagnosis::Diagnosis;
 
 /// Why an operation on the network ended without its result.
 ///
@@ -19,7 +24,10 @@ pub use deadline::DeadlineInfo;
 /// `Display` is one line that a person can act on:
 ///
 /// ```text
-/// read from 10.0.0.1:443 timed out after 500 ms (idle timeout, set at src/main.rs:31:12), fired 61 µs late
+/// connect to 10.0.0.1:443 timed out in tcp-connect after 500 ms (deadline "checkout", 2 of 2 addresses; no
+///     SYN-ACK after 3 SYNs), fired 61 µs late
+/// read from 10.0.0.1:443 timed out after 500 ms (idle timeout set at src/main.rs:31:12; peer silent for 500 ms, all
+///     of ours acknowledged), fired 61 µs late
 /// write to 10.0.0.1:443 was not begun: its deadline had passed 1.5 s before (set at src/main.rs:40:12)
 /// connect to 192.0.2.7:80 failed: Connection refused (os error 111)
 /// ```
@@ -37,6 +45,9 @@ struct Inner {
     /// What was to be reached, in the words of whoever asked.
     target: Option<Cow<'static, str>>,
     deadline: Option<DeadlineInfo>,
+    diagnosis: Option<Diagnosis>,
+    /// Of how many addresses a connect knew.
+    addresses: usize,
     cause: Option<Cause>,
     transferred: u64,
     source: Option<io::Error>,
@@ -93,6 +104,29 @@ pub enum Phase {
     Configure,
 }
 
+impl Phase {
+    /// Its name in errors, metrics and logs; it does not change.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Resolve => "resolve",
+            Phase::Bind => "bind",
+            Phase::Connect => "tcp-connect",
+            Phase::Accept => "accept",
+            Phase::Read => "read",
+            Phase::Write => "write",
+            Phase::Shutdown => "shutdown",
+            Phase::Configure => "configure",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl Error {
     /// What ended the operation.
     #[must_use]
@@ -116,6 +150,18 @@ impl Error {
     #[must_use]
     pub fn deadline(&self) -> Option<&DeadlineInfo> {
         self.0.deadline.as_ref()
+    }
+
+    /// Why it ran out of time, if it did and the kernel or our own loop gave a reason. Of several addresses it is
+    /// that of the last one that has any.
+    #[must_use]
+    pub fn diagnosis(&self) -> Option<&Diagnosis> {
+        let of_addresses = || self.0.sources.iter().rev().find_map(Error::diagnosis);
+        match self.deadline() {
+            _ if !self.is_timeout() => None,
+            Some(info) if info.before_it_began => Some(&Diagnosis::NotBegun),
+            _ => self.0.diagnosis.as_ref().or_else(of_addresses),
+        }
     }
 
     /// Why it was cancelled, if it was.
@@ -144,28 +190,6 @@ impl Error {
         &self.0.sources
     }
 
-    /// Whether the whole exchange may be begun anew on a new connection without a risk that the peer
-    /// does something twice: no byte of the application can have reached it. Conservative: `false`
-    /// for everything after the connection stood, and for what would fail again or was called off here: a name
-    /// that does not exist, an address that makes no sense or cannot be had, a deadline that had passed
-    /// beforehand. Of several addresses one that may answer later is enough.
-    #[must_use]
-    pub fn is_retry_safe(&self) -> bool {
-        if !matches!(self.0.phase, Phase::Resolve | Phase::Connect) {
-            return false;
-        }
-        match self.0.kind {
-            Kind::Timeout => !self.deadline().is_some_and(DeadlineInfo::before_it_began),
-            Kind::Overloaded | Kind::SelfConnect => true,
-            Kind::Kernel(_) | Kind::Dns if !self.0.sources.is_empty() => {
-                self.0.sources.iter().any(Error::is_retry_safe)
-            }
-            Kind::Kernel(errno) => MAY_PASS.contains(&errno),
-            Kind::Dns => self.0.source.as_ref().is_some_and(is_temporary),
-            _ => false,
-        }
-    }
-
     /// The error inside an [`io::Error`], if it is one of ours.
     #[must_use]
     pub fn from_io(error: &io::Error) -> Option<&Error> {
@@ -179,30 +203,4 @@ impl Error {
     pub fn take_from_io(error: io::Error) -> Result<Error, io::Error> {
         error.downcast()
     }
-}
-
-/// What keeps a connection from being made now, and perhaps not a little later.
-const MAY_PASS: [i32; 15] = [
-    libc::ECONNREFUSED,
-    libc::ECONNRESET,
-    libc::ECONNABORTED,
-    libc::ETIMEDOUT,
-    libc::EHOSTUNREACH,
-    libc::EHOSTDOWN,
-    libc::ENETUNREACH,
-    libc::ENETDOWN,
-    libc::ENETRESET,
-    libc::EMFILE,
-    libc::ENFILE,
-    libc::ENOBUFS,
-    libc::ENOMEM,
-    libc::EAGAIN,
-    libc::EINTR,
-];
-
-/// Whether a lookup failed for want of an answer (`EAI_AGAIN`), and not because the answer was no. The
-/// standard library keeps the words alone: those of glibc and musl.
-fn is_temporary(error: &io::Error) -> bool {
-    let sentence = error.to_string();
-    ["Temporary failure in name resolution", "Try again"].iter().any(|words| sentence.ends_with(words))
 }

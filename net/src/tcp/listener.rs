@@ -241,7 +241,7 @@ impl TcpListener {
     }
 
     fn failed(&self, phase: Phase, failure: Failure) -> Error {
-        Error::failed(phase, failure).with_target(self.local.to_string())
+        Error::failed(phase, failure).with_target(self.local.to_string()).diagnosed(&self.io)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use punctual_reactor::{Direction, TcpInfo};
 use socket2::SockRef;
 
-use crate::error::{Error, Phase};
+use crate::error::{Diagnosis, Error, Phase};
 use crate::tcp::TcpStream;
 
 /// Socket options.
@@ -53,5 +54,25 @@ impl TcpStream {
             return Err(Error::invalid(Phase::Configure, why).with_peer(self.peer_addr()));
         }
         self.option(|io| SockRef::from(io).set_linger(linger))
+    }
+
+    /// What the kernel knows of the connection now (`TCP_INFO`, tcp(7)): where it is between its two ends, what is on
+    /// its way, when the peer was last heard of.
+    ///
+    /// # Errors
+    /// `Closed`, or what the kernel says; on systems other than Linux and Android that it is not told.
+    pub fn tcp_info(&self) -> Result<TcpInfo, Error> {
+        self.option(TcpInfo::read)
+    }
+
+    /// Why an operation on this side would wait now, as an [`Error::diagnosis`] would say it at a timeout. `None` if
+    /// nothing is amiss, and where [`tcp_info`](TcpStream::tcp_info) is not told.
+    #[must_use]
+    pub fn diagnose(&self, side: Direction) -> Option<Diagnosis> {
+        let phase = match side {
+            Direction::Read => Phase::Read,
+            Direction::Write => Phase::Write,
+        };
+        Diagnosis::of_connection(phase, &self.tcp_info().ok()?)
     }
 }

@@ -27,7 +27,7 @@ impl sealed::Kind for Tcp {
     const TYPE: &'static str = "TcpStream";
 
     fn explain(socket: &TcpStream, error: Error) -> Error {
-        error.with_peer(socket.names)
+        error.with_peer(socket.names).diagnosed(&socket.io)
     }
 }
 
