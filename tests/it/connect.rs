@@ -10,8 +10,9 @@ use std::time::Duration;
 use punctual::net::{Connect, Error, Kind, Phase, TcpListener, TcpStream};
 use punctual::{Instant, sleep, spawn, timeout};
 
+use crate::support::namespace::{SILENT_LINK, inside_namespace, sh};
 use crate::support::net::*;
-use crate::support::{MS, child, now_ns, skip, virtual_runtime};
+use crate::support::{MS, child, now_ns, virtual_runtime};
 
 const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
 
@@ -327,51 +328,6 @@ fn an_error_of_several_addresses_keeps_its_io_kind() {
 }
 
 // What follows needs a network of its own.
-
-/// The way into a fresh network namespace here, or why there is none.
-fn namespace() -> Result<&'static [&'static str], String> {
-    const WAYS: [&[&str]; 2] = [&["unshare", "-n"], &["unshare", "-Urn"]];
-    let works = |way: &&&[&str]| {
-        let script = "ip link set lo up && nft add table inet probe";
-        let output = Command::new(way[0]).args(&way[1..]).args(["sh", "-c", script]).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    WAYS.iter().find(works).copied().ok_or_else(|| {
-        "no network namespace with ip and nft here; root (or unprivileged user namespaces) with iproute2 and \
-         nftables installed would run it"
-            .to_owned()
-    })
-}
-
-fn sh(script: &str) {
-    let status = Command::new("sh").args(["-ec", script]).status().expect("a shell");
-    assert!(status.success(), "{script}: {status}");
-}
-
-/// Runs the test with this path again inside a namespace; `false` in the parent.
-fn inside_namespace(test: &str) -> bool {
-    if child::plays("namespace") {
-        sh("ip link set lo up");
-        return true;
-    }
-    match namespace() {
-        Ok(way) => child::succeed(child::wrapped(way, test, "namespace")),
-        Err(why) => skip(&why),
-    }
-    false
-}
-
-/// A link whose other end answers for no host: what is sent to 10.77.0.2 and fd77::2 is lost.
-const SILENT_LINK: &str = "
-    ip link add v0 type veth peer name v1
-    ip addr add 10.77.0.1/24 dev v0
-    ip -6 addr add fd77::1/64 dev v0 nodad
-    ip link set v0 up; ip link set v1 up
-    ip neigh add 10.77.0.2 lladdr 02:00:00:00:00:66 dev v0 nud permanent
-    ip neigh add fd77::2 lladdr 02:00:00:00:00:66 dev v0 nud permanent
-    nft add table inet t
-    nft add chain inet t out '{ type filter hook output priority 0; }'
-    nft add rule inet t out tcp dport 81 drop";
 
 #[test]
 fn c03_blackhole_netns() {
