@@ -12,7 +12,7 @@ use punctual::{Instant, sleep, spawn, timeout};
 
 use crate::support::namespace::{SILENT_LINK, inside_namespace, sh};
 use crate::support::net::*;
-use crate::support::{MS, child, now_ns, virtual_runtime};
+use crate::support::{MS, child, now_ns, skip, virtual_runtime};
 
 const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
 
