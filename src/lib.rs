@@ -29,4 +29,12 @@ pub mod net {
         Connect, DeadlineInfo, Diagnosis, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
         Target, TcpListener, TcpStream, transport,
     };
+
+    /// Copying between byte streams, bounding them, joining them.
+    pub mod io {
+        pub use punctual_net::io::{
+            Bounded, Chain, Copied, CopyBidirectional, CopyOptions, Flow, FlowEnd, Take, Throughput,
+            chain, copy, copy_bidirectional, read_to_end, take,
+        };
+    }
 }

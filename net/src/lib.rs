@@ -48,6 +48,7 @@
 
 mod connect;
 mod error;
+pub mod io;
 mod resolve;
 mod socket;
 mod stream;

@@ -159,6 +159,7 @@ impl Reactor {
         let waiters = plain.waiters.take();
         if plain.held {
             plain.fired = Some(firing);
+            plain.fired_in_turn = self.metrics.turns;
         } else {
             self.plain.remove(id);
         }

@@ -22,6 +22,7 @@ impl Reactor {
             deadline,
             held,
             fired: None,
+            fired_in_turn: 0,
             waiters: Waiters::default(),
         });
         debug_assert_eq!(id.index, index);

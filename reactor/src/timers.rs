@@ -31,6 +31,8 @@ pub(crate) struct PlainTimer {
     /// Kept after it has fired, until its owner looks: the timer of a sleep.
     pub(crate) held: bool,
     pub(crate) fired: Option<Firing>,
+    /// In which turn it fired.
+    pub(crate) fired_in_turn: u64,
     pub(crate) waiters: Waiters,
 }
 

@@ -5,6 +5,7 @@ mod support;
 mod backpressure; // B
 mod bad_input;
 mod connect; // C
+mod copy; // X, D23
 mod deadlines; // D
 mod diagnosis; // section 10 of the design
 mod half_close; // X

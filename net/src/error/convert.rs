@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use punctual_reactor::{Failure, Registration, Source, TcpInfo};
 
 use super::{DeadlineInfo, Diagnosis, Error, Inner, Kind, Phase};
+use crate::io::Copied;
 
 impl Error {
     pub(crate) fn new(kind: Kind, phase: Phase) -> Error {
@@ -23,6 +24,7 @@ impl Error {
             transferred: 0,
             source: None,
             sources: Vec::new(),
+            copied: None,
         }))
     }
 
@@ -82,6 +84,13 @@ impl Error {
 
     pub(crate) fn with_transferred(mut self, bytes: usize) -> Error {
         self.0.transferred = bytes as u64;
+        self
+    }
+
+    /// Says of a copy what it had moved.
+    pub(crate) fn with_copied(mut self, copied: Copied) -> Error {
+        self.0.transferred = copied.bytes();
+        self.0.copied = Some(Box::new(copied));
         self
     }
 
@@ -150,6 +159,7 @@ impl From<Error> for io::Error {
             Kind::SelfConnect => io::ErrorKind::AddrNotAvailable,
             Kind::Protocol => io::ErrorKind::InvalidData,
             Kind::InvalidInput => io::ErrorKind::InvalidInput,
+            Kind::LimitExceeded => io::ErrorKind::FileTooLarge,
             Kind::Kernel(errno) => {
                 let of_errno = || io::Error::from_raw_os_error(errno).kind();
                 match error.0.source.as_ref().map_or_else(of_errno, io::Error::kind) {

@@ -19,6 +19,8 @@ pub struct DeadlineInfo {
     /// Whether it is the timeout of a single read.
     pub(crate) idle: bool,
     pub(crate) firing: Option<Firing>,
+    /// What kind of bound it was, in words.
+    pub(crate) description: Option<Cow<'static, str>>,
 }
 
 impl DeadlineInfo {
@@ -33,6 +35,7 @@ impl DeadlineInfo {
             before_it_began: false,
             idle: false,
             firing: None,
+            description: None,
         }
     }
 
@@ -84,6 +87,27 @@ impl DeadlineInfo {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// What it asked for, where that is more than an end of time: `idle timeout`, `half-close linger`,
+    /// `fewer than 500 B/s for 5s, got 12 bytes`.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref().or(self.idle.then_some("idle timeout"))
+    }
+
+    /// A bound that was over at `deadline`, found out at `fired`.
+    pub(crate) fn over(
+        deadline: Instant,
+        fired: Instant,
+        budget: Duration,
+        set_at: &'static Location<'static>,
+    ) -> DeadlineInfo {
+        DeadlineInfo { budget: Some(budget), set_at: Some(set_at), ..DeadlineInfo::new(deadline, fired) }
+    }
+
+    pub(crate) fn described(self, description: impl Into<Cow<'static, str>>) -> DeadlineInfo {
+        DeadlineInfo { description: Some(description.into()), ..self }
     }
 }
 

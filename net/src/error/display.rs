@@ -33,6 +33,7 @@ impl Error {
             Kind::Closed => f.write_str(" ended: it was closed on this side")?,
             Kind::Shutdown => f.write_str(" ended: the runtime is shutting down")?,
             Kind::Overloaded => f.write_str(" failed: too many names are being looked up at once")?,
+            Kind::LimitExceeded => f.write_str(" failed: more came than was allowed")?,
             Kind::UnexpectedEof => f.write_str(" ended early: the peer has sent all it will send")?,
             Kind::SelfConnect => {
                 f.write_str(
@@ -49,7 +50,9 @@ impl Error {
                 }
             }
         }
-        if self.transferred() > 0 {
+        if let Some(copied) = self.copied() {
+            write!(f, "; {copied}")?;
+        } else if self.transferred() > 0 {
             write!(f, "; {} had been moved", Bytes(self.transferred()))?;
         }
         self.attempts(f)
@@ -69,6 +72,7 @@ impl Error {
             Phase::Write => "write to",
             Phase::Shutdown => "shutdown of",
             Phase::Configure => "setting up",
+            Phase::Copy => "copy between",
         })?;
         match (&self.0.target, self.0.peer) {
             (Some(target), Some(peer)) if **target != *peer.to_string() => {
@@ -110,10 +114,12 @@ impl Error {
     }
 
     /// What bounded it.
-    fn noun(&self, info: &DeadlineInfo) -> &'static str {
+    fn noun<'a>(&self, info: &'a DeadlineInfo) -> &'a str {
+        if let (Some(_), Some(description)) = (info.budget, info.description()) {
+            return description;
+        }
         match self.phase() {
             _ if info.budget.is_none() => "deadline",
-            Phase::Read if info.idle => "idle timeout",
             Phase::Read => "read timeout",
             Phase::Write => "write timeout",
             Phase::Accept => "accept timeout",

@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 
 use punctual_reactor::Cause;
 
+use crate::io::Copied;
+
 pub use deadline::DeadlineInfo;
 pub use diagnosis::Diagnosis;
 
@@ -52,6 +54,7 @@ struct Inner {
     transferred: u64,
     source: Option<io::Error>,
     sources: Vec<Error>,
+    copied: Option<Box<Copied>>,
 }
 
 /// What ended an operation. Exactly one thing did: the first.
@@ -72,6 +75,8 @@ pub enum Kind {
     Overloaded,
     /// The peer ended the stream in the middle of what was asked for.
     UnexpectedEof,
+    /// More came than was allowed.
+    LimitExceeded,
     /// The connection reached its own socket: both ends are one. See [`Connect`](crate::Connect).
     SelfConnect,
     /// The peer broke the protocol spoken.
@@ -102,6 +107,8 @@ pub enum Phase {
     Shutdown,
     /// Reading or changing an option of a socket, or its deadlines.
     Configure,
+    /// Copying between two streams; what fails on one of them is of its own phase.
+    Copy,
 }
 
 impl Phase {
@@ -117,6 +124,7 @@ impl Phase {
             Phase::Write => "write",
             Phase::Shutdown => "shutdown",
             Phase::Configure => "configure",
+            Phase::Copy => "copy",
         }
     }
 }
@@ -176,6 +184,13 @@ impl Error {
     #[must_use]
     pub fn transferred(&self) -> u64 {
         self.0.transferred
+    }
+
+    /// What a [`copy_bidirectional`](crate::io::copy_bidirectional) had moved in each direction before it ended,
+    /// and how each of them ended.
+    #[must_use]
+    pub fn copied(&self) -> Option<&Copied> {
+        self.0.copied.as_deref()
     }
 
     /// The other end, if there was one.

@@ -91,6 +91,20 @@ impl Sleep {
         }
     }
 
+    /// Whether it has fired and nobody came to look, though everything that could run since has run: what
+    /// waited for it has been given up. Poll-based interfaces, which are told of no end, see by it that an
+    /// operation is a new one.
+    #[must_use]
+    pub fn was_left(&self) -> bool {
+        let State::Waiting(timer) = self.state else { return false };
+        let mut reactor = self.driver.reactor.borrow_mut();
+        let all_ran_in = reactor.all_ran_in_turn;
+        reactor
+            .plain
+            .get_mut(timer.id)
+            .is_some_and(|plain| plain.fired.is_some() && plain.fired_in_turn <= all_ran_in)
+    }
+
     /// Moves it to `deadline`, also if it has ended. To move it later is a store. Whoever waits on it is
     /// woken at the new deadline; one who has been woken for the old one must poll it again.
     pub fn reset(&mut self, deadline: Instant) {

@@ -1,6 +1,7 @@
 //! What the topics share: runtimes on every clock and alarm, and the oracles.
 
 pub(crate) mod child;
+pub(crate) mod duplex;
 pub(crate) mod namespace;
 pub(crate) mod net;
 pub(crate) mod wire;

@@ -1,0 +1,148 @@
+//! [`Guard`]: the time of one side of a [`Bounded`](super::Bounded) stream.
+
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
+
+use crate::error::{DeadlineInfo, Error, Phase};
+use crate::io::throughput::Meter;
+
+/// One timer for all bounds of one side, there only while an operation waits.
+#[derive(Debug)]
+pub(super) struct Guard {
+    phase: Phase,
+    pub(super) deadline: Option<(Instant, &'static Location<'static>)>,
+    pub(super) timeout: Option<(Duration, &'static Location<'static>)>,
+    pub(super) meter: Option<Meter>,
+    /// When the operation that waits began.
+    began: Option<Instant>,
+    sleep: Option<Sleep>,
+}
+
+impl Guard {
+    pub(super) fn new(phase: Phase) -> Guard {
+        Guard { phase, deadline: None, timeout: None, meter: None, began: None, sleep: None }
+    }
+
+    /// Runs one poll of an operation, which says how much it has moved, under the bounds.
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: impl FnOnce(&T) -> usize,
+        operation: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.sleep.as_ref().is_some_and(Sleep::was_left) {
+            self.give_up();
+            // Some of its time was waited for by nobody.
+            if let Some(meter) = &mut self.meter {
+                meter.restart();
+            }
+        }
+        let began = match self.began {
+            Some(began) => began,
+            None => self.begin()?,
+        };
+        if let Poll::Ready(result) = operation(cx) {
+            self.give_up();
+            if let (Some(meter), Ok(value)) = (&mut self.meter, &result) {
+                meter.moved(moved(value) as u64);
+            }
+            return Poll::Ready(result);
+        }
+        self.wait(began);
+        let info = ready!(self.poll_over(cx, began));
+        self.give_up();
+        Poll::Ready(Err(Error::timeout(self.phase, info).into()))
+    }
+
+    /// An operation begins: one that is out of time touches nothing.
+    fn begin(&self) -> Result<Instant, Error> {
+        if self.deadline.is_none() && self.timeout.is_none() {
+            // Nothing counts from here.
+            return Ok(Instant::FAR_FUTURE);
+        }
+        let now = Instant::now();
+        match self.limit(now, now) {
+            None => Ok(now),
+            Some(info) => {
+                Err(Error::timeout(self.phase, DeadlineInfo { before_it_began: true, ..info }))
+            }
+        }
+    }
+
+    fn wait(&mut self, began: Instant) {
+        if self.began.is_none() {
+            self.began = Some(began);
+            if let Some(meter) = &mut self.meter {
+                meter.run(Instant::now());
+            }
+        }
+    }
+
+    /// The operation has ended, or is not polled any more: its time goes with it.
+    pub(super) fn give_up(&mut self) {
+        if self.began.take().is_some() {
+            self.sleep = None;
+            if let Some(meter) = &mut self.meter {
+                meter.pause(Instant::now());
+            }
+        }
+    }
+
+    /// Ready when a bound has been reached; which is said.
+    fn poll_over(&mut self, cx: &mut Context<'_>, began: Instant) -> Poll<DeadlineInfo> {
+        loop {
+            let due = self.due(began);
+            if due == Instant::FAR_FUTURE {
+                self.sleep = None;
+                return Poll::Pending;
+            }
+            let leeway = self.leeway();
+            let sleep = self.sleep.get_or_insert_with(|| sleep_until(due).with_leeway(leeway));
+            if due < sleep.deadline() || sleep.is_elapsed() {
+                sleep.reset(due);
+            }
+            ready!(Pin::new(sleep).poll(cx));
+            let firing = self.sleep.as_ref().and_then(Sleep::firing);
+            let now = Instant::now();
+            let slow = self.meter.as_mut().and_then(|meter| meter.judge(now));
+            let over = [self.limit(began, now), slow].into_iter().flatten();
+            if let Some(info) = over.min_by_key(DeadlineInfo::deadline) {
+                // Where another bound is the one that counts, the firing is not of it.
+                let firing = firing.filter(|firing| firing.deadline == info.deadline);
+                return Poll::Ready(DeadlineInfo { firing, ..info });
+            }
+        }
+    }
+
+    fn due(&self, began: Instant) -> Instant {
+        let deadline = self.deadline.map(|(at, _)| at);
+        let timeout = self.timeout.map(|(within, _)| began + within);
+        let meter = self.meter.as_ref().map(Meter::due);
+        [deadline, timeout, meter].into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    /// The deadline or the timeout, if it is over at `now`.
+    fn limit(&self, began: Instant, now: Instant) -> Option<DeadlineInfo> {
+        let deadline = self.deadline.map(|(at, set_at)| DeadlineInfo {
+            budget: None,
+            ..DeadlineInfo::over(at, now, Duration::ZERO, set_at)
+        });
+        let timeout = self.timeout.map(|(within, set_at)| DeadlineInfo {
+            idle: self.phase == Phase::Read,
+            ..DeadlineInfo::over(began + within, now, within, set_at)
+        });
+        let over = [deadline, timeout].into_iter().flatten().filter(|info| info.deadline <= now);
+        over.min_by_key(DeadlineInfo::deadline)
+    }
+
+    /// A guard takes a hundredth of its time, at most a millisecond.
+    fn leeway(&self) -> Leeway {
+        let within = self.timeout.map_or(Duration::ZERO, |(within, _)| within);
+        Leeway::at_most(within / 100).min(Leeway::MILLISECOND)
+    }
+}
