@@ -31,6 +31,8 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationElapsed {
+    /// When it began.
+    pub began: Instant,
     /// When it was to be over.
     pub deadline: Instant,
     /// When it was ended; never before the deadline.

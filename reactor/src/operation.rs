@@ -61,7 +61,7 @@ pub(crate) struct Operation {
     /// Its own deadline, from the side's timeout.
     own_ns: u64,
     timeout_ns: u64,
-    /// When it began; only known if it had a deadline then.
+    /// When it began; 0 if it had no deadline then and has not waited.
     begun_at_ns: u64,
 }
 
@@ -115,6 +115,7 @@ impl Operation {
             Bound::Timeout(Duration::from_nanos(self.timeout_ns), side.timeout_set_at)
         };
         OperationElapsed {
+            began: Instant::from_nanos(self.begun_at_ns),
             deadline: Instant::from_nanos(self.due_ns(side)),
             fired: Instant::from_nanos(at_ns),
             bound,
@@ -206,6 +207,9 @@ impl Reactor {
         operation: &mut Operation,
         waker: Waker,
     ) -> Result<Option<Waker>, Waker> {
+        if operation.begun_at_ns == 0 {
+            operation.begun_at_ns = self.read_clock();
+        }
         let Ok(source) = self.source(token) else { return Err(waker) };
         let side = source.side(operation.direction);
         let first = side.waiting == 0;

@@ -131,7 +131,8 @@ impl Error {
         }
         // Not every system has it, nor every socket.
         if let Ok(info) = TcpInfo::read(socket) {
-            let kernel = Diagnosis::of_connection(self.0.phase, &info);
+            let elapsed = self.deadline().and_then(DeadlineInfo::elapsed).unwrap_or_default();
+            let kernel = Diagnosis::of_connection(self.0.phase, &info, elapsed);
             let beyond_the_loop = kernel.as_ref().is_some_and(Diagnosis::is_beyond_the_loop);
             if beyond_the_loop || self.0.diagnosis.is_none() {
                 self.0.diagnosis = kernel;

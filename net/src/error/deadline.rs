@@ -9,6 +9,7 @@ use punctual_reactor::{Bound, Firing, Instant, OperationElapsed};
 /// The deadline that ended an operation.
 #[derive(Clone, Debug)]
 pub struct DeadlineInfo {
+    pub(crate) began: Option<Instant>,
     pub(crate) deadline: Instant,
     pub(crate) fired: Instant,
     pub(crate) budget: Option<Duration>,
@@ -27,6 +28,7 @@ impl DeadlineInfo {
     /// Of an operation that had begun.
     pub(crate) fn new(deadline: Instant, fired: Instant) -> DeadlineInfo {
         DeadlineInfo {
+            began: None,
             deadline,
             fired,
             budget: None,
@@ -55,6 +57,17 @@ impl DeadlineInfo {
     #[must_use]
     pub fn fired(&self) -> Instant {
         self.fired
+    }
+
+    /// How long the operation had taken when it was ended; nothing if it [was over
+    /// before](DeadlineInfo::before_it_began) it began. `None` if it is not known when it began.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        if self.before_it_began {
+            return Some(Duration::ZERO);
+        }
+        let began = self.began.or_else(|| self.budget.map(|budget| self.deadline - budget));
+        began.map(|began| self.fired - began)
     }
 
     /// How much later than the deadline it was ended; nothing if it [was over
@@ -118,6 +131,7 @@ impl From<OperationElapsed> for DeadlineInfo {
             Bound::Timeout(budget, set_at) => (Some(budget), set_at),
         };
         DeadlineInfo {
+            began: Some(elapsed.began),
             budget,
             set_at,
             before_it_began: elapsed.before_it_began,

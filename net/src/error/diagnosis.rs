@@ -137,8 +137,9 @@ impl Diagnosis {
         mostly.then_some(Diagnosis::LoopLate { by })
     }
 
-    /// What the kernel says of an operation in `phase` that gets nowhere. `None` if it sees nothing amiss.
-    pub(crate) fn of_connection(phase: Phase, info: &TcpInfo) -> Option<Diagnosis> {
+    /// What the kernel says of an operation in `phase` that has got nowhere for so long. `None` if it sees nothing
+    /// amiss.
+    pub(crate) fn of_connection(phase: Phase, info: &TcpInfo, elapsed: Duration) -> Option<Diagnosis> {
         match info.state {
             TcpState::SynSent | TcpState::SynReceived => {
                 Some(Diagnosis::NoSynAck { syns_sent: info.retransmits_total.saturating_add(1) })
@@ -148,8 +149,9 @@ impl Diagnosis {
                 waiting => Diagnosis::Unaccepted { waiting },
             }),
             TcpState::Closed | TcpState::TimeWait | TcpState::Other(_) => None,
-            _ if phase == Phase::Write => outbound(info).or_else(|| slow_path(info)),
-            _ => outbound(info).or_else(|| inbound(info)),
+            // Slow it is if something of it was acknowledged while it was being written.
+            _ if phase == Phase::Write => outbound(info, elapsed).or_else(|| slow_path(info)),
+            _ => outbound(info, info.round_trip * 2).or_else(|| inbound(info)),
         }
     }
 
@@ -166,8 +168,9 @@ impl Diagnosis {
     }
 }
 
-/// What keeps our own bytes, or the end of our side, from the peer.
-fn outbound(info: &TcpInfo) -> Option<Diagnosis> {
+/// What keeps our own bytes, or the end of our side, from the peer; nothing does if it has acknowledged
+/// some of them as lately as that.
+fn outbound(info: &TcpInfo, lately: Duration) -> Option<Diagnosis> {
     let queued = u64::from(info.send_queue);
     let ends = matches!(info.state, TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck);
     if queued == 0 && !ends {
@@ -186,7 +189,7 @@ fn outbound(info: &TcpInfo) -> Option<Diagnosis> {
             }
         });
     }
-    if !held_back && flows(info) {
+    if !held_back && flows(info, lately) {
         return None;
     }
     // There is room, and yet nothing is on its way: it is dropped before it has left this host.
@@ -194,10 +197,10 @@ fn outbound(info: &TcpInfo) -> Option<Diagnosis> {
     Some(Diagnosis::Unacknowledged { bytes: queued, retransmits, last_heard })
 }
 
-/// Whether what we send is being acknowledged, a round trip later.
-fn flows(info: &TcpInfo) -> bool {
-    let recent = info.round_trip * 2 + TICK;
-    info.retransmits == 0 && info.last_data_sent <= recent && info.last_acknowledged <= recent
+/// Whether what we send is being acknowledged.
+fn flows(info: &TcpInfo, lately: Duration) -> bool {
+    info.retransmits == 0
+        && info.last_data_sent.max(info.last_acknowledged) + TICK < lately.max(TICK * 2)
 }
 
 fn slow_path(info: &TcpInfo) -> Option<Diagnosis> {

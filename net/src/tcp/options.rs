@@ -73,6 +73,7 @@ impl TcpStream {
             Direction::Read => Phase::Read,
             Direction::Write => Phase::Write,
         };
-        Diagnosis::of_connection(phase, &self.tcp_info().ok()?)
+        let info = self.tcp_info().ok()?;
+        Diagnosis::of_connection(phase, &info, info.retransmission_timeout)
     }
 }
