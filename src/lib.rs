@@ -26,8 +26,9 @@ pub mod reactor {
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Connect, DeadlineInfo, Diagnosis, Error, Kind, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
-        Target, TcpListener, TcpStream, transport,
+        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, Error, Kind, Listener,
+        OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target, TcpListener, TcpStream, UdpSocket,
+        UnixAddress, UnixDatagram, UnixListener, UnixStream, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.
