@@ -86,8 +86,6 @@ mod turn;
 mod wait;
 mod waiters;
 
-#[doc(hidden)]
-pub use sys::messages;
 #[cfg(feature = "rig")]
 #[doc(hidden)]
 pub use sys::rig;
@@ -117,7 +115,7 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
-pub use tcp_info::{TcpInfo, TcpState};
+pub use tcp_info::{TcpInfo, TcpState, set_syn_count};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,
     timeout_at,

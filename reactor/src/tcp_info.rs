@@ -155,6 +155,15 @@ impl TcpInfo {
     }
 }
 
+/// Sets how often the kernel sends a SYN again on `socket` before it gives up with `ETIMEDOUT`: `TCP_SYNCNT`
+/// (tcp(7)), 1 to 127.
+///
+/// # Errors
+/// What the kernel says; `Unsupported` on systems other than Linux and Android.
+pub fn set_syn_count(socket: &impl AsFd, retransmits: u8) -> io::Result<()> {
+    sys::set_syn_count(socket.as_fd(), retransmits.into())
+}
+
 impl From<u8> for TcpState {
     /// From the numbers of `linux/tcp_states.h`.
     fn from(number: u8) -> TcpState {

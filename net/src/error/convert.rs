@@ -1,6 +1,7 @@
 //! How an [`Error`] is made, and how it gets into an [`io::Error`].
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -50,9 +51,18 @@ impl Error {
         };
         let kind = match error.kind() {
             io::ErrorKind::UnexpectedEof => Kind::UnexpectedEof,
+            io::ErrorKind::Unsupported if error.raw_os_error().is_none() => Kind::Unsupported,
             _ => Kind::Kernel(error.raw_os_error().unwrap_or(0)),
         };
         Error::new(kind, phase).because(error)
+    }
+
+    /// Something could not be set up: `what` is its name.
+    pub(crate) fn setting(what: &'static str, error: io::Error) -> Error {
+        let mut error = Error::kernel(Phase::Configure, error);
+        error.0.source =
+            error.0.source.map(|source| io::Error::new(source.kind(), Setting { what, source }));
+        error
     }
 
     pub(crate) fn timeout(phase: Phase, deadline: DeadlineInfo) -> Error {
@@ -150,6 +160,25 @@ impl Error {
     }
 }
 
+/// What the kernel said, and of what.
+#[derive(Debug)]
+struct Setting {
+    what: &'static str,
+    source: io::Error,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.source)
+    }
+}
+
+impl std::error::Error for Setting {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
 impl From<Error> for io::Error {
     /// A timeout of ours becomes `TimedOut`; nothing becomes `Interrupted`, which std would retry.
     fn from(error: Error) -> io::Error {
@@ -161,6 +190,7 @@ impl From<Error> for io::Error {
             Kind::Protocol => io::ErrorKind::InvalidData,
             Kind::InvalidInput => io::ErrorKind::InvalidInput,
             Kind::LimitExceeded => io::ErrorKind::FileTooLarge,
+            Kind::Unsupported => io::ErrorKind::Unsupported,
             Kind::Kernel(errno) => {
                 let of_errno = || io::Error::from_raw_os_error(errno).kind();
                 match error.0.source.as_ref().map_or_else(of_errno, io::Error::kind) {

@@ -40,7 +40,7 @@ impl Error {
                     " reached its own socket: nobody listens there, and the kernel joined both ends",
                 )?;
             }
-            Kind::Kernel(_) | Kind::Dns | Kind::Protocol | Kind::InvalidInput => {
+            Kind::Kernel(_) | Kind::Dns | Kind::Protocol | Kind::InvalidInput | Kind::Unsupported => {
                 f.write_str(" failed")?;
                 if let Some(patience) = self.patience_of_the_kernel() {
                     write!(f, ": {patience}")?;

@@ -83,6 +83,8 @@ pub enum Kind {
     Protocol,
     /// What was asked for makes no sense, as an address that does not parse.
     InvalidInput,
+    /// This system has no such option.
+    Unsupported,
     /// The runtime is shutting down.
     Shutdown,
 }

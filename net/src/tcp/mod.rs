@@ -1,8 +1,15 @@
 //! TCP: how streams come about, their options, listeners.
 
+mod backoff;
+mod keepalive;
+mod listen;
 mod listener;
 mod options;
+mod setup;
 mod stream;
 
+pub use keepalive::Keepalive;
+pub use listen::Listen;
 pub use listener::TcpListener;
+pub use setup::TcpOptions;
 pub use stream::TcpStream;

@@ -6,9 +6,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-#[path = "kqueue/messages.rs"]
-pub(super) mod messages;
-
 pub(crate) const BOOTTIME: Option<libc::clockid_t> = None;
 
 pub(crate) const PRIORITY: Option<mio::Interest> = None;
@@ -40,4 +37,8 @@ pub(crate) fn tcp_info(_socket: BorrowedFd<'_>, _info: &mut [u8]) -> io::Result<
 
 pub(crate) fn tcp_queues(_socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "queue lengths are not read on this system"))
+}
+
+pub(crate) fn set_syn_count(_socket: BorrowedFd<'_>, _count: libc::c_int) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no TCP_SYNCNT"))
 }

@@ -4,9 +4,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-#[path = "linux/messages.rs"]
-pub(super) mod messages;
-
 pub(crate) const BOOTTIME: Option<libc::clockid_t> = Some(libc::CLOCK_BOOTTIME);
 
 /// Asks for urgent data to be reported apart: a short read then proves a drained socket.
@@ -88,4 +85,19 @@ pub(crate) fn tcp_queues(socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
         *length = bytes as u32;
     }
     Ok(queues)
+}
+
+/// How often a SYN is sent again (`TCP_SYNCNT`, tcp(7)).
+pub(crate) fn set_syn_count(socket: BorrowedFd<'_>, count: libc::c_int) -> io::Result<()> {
+    // SAFETY: the kernel reads one int, from a place that outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SYNCNT,
+            std::ptr::from_ref(&count).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! The system calls that mio does not make for us, and the project's only `unsafe`.
 //!
-//! What a backend owes, in this order: [`messages`], [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`],
-//! [`tcp_info`], [`tcp_queues`]. The
+//! What a backend owes, in this order: [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`], [`tcp_info`],
+//! [`tcp_queues`], [`set_syn_count`]. The
 //! one platform switch of this crate is the pair of `cfg`s below.
 
 #![allow(unsafe_code)]
@@ -16,11 +16,10 @@ mod imp;
 #[path = "kqueue.rs"]
 mod imp;
 
-pub mod messages;
 #[cfg(feature = "rig")]
 pub mod rig;
 
-pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, tcp_info, tcp_queues};
+pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues};
 
 /// The clock that `CLOCK_MONOTONIC` names here.
 pub(crate) const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
