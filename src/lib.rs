@@ -26,9 +26,8 @@ pub mod reactor {
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, Error, Kind, Listener,
-        OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target, TcpListener, TcpStream, UdpSocket,
-        UnixAddress, UnixDatagram, UnixListener, UnixStream, transport,
+        Connect, DeadlineInfo, Diagnosis, Error, HappyEyeballs, Keepalive, Kind, Listen, OwnedReadHalf,
+        OwnedWriteHalf, Phase, Socket, Target, TcpListener, TcpOptions, TcpStream, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -47,24 +47,17 @@
 #![forbid(unsafe_code)]
 
 mod connect;
-mod datagram;
 mod error;
 pub mod io;
-mod pause;
 mod resolve;
 mod socket;
 mod stream;
 mod target;
 mod tcp;
-mod udp;
-mod unix;
 
-pub use connect::Connect;
-pub use datagram::{Batch, Datagram};
+pub use connect::{Connect, HappyEyeballs};
 pub use error::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
 pub use socket::{Socket, transport};
-pub use stream::{Listener, OwnedReadHalf, OwnedWriteHalf};
+pub use stream::{OwnedReadHalf, OwnedWriteHalf};
 pub use target::Target;
-pub use tcp::{TcpListener, TcpStream};
-pub use udp::UdpSocket;
-pub use unix::{Credentials, UnixAddress, UnixDatagram, UnixListener, UnixStream};
+pub use tcp::{Keepalive, Listen, TcpListener, TcpOptions, TcpStream};

@@ -190,7 +190,8 @@ fn c19_all_fail() {
 
         // One address uses up its share, but not the deadline of the whole.
         let armed = now_ns();
-        let error = fails(Connect::to(vec![refused, deaf, refused]), 2_200 * MS).await;
+        let by_turns = Connect::to(vec![refused, deaf, refused]).happy_eyeballs(None);
+        let error = fails(by_turns, 2_200 * MS).await;
         assert!(now_ns() - armed >= 2_000_000_000, "the share of the deaf one");
         assert_eq!(error.kind(), ECONNREFUSED, "{error}");
         assert_eq!(kinds(&error), [ECONNREFUSED, Kind::Timeout, ECONNREFUSED]);

@@ -1,51 +1,112 @@
 //! One attempt at one address.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use punctual_reactor::{Direction, Done, Instant, Readiness, Registration, tcp_interest};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use punctual_reactor::{
+    Bound, Direction, Done, Failure, Instant, Leeway, Readiness, Registration, tcp_interest,
+};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::race::Vain;
 use crate::error::{Error, Kind, Phase};
-use crate::tcp::TcpStream;
+use crate::tcp::{TcpOptions, TcpStream};
+
+/// What is done to each socket before it connects.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Setup {
+    pub(super) options: TcpOptions,
+    pub(super) hook: Option<Hook>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) leeway: Option<Leeway>,
+}
+
+#[derive(Clone)]
+pub(super) struct Hook(pub(super) Rc<OnSocket>);
+
+type OnSocket = dyn Fn(SockRef<'_>, SocketAddr) -> io::Result<()>;
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
 
 /// Connects to `address` by `deadline`. Whatever ends it early closes the socket, so that a handshake
-/// which completes later reaches nobody.
+/// which completes later reaches nobody. `described` says of a timeout whose it was.
 pub(super) async fn attempt(
     address: SocketAddr,
-    local: Option<SocketAddr>,
+    setup: &Setup,
     deadline: Instant,
-) -> Result<TcpStream, Error> {
+    described: impl FnOnce(Error) -> Error,
+) -> Result<TcpStream, Vain> {
     let failed = |error| Error::kernel(Phase::Connect, error).with_peer(address);
-    let (socket, assume) = start(address, local).map_err(failed)?;
+    let (socket, assume) = setup.start(address, deadline).map_err(Vain::Address)?;
     let io = mio::net::TcpStream::from_std(socket.into());
     // Registered after connect(2): an unconnected socket reports a hang-up.
-    let io = Registration::new(io, tcp_interest(), assume).map_err(failed)?;
-    let ended = |failure| Error::failed(Phase::Connect, failure).with_peer(address).diagnosed(&io);
-    io.set_deadline(Direction::Write, Some(deadline)).map_err(ended)?;
-    let connected = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr()));
-    let peer = connected.await.map_err(ended)?;
-    io.set_deadline(Direction::Write, None).map_err(ended)?;
+    let io = Registration::new(io, tcp_interest(), assume).map_err(|why| Vain::Address(failed(why)))?;
+    let connected = await_outcome(&io, setup.leeway, deadline).await;
+    let peer = connected.map_err(|failure| {
+        let of_all = is_of_all(&failure);
+        let error = Error::failed(Phase::Connect, failure).with_peer(address).diagnosed(&io);
+        if of_all { Vain::All(error) } else { Vain::Address(described(error)) }
+    })?;
     let own = io.get_ref().map(|io| io.local_addr());
     if matches!(own, Some(Ok(own)) if own == peer) {
-        return Err(Error::new(Kind::SelfConnect, Phase::Connect).with_peer(address));
+        return Err(Vain::Address(Error::new(Kind::SelfConnect, Phase::Connect).with_peer(address)));
     }
     Ok(TcpStream::over(io, peer))
 }
 
-/// Makes a socket and sends the SYN.
-fn start(address: SocketAddr, local: Option<SocketAddr>) -> io::Result<(Socket, Readiness)> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    if let Some(local) = local {
-        socket.bind(&SockAddr::from(local))?;
+async fn await_outcome(
+    io: &Registration<mio::net::TcpStream>,
+    leeway: Option<Leeway>,
+    deadline: Instant,
+) -> Result<SocketAddr, Failure> {
+    if let Some(leeway) = leeway {
+        io.set_leeway(leeway)?;
     }
-    match socket.connect(&SockAddr::from(address)) {
-        Ok(()) => Ok((socket, Readiness::WRITABLE)),
-        // Interrupted, it goes on all the same (connect(2)): to ask again would be EALREADY.
-        Err(error) if is_in_progress(&error) => Ok((socket, Readiness::NONE)),
-        Err(error) => Err(error),
+    io.set_deadline(Direction::Write, Some(deadline))?;
+    let peer = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr())).await?;
+    io.set_deadline(Direction::Write, None)?;
+    Ok(peer)
+}
+
+/// Whether it ends the attempts at other addresses too: anything but this address' own failure or time.
+fn is_of_all(failure: &Failure) -> bool {
+    match failure {
+        Failure::Io(_) => false,
+        Failure::Elapsed(elapsed) => !matches!(elapsed.bound, Bound::Deadline(_)),
+        _ => true,
+    }
+}
+
+impl Setup {
+    /// Makes a socket, sets it up and sends the SYN.
+    fn start(&self, address: SocketAddr, deadline: Instant) -> Result<(Socket, Readiness), Error> {
+        let failed = |error| Error::kernel(Phase::Connect, error).with_peer(address);
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let asked = SockRef::from(&socket);
+        self.options
+            .apply(&asked, address.is_ipv6(), deadline)
+            .map_err(|error| error.with_peer(address))?;
+        if let Some(hook) = &self.hook {
+            let unset = |error| Error::setting("the hook before the connect", error).with_peer(address);
+            hook.0(asked, address).map_err(unset)?;
+        }
+        if let Some(local) = self.local {
+            socket.bind(&SockAddr::from(local)).map_err(failed)?;
+        }
+        match socket.connect(&SockAddr::from(address)) {
+            Ok(()) => Ok((socket, Readiness::WRITABLE)),
+            // Interrupted, it goes on all the same (connect(2)): to ask again would be EALREADY.
+            Err(error) if is_in_progress(&error) => Ok((socket, Readiness::NONE)),
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 

@@ -1,0 +1,197 @@
+//! What holds for the whole of one connect: its budget, the caps of its phases, and what is said when they end it.
+
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use punctual_reactor::{Instant, shutdown_requested, timeout_at};
+
+use super::attempt::{Setup, attempt};
+use super::eyeballs::Pace;
+use super::race::{Failures, Lost, Race};
+use crate::error::{DeadlineInfo, Error, Kind, Phase};
+use crate::resolve;
+use crate::target::{self, Target};
+use crate::tcp::TcpStream;
+
+pub(super) struct Plan {
+    pub(super) whole: Limit,
+    pub(super) resolve_cap: Cap,
+    pub(super) connect_cap: Cap,
+    pub(super) pace: Pace,
+    pub(super) setup: Setup,
+}
+
+/// By when something has to be done, and by whose word.
+#[derive(Clone)]
+pub(super) struct Limit {
+    pub(super) deadline: Instant,
+    pub(super) budget: Option<Duration>,
+    pub(super) set_at: Option<&'static Location<'static>>,
+    pub(super) name: Option<Cow<'static, str>>,
+}
+
+/// The most that one phase may take of the budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cap {
+    pub(super) most: Duration,
+    /// Where, if it is not the default.
+    pub(super) set_at: Option<&'static Location<'static>>,
+}
+
+/// What a lookup found.
+struct Found {
+    addresses: Vec<SocketAddr>,
+    /// What is still to come, and until when it is waited for.
+    rest: Option<(Rest, Instant)>,
+}
+
+type Rest = Pin<Box<dyn Future<Output = Vec<SocketAddr>>>>;
+
+impl Plan {
+    pub(super) async fn run(self, target: &Target) -> Result<TcpStream, Error> {
+        let found = self.resolve(target).await?;
+        // A later phase takes its limit from `limit` as these two do, and hands on what is left.
+        self.dial(found, target).await
+    }
+
+    /// What bounds a phase that begins now: the whole, or its cap if that ends earlier.
+    fn limit(&self, phase: Phase, cap: Cap) -> Limit {
+        let deadline = Instant::now() + cap.most;
+        if self.whole.deadline <= deadline {
+            return self.whole.clone();
+        }
+        let name = match &self.whole.name {
+            Some(name) => format!("{phase} cap of {name}"),
+            None => format!("{phase} cap"),
+        };
+        let set_at = cap.set_at.or(self.whole.set_at);
+        Limit { deadline, budget: Some(cap.most), set_at, name: Some(name.into()) }
+    }
+
+    async fn resolve(&self, target: &Target) -> Result<Found, Error> {
+        let target::Kind::Name { host, port } = &target.0 else {
+            let addresses = target.clone().into_addresses(Phase::Connect)?;
+            return Ok(Found { addresses, rest: None });
+        };
+        let limit = self.limit(Phase::Resolve, self.resolve_cap);
+        let now = Instant::now();
+        if limit.deadline <= now {
+            let error = limit.elapsed(Phase::Resolve, now, true);
+            return Err(error.with_target(target.to_string()));
+        }
+        let lookup = unless_shutdown(resolve::lookup(host, *port));
+        match timeout_at(limit.deadline, lookup).await {
+            Ok(answer) => answer.map(|addresses| Found { addresses, rest: None }),
+            Err(elapsed) => Err(limit.elapsed(Phase::Resolve, elapsed.firing().fired, false)),
+        }
+        .map_err(|error| error.with_target(target.to_string()))
+    }
+
+    async fn dial(&self, found: Found, target: &Target) -> Result<TcpStream, Error> {
+        let limit = self.limit(Phase::Connect, self.connect_cap);
+        let first = found.addresses.first().copied();
+        let limit = &limit;
+        let dial = |address, deadline| {
+            let share = deadline - Instant::now();
+            let described =
+                move |error: Error| error.with_deadline(|info| limit.describe(info, Some(share)));
+            attempt(address, &self.setup, deadline, described)
+        };
+        let (rest, rest_until) = found.rest.unzip();
+        let mut race = Race::new(found.addresses, self.pace, limit.deadline, dial)
+            .with_late(rest, rest_until.unwrap_or(limit.deadline));
+        match poll_fn(|cx| race.poll(cx)).await {
+            Ok(stream) => Ok(stream),
+            Err(Lost::Ended(error)) => Err(error),
+            Err(Lost::Failed(failures)) => {
+                let label = failures.addresses > 1 || matches!(target.0, target::Kind::Name { .. });
+                let error = limit.summary(failures, first);
+                Err(if label { error.with_target(target.to_string()) } else { error })
+            }
+        }
+    }
+}
+
+impl Limit {
+    /// One error from those of all addresses. It is a timeout only if this limit ended the whole.
+    fn summary(&self, failures: Failures, first: Option<SocketAddr>) -> Error {
+        let Failures { mut causes, addresses, out_of_time } = failures;
+        let fired = causes.iter().filter_map(|error| error.deadline().map(|info| info.fired));
+        let late = fired.chain(out_of_time).filter(|fired| *fired >= self.deadline).max();
+        let Some(fired) = late else {
+            return match (addresses, causes.pop()) {
+                (1, Some(only)) => only,
+                (_, last) => {
+                    causes.extend(last);
+                    let told = causes.iter().find(|error| !error.is_timeout()).or(causes.first());
+                    let (kind, phase) =
+                        told.map_or((Kind::Timeout, Phase::Connect), |told| (told.kind(), told.phase()));
+                    Error::new(kind, phase).with_sources(causes).with_addresses(addresses)
+                }
+            };
+        };
+        let timed_out = causes.iter().rev().find(|error| error.is_timeout());
+        let error = self.elapsed(Phase::Connect, fired, causes.is_empty()).explained_by(timed_out);
+        match (addresses, first) {
+            (1, Some(address)) => error.with_peer(address),
+            _ => error.with_sources(causes).with_addresses(addresses),
+        }
+    }
+
+    /// It has ended `phase`; `before` that had begun.
+    fn elapsed(&self, phase: Phase, fired: Instant, before: bool) -> Error {
+        let mut info = DeadlineInfo::new(self.deadline, fired);
+        self.describe(&mut info, self.budget);
+        info.before_it_began = before;
+        Error::timeout(phase, info)
+    }
+
+    fn describe(&self, info: &mut DeadlineInfo, budget: Option<Duration>) {
+        info.budget = budget;
+        // The connect as a whole had begun.
+        info.before_it_began = false;
+        info.set_at = self.set_at;
+        info.name.clone_from(&self.name);
+    }
+}
+
+/// A lookup is no operation on a source, which a shutdown would end by itself.
+async fn unless_shutdown<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut shutdown = pin!(shutdown_requested());
+    let mut lookup = pin!(lookup);
+    poll_fn(|cx| {
+        if shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Error::new(Kind::Shutdown, Phase::Resolve)));
+        }
+        lookup.as_mut().poll(cx)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Connect;
+    use punctual_reactor::{Runtime, spawn, yield_now};
+
+    #[test]
+    fn a_shutdown_ends_a_lookup_that_hangs() {
+        let runtime = Runtime::new().expect("a runtime");
+        let handle = runtime.handle();
+        runtime.block_on(async {
+            let hanging = spawn(unless_shutdown(std::future::pending::<Result<(), Error>>()));
+            yield_now().await;
+            assert!(!hanging.is_finished());
+            handle.shutdown().expect("the runtime is there");
+            let error = hanging.await.expect("no panic").expect_err("shut down");
+            assert_eq!((error.kind(), error.phase()), (Kind::Shutdown, Phase::Resolve));
+            let later = Connect::to("localhost:9").connect().await.expect_err("shut down");
+            assert_eq!((later.kind(), later.phase()), (Kind::Shutdown, Phase::Resolve));
+        });
+    }
+}
