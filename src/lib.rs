@@ -26,8 +26,10 @@ pub mod reactor {
 /// Connections whose every wait is under a deadline.
 pub mod net {
     pub use punctual_net::{
-        Connect, DeadlineInfo, Diagnosis, Error, HappyEyeballs, Keepalive, Kind, Listen, OwnedReadHalf,
-        OwnedWriteHalf, Phase, Socket, Target, TcpListener, TcpOptions, TcpStream, transport,
+        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, Error, HappyEyeballs, Keepalive,
+        Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target, TcpListener,
+        TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener, UnixStream,
+        transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -47,17 +47,24 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod datagram;
 mod error;
 pub mod io;
+mod pause;
 mod resolve;
 mod socket;
 mod stream;
 mod target;
 mod tcp;
+mod udp;
+mod unix;
 
 pub use connect::{Connect, HappyEyeballs};
+pub use datagram::{Batch, Datagram};
 pub use error::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
 pub use socket::{Socket, transport};
-pub use stream::{OwnedReadHalf, OwnedWriteHalf};
+pub use stream::{Listener, OwnedReadHalf, OwnedWriteHalf};
 pub use target::Target;
 pub use tcp::{Keepalive, Listen, TcpListener, TcpOptions, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{Credentials, UnixAddress, UnixDatagram, UnixListener, UnixStream};

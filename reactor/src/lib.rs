@@ -86,6 +86,8 @@ mod turn;
 mod wait;
 mod waiters;
 
+#[doc(hidden)]
+pub use sys::messages;
 #[cfg(feature = "rig")]
 #[doc(hidden)]
 pub use sys::rig;

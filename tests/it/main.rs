@@ -12,4 +12,6 @@ mod half_close; // X
 mod signals; // S
 mod timers; // T
 mod tokens; // F
+mod udp; // D and X on datagrams
+mod unix; // D and X on Unix sockets
 mod wakers; // W

@@ -12,23 +12,43 @@ use crate::error::Error;
 #[derive(Debug)]
 pub enum Tcp {}
 
+/// Unix stream sockets (unix(7)).
+#[derive(Debug)]
+pub enum Unix {}
+
+/// UDP over IPv4 and IPv6 (udp(7)).
+#[derive(Debug)]
+pub enum Udp {}
+
+/// Unix datagram sockets (unix(7)).
+#[derive(Debug)]
+pub enum UnixMessages {}
+
 /// What a [`Socket`] runs over. It is sealed: the kinds of this crate are all there are.
 pub trait Transport: sealed::Kind {}
 
 /// A transport that carries a stream of bytes between two ends.
 pub trait StreamTransport: Transport + sealed::Stream {}
 
+/// A transport that carries messages, each whole and by itself.
+pub trait DatagramTransport: Transport + sealed::Datagrams {}
+
 pub(crate) mod sealed {
     use std::io::{self, IoSliceMut};
     use std::net::Shutdown;
 
+    use socket2::SockAddr;
+
     use super::{AsFd, Error, Socket, Source, Transport, fmt};
+    use crate::datagram::Ends;
 
     pub trait Kind: Sized + 'static {
         /// The socket as the poll knows it.
         type Io: Source + AsFd + 'static;
         /// What is known of its two ends.
         type Names: fmt::Debug + 'static;
+        /// The address of one end.
+        type Address: Clone + fmt::Debug + fmt::Display + 'static;
         /// What its owner calls it.
         const TYPE: &'static str;
 
@@ -40,9 +60,31 @@ pub(crate) mod sealed {
 
     /// The system calls that are the same for all streams, but of different types.
     pub trait Stream: Kind {
+        /// The listening socket as the poll knows it.
+        type Listener: Source + AsFd + 'static;
+
+        fn local(listener: &Self::Listener) -> io::Result<Self::Address>;
+        fn accept(listener: &Self::Listener) -> io::Result<(Self::Io, Self::Address)>;
+        /// Makes a stream of what was accepted.
+        fn accepted(io: Self::Io, peer: &Self::Address) -> Result<Socket<Self>, Error>
+        where
+            Self: Transport;
+
         fn read(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
         fn read_vectored(io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
         fn peek(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
         fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()>;
+    }
+
+    /// What is different of datagrams.
+    pub trait Datagrams: Kind<Names = Ends<<Self as Kind>::Address>> {
+        /// Whether the kernel says `EAGAIN`, and never that there is room again, where the queue of the receiver is full
+        /// and the socket not connected to it.
+        const FULL_QUEUES_ARE_SILENT: bool;
+
+        fn to_kernel(address: &Self::Address) -> io::Result<SockAddr>;
+        fn from_kernel(address: &SockAddr) -> Self::Address;
+        /// Names the other end in an error.
+        fn at(error: Error, address: &Self::Address) -> Error;
     }
 }

@@ -9,24 +9,28 @@ use crate::socket::Socket;
 use crate::socket::transport::StreamTransport;
 
 #[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+pub(crate) const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 /// There the socket itself is told, with `SO_NOSIGPIPE`.
 #[cfg(target_vendor = "apple")]
-const NO_SIGNAL: libc::c_int = 0;
+pub(crate) const NO_SIGNAL: libc::c_int = 0;
 
 /// The kernel looks at no more slices than this in one call (`IOV_MAX`).
 pub(crate) const SLICES_MAX: usize = 1024;
 
 impl<T: StreamTransport> Socket<T> {
-    pub(crate) fn send(&self, io: &T::Io, buffer: &[u8]) -> io::Result<Done<usize>> {
+    pub(crate) fn try_send(&self, io: &T::Io, buffer: &[u8]) -> io::Result<Done<usize>> {
         if buffer.is_empty() {
             return Ok(Done::new(0));
         }
-        let sent = self.send_some(io, buffer)?;
+        let sent = self.try_send_some(io, buffer)?;
         Ok(Done::bytes(sent, buffer.len()))
     }
 
-    pub(crate) fn send_vectored(&self, io: &T::Io, buffers: &[IoSlice<'_>]) -> io::Result<Done<usize>> {
+    pub(crate) fn try_send_vectored(
+        &self,
+        io: &T::Io,
+        buffers: &[IoSlice<'_>],
+    ) -> io::Result<Done<usize>> {
         let some = &buffers[..buffers.len().min(SLICES_MAX)];
         let offered: usize = some.iter().map(|buffer| buffer.len()).sum();
         if offered == 0 {
@@ -36,7 +40,7 @@ impl<T: StreamTransport> Socket<T> {
         Ok(Done::bytes(sent, offered))
     }
 
-    pub(crate) fn send_some(&self, io: &T::Io, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_send_some(&self, io: &T::Io, bytes: &[u8]) -> io::Result<usize> {
         self.sent(SockRef::from(io).send_with_flags(bytes, NO_SIGNAL))
     }
 

@@ -62,7 +62,7 @@ impl<T: StreamTransport> AsyncRead for &Socket<T> {
 
 impl<T: StreamTransport> AsyncWrite for &Socket<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| self.send(io, buffer))
+        self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| self.try_send(io, buffer))
     }
 
     fn poll_write_vectored(
@@ -71,7 +71,7 @@ impl<T: StreamTransport> AsyncWrite for &Socket<T> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let nothing = buffers.iter().all(|buffer| buffer.is_empty());
-        self.poll_io(cx, Direction::Write, nothing, |io| self.send_vectored(io, buffers))
+        self.poll_io(cx, Direction::Write, nothing, |io| self.try_send_vectored(io, buffers))
     }
 
     /// There is no buffer here: what was written is the kernel's.

@@ -1,10 +1,15 @@
 //! Streams of bytes, whatever they run over: reading, writing, ending, halves, the I/O traits.
 
+mod backoff;
 mod calls;
 mod end;
 mod futures_io;
+mod listener;
 mod read;
 mod split;
 mod write;
 
+pub(crate) use calls::NO_SIGNAL;
+pub(crate) use listener::BACKLOG;
+pub use listener::Listener;
 pub use split::{OwnedReadHalf, OwnedWriteHalf};

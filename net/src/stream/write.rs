@@ -17,7 +17,7 @@ impl<T: StreamTransport> Socket<T> {
     /// `Kernel(EPIPE)`.
     pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| self.send(io, buffer));
+        let done = self.io.operate(Direction::Write, |io| self.try_send(io, buffer));
         done.await.map_err(|failure| self.failed(Phase::Write, failure))
     }
 
@@ -27,7 +27,7 @@ impl<T: StreamTransport> Socket<T> {
     /// As [`write`](Socket::write).
     pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| self.send_vectored(io, buffers));
+        let done = self.io.operate(Direction::Write, |io| self.try_send_vectored(io, buffers));
         done.await.map_err(|failure| self.failed(Phase::Write, failure))
     }
 
@@ -46,7 +46,7 @@ impl<T: StreamTransport> Socket<T> {
             if rest.is_empty() {
                 return Ok(Done::new(()));
             }
-            let bytes = self.send_some(io, rest)?;
+            let bytes = self.try_send_some(io, rest)?;
             sent += bytes;
             let step = Done::step(bytes, rest.len());
             Ok(if sent == buffer.len() { step.ends_with(()) } else { step })

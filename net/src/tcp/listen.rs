@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::listener::TcpListener;
 use super::setup::TcpOptions;
 use crate::error::{Error, Phase};
+use crate::stream::BACKLOG;
 use crate::target::Target;
 
 /// A listener to be made: on what, and with which options.
@@ -33,9 +34,6 @@ pub struct Listen {
 }
 
 type Hook = dyn Fn(SockRef<'_>, SocketAddr) -> io::Result<()>;
-
-/// The connections that may wait to be accepted, unless another number is chosen.
-const BACKLOG: u32 = 4096;
 
 impl Listen {
     /// On the first address of `target` that can be had; on port 0 the kernel chooses one.
@@ -96,7 +94,7 @@ impl Listen {
         let mut last = None;
         for address in self.target.clone().into_addresses(Phase::Bind)? {
             match self.listen(address) {
-                Ok(io) => return TcpListener::adopt(io),
+                Ok(io) => return TcpListener::listening(io),
                 Err(error) => last = Some(error.with_peer(address)),
             }
         }

@@ -1,6 +1,5 @@
 //! TCP: how streams come about, their options, listeners.
 
-mod backoff;
 mod keepalive;
 mod listen;
 mod listener;

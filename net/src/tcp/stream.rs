@@ -24,6 +24,7 @@ impl sealed::Kind for Tcp {
     type Io = mio::net::TcpStream;
     /// The other end, as it was when the connection was made.
     type Names = SocketAddr;
+    type Address = SocketAddr;
     const TYPE: &'static str = "TcpStream";
 
     fn explain(socket: &TcpStream, error: Error) -> Error {
@@ -32,6 +33,20 @@ impl sealed::Kind for Tcp {
 }
 
 impl sealed::Stream for Tcp {
+    type Listener = mio::net::TcpListener;
+
+    fn local(listener: &mio::net::TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    fn accept(listener: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn accepted(io: mio::net::TcpStream, peer: &SocketAddr) -> Result<TcpStream, Error> {
+        TcpStream::adopt(io, *peer, Phase::Accept)
+    }
+
     fn read(mut io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
         io.read(buffer)
     }

@@ -6,6 +6,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+#[path = "kqueue/messages.rs"]
+pub(super) mod messages;
+
 pub(crate) const BOOTTIME: Option<libc::clockid_t> = None;
 
 pub(crate) const PRIORITY: Option<mio::Interest> = None;

@@ -4,6 +4,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+#[path = "linux/messages.rs"]
+pub(super) mod messages;
+
 pub(crate) const BOOTTIME: Option<libc::clockid_t> = Some(libc::CLOCK_BOOTTIME);
 
 /// Asks for urgent data to be reported apart: a short read then proves a drained socket.

@@ -1,7 +1,7 @@
 //! The system calls that mio does not make for us, and the project's only `unsafe`.
 //!
-//! What a backend owes, in this order: [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`], [`tcp_info`],
-//! [`tcp_queues`], [`set_syn_count`]. The
+//! What a backend owes, in this order: [`messages`], [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`],
+//! [`tcp_info`], [`tcp_queues`], [`set_syn_count`]. The
 //! one platform switch of this crate is the pair of `cfg`s below.
 
 #![allow(unsafe_code)]
@@ -16,6 +16,7 @@ mod imp;
 #[path = "kqueue.rs"]
 mod imp;
 
+pub mod messages;
 #[cfg(feature = "rig")]
 pub mod rig;
 

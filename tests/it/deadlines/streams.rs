@@ -176,12 +176,15 @@ fn d26_halves_are_reunited_without_an_end() {
 #[test]
 fn d27_spurious_event() {
     on_alarms("d27", async |runtime| {
-        let (left, _right) = unix_pair();
+        let (left, _right) = wire::pair();
         let left = Rc::new(left);
         let armed = now_ns();
-        left.by(Direction::Read, Some(Instant::now() + 100 * MS)).expect("open");
+        left.io.set_deadline(Direction::Read, Some(Instant::now() + 100 * MS)).expect("open");
         let reader = left.clone();
-        let reading = spawn(async move { times_out(armed, 100 * MS, reader.recv(&mut [0; 1])).await });
+        let reading = spawn(async move {
+            let read = async { reader.read(&mut [0; 1]).await.map_err(|failure| Class::from(&failure)) };
+            times_out(armed, 100 * MS, read).await;
+        });
         let (before, mut events) = (runtime.metrics(), 0);
         while !reading.is_finished() {
             sleep(MS).await;

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use punctual::net::{Error, Kind, TcpListener, TcpStream};
+use punctual::net::{Error, Kind, TcpListener, TcpStream, UnixStream, transport};
 use punctual::reactor::{Direction, Failure};
 use punctual::{Handle, Instant, Runtime, Token, spawn};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::wire::{self, Wire};
 use super::{for_each_alarm, now_ns, watchdog};
 
 /// Longer than any test's bounds: if it is reached, something never ended.
@@ -105,7 +104,7 @@ pub(crate) trait End: 'static {
     }
 }
 
-impl End for TcpStream {
+impl<T: transport::StreamTransport> End for punctual::net::Socket<T> {
     async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Class> {
         self.read(buffer).await.map_err(|error| Class::from(&error))
     }
@@ -136,32 +135,6 @@ impl End for TcpStream {
 
     fn name(&self) -> Token {
         self.token()
-    }
-}
-
-impl End for Wire {
-    async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Class> {
-        self.read(buffer).await.map_err(|failure| Class::from(&failure))
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<usize, Class> {
-        self.write(bytes).await.map_err(|failure| Class::from(&failure))
-    }
-
-    fn by(&self, side: Direction, deadline: Option<Instant>) -> Result<(), Class> {
-        self.io.set_deadline(side, deadline).map_err(|failure| Class::from(&failure))
-    }
-
-    fn within(&self, side: Direction, timeout: Option<Duration>) -> Result<(), Class> {
-        self.io.set_timeout(side, timeout).map_err(|failure| Class::from(&failure))
-    }
-
-    fn shut(&self) {
-        self.io.close();
-    }
-
-    fn name(&self) -> Token {
-        self.io.token()
     }
 }
 
@@ -206,7 +179,7 @@ macro_rules! on_pairs {
             $body(left, right).await;
         });
         $crate::support::net::on_alarms(concat!(stringify!($body), " on Unix streams"), async |_| {
-            let (left, right) = $crate::support::wire::pair();
+            let (left, right) = $crate::support::net::unix_pair();
             $body(left, right).await;
         });
     };
@@ -310,7 +283,7 @@ pub(crate) fn kernel_sockets(port: u16) -> Vec<KernelSocket> {
     ours.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A Unix pair as [`End`]s.
-pub(crate) fn unix_pair() -> (Wire, Wire) {
-    wire::pair()
+/// The two ends of one Unix stream.
+pub(crate) fn unix_pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().expect("a socket pair")
 }

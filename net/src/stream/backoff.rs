@@ -6,52 +6,45 @@ use std::time::Duration;
 
 use punctual_reactor::Instant;
 
+use crate::pause::Pause;
+
 const FIRST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_secs(1);
 /// No more than one warning in this time.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A pause of 5 ms, doubled each time up to 1 s, until an accept succeeds: the same as Go's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
-    retry_at: Cell<Option<Instant>>,
-    pause: Cell<Option<Duration>>,
+    pause: Pause,
     failures: Cell<u64>,
     warned_at: Cell<Option<Instant>>,
 }
 
-impl Backoff {
-    /// When to try again, if it is backing off.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry_at.get()
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff {
+            pause: Pause::new(FIRST, LONGEST),
+            failures: Cell::default(),
+            warned_at: Cell::default(),
+        }
     }
+}
 
-    /// Whether an accept may be tried now.
-    pub(super) fn is_over(&self) -> bool {
-        self.retry_at.get().is_none_or(|at| at <= Instant::now())
+impl Backoff {
+    pub(super) fn pause(&self) -> &Pause {
+        &self.pause
     }
 
     pub(super) fn failures(&self) -> u64 {
         self.failures.get()
     }
 
-    pub(super) fn succeeded(&self) {
-        self.retry_at.set(None);
-        self.pause.set(None);
-    }
-
-    /// The pause has been waited for; the next failure begins a longer one.
-    pub(super) fn over(&self) {
-        self.retry_at.set(None);
-    }
-
     /// Counts a failure, and begins the next pause.
     pub(super) fn failed(&self, error: &io::Error) {
-        let now = Instant::now();
-        let pause = self.pause.get().map_or(FIRST, |pause| (pause * 2).min(LONGEST));
-        self.pause.set(Some(pause));
-        self.retry_at.set(Some(now + pause));
+        let pause = self.pause.begin();
         self.failures.set(self.failures.get() + 1);
+        let now = Instant::now();
         if self.warned_at.get().is_none_or(|at| at + WARN_EVERY <= now) {
             self.warned_at.set(Some(now));
             let failures = self.failures.get();
@@ -104,18 +97,14 @@ mod tests {
     fn pol_11_the_pause_doubles_from_5_ms_to_1_s_and_starts_over() {
         let emfile = io::Error::from_raw_os_error(libc::EMFILE);
         let backoff = Backoff::default();
-        let pauses = || {
-            backoff.failed(&emfile);
-            backoff.pause.get().expect("a pause").as_millis()
-        };
-        let seen: Vec<_> = (0..10).map(|_| pauses()).collect();
+        let seen: Vec<_> = (0..10).map(|_| backoff.pause().begin().as_millis()).collect();
         assert_eq!(seen, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        assert!(!backoff.is_over());
-        backoff.succeeded();
-        assert!(backoff.is_over());
+        assert!(!backoff.pause().is_over());
+        backoff.pause().succeeded();
+        assert!(backoff.pause().is_over());
         backoff.failed(&emfile);
-        assert_eq!(backoff.pause.get(), Some(FIRST));
-        assert_eq!(backoff.failures(), 11);
+        assert_eq!(backoff.failures(), 1);
+        assert_eq!(backoff.pause().begin().as_millis(), 10, "that was the first");
     }
 
     #[test]
