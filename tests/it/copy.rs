@@ -2,6 +2,7 @@
 
 mod bounds;
 mod flow;
+mod sockets;
 
 use std::time::Duration;
 

@@ -267,6 +267,12 @@ pub(crate) const CLOSE_WAIT: u8 = 8;
 
 /// What the kernel has of IPv4 TCP sockets with `port` at either end.
 pub(crate) fn kernel_sockets(port: u16) -> Vec<KernelSocket> {
+    let ours = |socket: &KernelSocket| socket.local_port == port || socket.peer_port == port;
+    all_kernel_sockets().into_iter().filter(ours).collect()
+}
+
+/// What the kernel has of IPv4 TCP sockets.
+pub(crate) fn all_kernel_sockets() -> Vec<KernelSocket> {
     let table = std::fs::read_to_string("/proc/self/net/tcp").expect("/proc");
     let sockets = table.lines().skip(1).map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -278,9 +284,8 @@ pub(crate) fn kernel_sockets(port: u16) -> Vec<KernelSocket> {
             inode: fields[9].parse().expect("an inode"),
         }
     });
-    let ours = sockets.filter(|socket| socket.local_port == port || socket.peer_port == port);
     // A table that changes while it is read repeats itself.
-    ours.collect::<BTreeSet<_>>().into_iter().collect()
+    sockets.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The two ends of one Unix stream.
