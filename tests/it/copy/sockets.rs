@@ -184,7 +184,7 @@ async fn leave(stream: TcpStream, exit: Exit) {
         }
         Exit::Floods => {
             stream.set_write_timeout(Some(5 * MS)).expect("open");
-            while stream.write(&[0; 4096]).await.is_ok() {}
+            drop(stream.write_all(&[0; 512 * 1024]).await);
             reset(stream);
         }
         Exit::Stays => drop(read_to_end(&stream, 1 << 24).await),
