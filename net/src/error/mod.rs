@@ -5,6 +5,8 @@ mod deadline;
 mod diagnosis;
 mod display;
 mod retry;
+#[cfg(test)]
+mod sentences;
 mod text;
 
 use std::borrow::Cow;

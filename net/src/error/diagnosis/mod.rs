@@ -1,17 +1,16 @@
 //! [`Diagnosis`]: why a deadline passed, from what the kernel knew of the connection at that moment.
 
+mod reason;
+
 use std::fmt;
 use std::time::Duration;
 
-use punctual_reactor::{Firing, TcpInfo, TcpState};
-
-use super::Phase;
 use super::text::{Age, Bytes, Count, Short};
 
 /// Why an operation ran out of time.
 ///
 /// At the moment of a timeout the kernel is asked once what it knows of the connection
-/// ([`TcpInfo`]: `TCP_INFO` and the lengths of both queues). What stands here is what it said, and no guess: a
+/// ([`TcpInfo`](punctual_reactor::TcpInfo): `TCP_INFO` and the lengths of both queues). What stands here is what it said, and no guess: a
 /// network that loses everything looks like a peer that is gone. Operations that succeed, and those that end otherwise,
 /// ask nothing.
 ///
@@ -123,108 +122,6 @@ pub enum Diagnosis {
     },
 }
 
-/// The part of the loop in a lateness from which on the loop is a reason: what it also warns of.
-const LOOP_LATE: Duration = Duration::from_millis(20);
-
-/// How coarse the ages are that the kernel tells.
-const TICK: Duration = Duration::from_millis(10);
-
-impl Diagnosis {
-    /// What the lateness of the firing alone says.
-    pub(crate) fn of_firing(firing: &Firing) -> Option<Diagnosis> {
-        let by = firing.in_loop;
-        let mostly = by >= LOOP_LATE && by * 2 >= firing.lateness();
-        mostly.then_some(Diagnosis::LoopLate { by })
-    }
-
-    /// What the kernel says of an operation in `phase` that has got nowhere for so long. `None` if it sees nothing
-    /// amiss.
-    pub(crate) fn of_connection(phase: Phase, info: &TcpInfo, elapsed: Duration) -> Option<Diagnosis> {
-        match info.state {
-            TcpState::SynSent | TcpState::SynReceived => {
-                Some(Diagnosis::NoSynAck { syns_sent: info.retransmits_total.saturating_add(1) })
-            }
-            TcpState::Listen => Some(match info.unacknowledged_segments {
-                0 => Diagnosis::NobodyConnected,
-                waiting => Diagnosis::Unaccepted { waiting },
-            }),
-            TcpState::Closed | TcpState::TimeWait | TcpState::Other(_) => None,
-            // Slow it is if something of it was acknowledged while it was being written.
-            _ if phase == Phase::Write => outbound(info, elapsed).or_else(|| slow_path(info)),
-            _ => outbound(info, info.round_trip * 2).or_else(|| inbound(info)),
-        }
-    }
-
-    /// Whether the kernel alone is enough of an explanation, however late the loop was.
-    pub(crate) fn is_beyond_the_loop(&self) -> bool {
-        matches!(
-            self,
-            Diagnosis::NoSynAck { .. }
-                | Diagnosis::Unacknowledged { .. }
-                | Diagnosis::PeerWindowClosed { .. }
-                | Diagnosis::PeerHalfClosed { .. }
-                | Diagnosis::Unaccepted { .. }
-        )
-    }
-}
-
-/// What keeps our own bytes, or the end of our side, from the peer; nothing does if it has acknowledged
-/// some of them as lately as that.
-fn outbound(info: &TcpInfo, lately: Duration) -> Option<Diagnosis> {
-    let queued = u64::from(info.send_queue);
-    let ends = matches!(info.state, TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck);
-    if queued == 0 && !ends {
-        return None;
-    }
-    let last_heard = info.last_heard();
-    // Something waits, and nothing is on its way.
-    let held_back = info.unacknowledged_segments == 0;
-    let wanted = info.send_queue.min(info.send_segment);
-    if held_back && queued > 0 && info.peer_window.is_none_or(|window| window < wanted) {
-        return Some(match info.state {
-            TcpState::CloseWait => Diagnosis::PeerHalfClosed { queued, last_heard },
-            // Answered probes are no longer counted as probes, but the waiting time still doubles.
-            _ => {
-                Diagnosis::PeerWindowClosed { queued, probes: info.probes.max(info.backoff), last_heard }
-            }
-        });
-    }
-    if !held_back && flows(info, lately) {
-        return None;
-    }
-    // There is room, and yet nothing is on its way: it is dropped before it has left this host.
-    let retransmits = if held_back { info.backoff } else { info.retransmits };
-    Some(Diagnosis::Unacknowledged { bytes: queued, retransmits, last_heard })
-}
-
-/// Whether what we send is being acknowledged.
-fn flows(info: &TcpInfo, lately: Duration) -> bool {
-    info.retransmits == 0
-        && info.last_data_sent.max(info.last_acknowledged) + TICK < lately.max(TICK * 2)
-}
-
-fn slow_path(info: &TcpInfo) -> Option<Diagnosis> {
-    let queued = info.send_queue.into();
-    (queued > 0).then_some(Diagnosis::SlowPath { queued, round_trip: info.round_trip })
-}
-
-/// What the peer does not say.
-fn inbound(info: &TcpInfo) -> Option<Diagnosis> {
-    let (silent_for, last_heard) = (info.last_data_received, info.last_heard());
-    match info.state {
-        // What has come in the meantime will be read.
-        _ if info.receive_queue > 0 => None,
-        TcpState::FinWait1 | TcpState::FinWait2 => {
-            Some(Diagnosis::HalfClosedHere { silent_for, last_heard })
-        }
-        TcpState::Established => {
-            let in_flight = info.send_queue.into();
-            Some(Diagnosis::PeerSilent { silent_for, last_heard, in_flight })
-        }
-        _ => None,
-    }
-}
-
 impl fmt::Display for Diagnosis {
     /// A clause, as it stands in the sentence of an [`Error`](crate::Error).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,5 +179,60 @@ impl fmt::Display for Diagnosis {
                 write!(f, "{} could not be accepted", Count(waiting.into(), "waiting connection"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn each_reason_is_a_clause() {
+        let says = |diagnosis: Diagnosis, clause: &str| assert_eq!(diagnosis.to_string(), clause);
+        let last_heard = 1_200 * MS;
+        says(Diagnosis::NotBegun, "it was not begun");
+        says(Diagnosis::LoopLate { by: 52 * MS }, "our own loop was held up for 52 ms");
+        says(Diagnosis::NoSynAck { syns_sent: 1 }, "no SYN-ACK after 1 SYN");
+        says(Diagnosis::NoSynAck { syns_sent: 3 }, "no SYN-ACK after 3 SYNs");
+        says(
+            Diagnosis::Unacknowledged { bytes: 4_096, retransmits: 3, last_heard },
+            "4096 bytes of ours unacknowledged after 3 retransmits, peer last heard of 1.2 s ago",
+        );
+        says(
+            Diagnosis::Unacknowledged { bytes: 1, retransmits: 0, last_heard: Duration::ZERO },
+            "1 byte of ours unacknowledged, peer last heard of 0 ms ago",
+        );
+        says(
+            Diagnosis::Unacknowledged { bytes: 0, retransmits: 1, last_heard },
+            "our end of the stream unacknowledged after 1 retransmit, peer last heard of 1.2 s ago",
+        );
+        says(
+            Diagnosis::PeerWindowClosed { queued: 65_536, probes: 2, last_heard: 212 * MS },
+            "peer's window closed with 65536 bytes of ours waiting, 2 probes, peer last heard of 212 ms ago",
+        );
+        says(
+            Diagnosis::SlowPath { queued: 70_000, round_trip: 40 * MS },
+            "70000 bytes of ours on their way, acknowledged at a round trip of 40 ms",
+        );
+        says(
+            Diagnosis::PeerSilent { silent_for: 500 * MS, last_heard, in_flight: 0 },
+            "peer silent for 500 ms, all of ours acknowledged",
+        );
+        says(
+            Diagnosis::PeerSilent { silent_for: 500 * MS, last_heard, in_flight: 1 },
+            "peer silent for 500 ms, but acknowledging what we send",
+        );
+        says(
+            Diagnosis::PeerHalfClosed { queued: 9, last_heard },
+            "peer has ended its side and does not read 9 bytes of ours, last heard of 1.2 s ago",
+        );
+        says(
+            Diagnosis::HalfClosedHere { silent_for: 3_000 * MS, last_heard },
+            "we ended our side, the peer has not ended its own, silent for 3 s",
+        );
+        says(Diagnosis::NobodyConnected, "nobody has connected");
+        says(Diagnosis::Unaccepted { waiting: 3 }, "3 waiting connections could not be accepted");
     }
 }
