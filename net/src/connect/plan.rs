@@ -87,7 +87,9 @@ impl Plan {
         let lookup = unless_shutdown(resolve::lookup(host, *port));
         match timeout_at(limit.deadline, lookup).await {
             Ok(answer) => answer.map(|addresses| Found { addresses, rest: None }),
-            Err(elapsed) => Err(limit.elapsed(Phase::Resolve, elapsed.firing().fired, false)),
+            Err(elapsed) => Err(limit
+                .elapsed(Phase::Resolve, elapsed.firing().fired, false)
+                .fired_as(elapsed.firing())),
         }
         .map_err(|error| error.with_target(target.to_string()))
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use punctual_reactor::{Failure, Registration, Source, TcpInfo};
+use punctual_reactor::{Failure, Firing, Registration, Source, TcpInfo};
 
 use super::{DeadlineInfo, Diagnosis, Error, Inner, Kind, Phase};
 use crate::io::Copied;
@@ -113,6 +113,12 @@ impl Error {
     pub(crate) fn with_addresses(mut self, addresses: usize) -> Error {
         self.0.addresses = addresses;
         self
+    }
+
+    /// A timeout whose lateness came about like this.
+    pub(crate) fn fired_as(mut self, firing: Firing) -> Error {
+        self.0.diagnosis = Diagnosis::of_firing(&firing);
+        self.with_deadline(|info| info.firing = Some(firing))
     }
 
     /// The timeout of a whole, explained by that of the `part` that was under way.

@@ -89,7 +89,11 @@ impl Error {
         if info.before_it_began {
             return info.not_begun(f);
         }
-        f.write_str(if info.budget.is_some() { " timed out" } else { " missed its deadline" })?;
+        match (info.budget, &info.name) {
+            (Some(_), _) => f.write_str(" timed out")?,
+            (None, None) => f.write_str(" missed its deadline")?,
+            (None, Some(name)) => write!(f, " missed its deadline {name:?}")?,
+        }
         // What other operations are in is said already.
         if self.phase() == Phase::Connect {
             write!(f, " in {}", self.phase())?;
@@ -119,7 +123,6 @@ impl Error {
             return description;
         }
         match self.phase() {
-            _ if info.budget.is_none() => "deadline",
             Phase::Read => "read timeout",
             Phase::Write => "write timeout",
             Phase::Accept => "accept timeout",
@@ -165,24 +168,25 @@ impl Error {
 impl DeadlineInfo {
     /// What it is, what it is called, and where it was set.
     fn origin(&self, aside: &mut Aside<'_, '_, '_>, noun: &str) -> fmt::Result {
+        if self.budget.is_none() {
+            // What it is, and what it is called, is said already.
+            return match self.set_at {
+                Some(at) => write!(aside.next(", ")?, "set at {at}"),
+                None => Ok(()),
+            };
+        }
         // That a read has two kinds of timeout is worth a word.
-        if self.name.is_none()
-            && self.set_at.is_none()
-            && !matches!(noun, "idle timeout" | "read timeout")
-        {
+        let of_two = matches!(noun, "idle timeout" | "read timeout");
+        if self.name.is_none() && self.set_at.is_none() && !of_two {
             return Ok(());
         }
         let f = aside.next(", ")?;
-        // That there was a deadline is said already if it had no budget.
-        let plain = self.budget.is_none() && self.name.is_none();
-        if !plain {
-            f.write_str(noun)?;
-        }
+        f.write_str(noun)?;
         if let Some(name) = &self.name {
             write!(f, " {name:?}")?;
         }
         if let Some(at) = self.set_at {
-            write!(f, "{}set at {at}", if plain { "" } else { " " })?;
+            write!(f, " set at {at}")?;
         }
         Ok(())
     }
