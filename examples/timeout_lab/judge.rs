@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use punctual::Runtime;
-use punctual::net::{Error, Kind, Phase};
+use punctual::net::{Diagnosis, Error, Kind, Phase};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::row::Row;
 use crate::scenarios::Scenario;
+
+/// What an error says if its deadline passed while the loop was held up, for so long at least.
+pub(crate) const HELD_UP: &str = "our own loop was held up";
+const LOOP_LATE: Duration = Duration::from_millis(20);
 
 /// What ended an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub(crate) struct Outcome {
     pub(crate) fired: Duration,
     pub(crate) late: Duration,
     error: Option<String>,
+    diagnosis: Option<String>,
     happened: Option<String>,
     wrong: Vec<String>,
 }
@@ -57,6 +62,7 @@ impl Outcome {
             fired,
             late: Duration::ZERO,
             error: error.map(Error::to_string),
+            diagnosis: error.and_then(Error::diagnosis).map(Diagnosis::to_string),
             happened: None,
             wrong: Vec::new(),
         };
@@ -77,6 +83,16 @@ impl Outcome {
         self.must(class == expected, || format!("{class} where only {expected} is right"));
         let was = self.phase;
         self.must(was == Some(phase), || format!("in phase {was:?} instead of {phase:?}"));
+        self
+    }
+
+    /// The error must say that this is why, or, on a machine that is so busy, that the loop was held up.
+    pub(crate) fn explained_by(mut self, clause: &str) -> Outcome {
+        let told = self.diagnosis.clone().unwrap_or_default();
+        let busy = self.late >= LOOP_LATE && told.contains(HELD_UP);
+        self.must(told.contains(clause) || busy, || {
+            format!("the diagnosis is {told:?}, and not {clause:?}")
+        });
         self
     }
 
@@ -198,7 +214,7 @@ impl Row {
         Row {
             ok: wrong.is_empty(),
             class: Some(outcome.class.to_string()),
-            phase: outcome.phase.map(phase_name),
+            phase: outcome.phase.map(|phase| phase.as_str().to_owned()),
             fired_ms: Some(milliseconds(outcome.fired)),
             late_us: Some((outcome.late.as_nanos() as f64 / 1e3 * 10.0).round() / 10.0),
             leaked: Some(all),
@@ -206,17 +222,11 @@ impl Row {
             leaked_tasks: tasks,
             leaked_timers: timers,
             happened: outcome.happened.unwrap_or(blank.happened),
+            diagnosis: outcome.diagnosis,
             error: outcome.error,
             wrong,
             ..blank
         }
-    }
-}
-
-fn phase_name(phase: Phase) -> String {
-    match phase {
-        Phase::Connect => "tcp-connect".to_owned(),
-        phase => format!("{phase:?}").to_lowercase(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 /// States of TCP, as the kernel numbers them.
 pub(crate) const SYN_SENT: u8 = 2;
@@ -30,4 +32,15 @@ pub(crate) fn sockets_to(peer: SocketAddr) -> Vec<KernelSocket> {
 /// How many SYNs to `peer` wait for an answer.
 pub(crate) fn syns_to(peer: SocketAddr) -> usize {
     sockets_to(peer).iter().filter(|socket| socket.state == SYN_SENT).count()
+}
+
+/// Looks `after` a while, on a thread of its own: the kernel takes its time to list many sockets, which is not the loop's.
+pub(crate) fn look<T: Send + 'static>(
+    after: Duration,
+    at: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    thread::spawn(move || {
+        thread::sleep(after);
+        at()
+    })
 }

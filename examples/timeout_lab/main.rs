@@ -32,6 +32,7 @@ mod options;
 mod peers;
 mod row;
 mod scenarios;
+mod stalls;
 mod subject;
 mod supervisor;
 mod table;

@@ -2,14 +2,17 @@
 
 use crate::row::Row;
 
-const SCENARIO: usize = 23;
-const SET: usize = 17;
-const HAPPENED: usize = 43;
-const FIRED: usize = 9;
-const LATE: usize = 9;
+const SCENARIO: usize = 21;
+const SET: usize = 14;
+/// Longer ones go on in a second line.
+const HAPPENED: usize = 28;
+const FIRED: usize = 8;
+const LATE: usize = 7;
 const CLASS: usize = 20;
 const PHASE: usize = 11;
 const LEAKED: usize = 6;
+/// As above.
+const DIAGNOSIS: usize = 28;
 
 pub(crate) fn head() -> String {
     line(["scenario", "set", "what happened", "fired", "late", "class", "phase", "leaked", "diagnosis"])
@@ -62,13 +65,42 @@ pub(crate) fn verdict(rows: &[Row]) -> String {
     text + ". Leaked: descriptors/tasks/timers."
 }
 
+/// One row, of as many lines as its longest cell needs.
 fn line(cells: [&str; 9]) -> String {
     let [scenario, set, happened, fired, late, class, phase, leaked, diagnosis] = cells;
-    let text = format!(
-        "{scenario:SCENARIO$}  {set:SET$}  {happened:HAPPENED$}  {fired:>FIRED$}  {late:>LATE$}  \
-         {class:CLASS$}  {phase:PHASE$}  {leaked:LEAKED$}  {diagnosis}"
+    let (mut happened, mut diagnosis) = (wrapped(happened, HAPPENED), wrapped(diagnosis, DIAGNOSIS));
+    let height = happened.len().max(diagnosis.len());
+    happened.resize(height, String::new());
+    diagnosis.resize(height, String::new());
+    let mut text = format!(
+        "{scenario:SCENARIO$}  {set:SET$}  {:HAPPENED$}  {fired:>FIRED$}  {late:>LATE$}  {class:CLASS$}  \
+         {phase:PHASE$}  {leaked:LEAKED$}  {}",
+        happened[0], diagnosis[0]
     );
-    text.trim_end().to_owned()
+    let before = SCENARIO + 2 + SET + 2;
+    let between = 2 + FIRED + 2 + LATE + 2 + CLASS + 2 + PHASE + 2 + LEAKED + 2;
+    for (happened, diagnosis) in happened.iter().zip(&diagnosis).skip(1) {
+        text.truncate(text.trim_end().len());
+        text += &format!("\n{:before$}{happened:HAPPENED$}{:between$}{diagnosis}", "", "");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Broken at spaces so that no line is longer than `width`, if its words are not; at least one line.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines
+            .last_mut()
+            .filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => *line += &format!(" {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn ms(ms: f64) -> String {

@@ -61,7 +61,7 @@ async fn fd_reuse(lab: &Lab) -> Judged {
         })
         .await;
     drop((listener, result));
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read).explained_by("peer silent");
     outcome.happened(format!("fd {reused} reused; the old {} ms ended nobody", old_bound.as_millis()));
     Ok(outcome)
 }
@@ -97,7 +97,7 @@ async fn deadline_moved(lab: &Lab, before: Duration) -> Judged {
             read
         })
         .await;
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read).explained_by("peer silent");
     let told = result.err().and_then(|error| error.deadline().map(|info| info.deadline()));
     outcome
         .must(told.is_some() && told == client.read_deadline(), || "another deadline is blamed".into());

@@ -10,7 +10,7 @@ use punctual_reactor::rig::SignalStorm;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Scenario, Setting, ms};
-use crate::judge::{Judged, Skipped, now};
+use crate::judge::{HELD_UP, Judged, Skipped, now};
 use crate::lab::Lab;
 use crate::peers::{listen, pair};
 use crate::supervisor::READY;
@@ -29,7 +29,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "emfile_connect",
         fault: "no descriptor left",
         set: "connect",
-        bound: ms(1_000),
+        bound: ms(5_000),
         lasts: ms(100),
         setting: Setting::Plain,
         run: |lab| Box::pin(emfile_connect(lab)),
@@ -77,8 +77,8 @@ async fn signal_storm(lab: &Lab) -> Judged {
         .await;
     let signals = storm.signals();
     drop(storm);
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
-    outcome.must(signals > 100, || format!("no fault: {signals} signals"));
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read).explained_by("peer silent");
+    outcome.must(signals > 20, || format!("no fault: {signals} signals"));
     outcome.happened(format!("{signals} signals during the read"));
     Ok(outcome)
 }
@@ -130,7 +130,8 @@ async fn emfile_accept(lab: &Lab) -> Judged {
         })
         .await;
     drop(exhausted);
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Accept);
+    let mut outcome =
+        outcome.must_be(Kind::Timeout, Phase::Accept).explained_by("could not be accepted");
     let turns = lab.runtime.metrics().turns - before.turns;
     let tries = listener.exhaustions();
     outcome.must((1..=20).contains(&tries), || format!("{tries} tries for want of descriptors"));
@@ -157,7 +158,7 @@ async fn blocked_loop(lab: &Lab) -> Judged {
             read
         })
         .await;
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read).explained_by(HELD_UP);
     let told = result.err().and_then(|error| error.deadline().map(|info| info.lateness()));
     let least = block - lab.bound;
     outcome.must(told.is_some_and(|late| late >= least), || format!("lateness is told as {told:?}"));
@@ -185,6 +186,7 @@ async fn stopped_process(lab: &Lab) -> Judged {
         .await;
     let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
     let fired = outcome.fired;
+    // Whether the kernel was asked for the wake-up before the stop, or the loop ran into it, is chance.
     outcome.must(fired >= STOP - ms(50), || format!("no fault: it was over after {fired:?}"));
     Ok(outcome)
 }

@@ -5,7 +5,7 @@ use punctual::{sleep, spawn};
 
 use super::{Scenario, Setting, ms};
 use crate::judge::Judged;
-use crate::kernel::{FIN_WAIT2, sockets_to};
+use crate::kernel::{FIN_WAIT2, KernelSocket, look, sockets_to};
 use crate::lab::Lab;
 use crate::peers::{pair, reset};
 
@@ -41,7 +41,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "reset",
         fault: "the peer resets after 50 ms",
         set: "read",
-        bound: ms(1_000),
+        bound: ms(5_000),
         lasts: ms(100),
         setting: Setting::Plain,
         run: |lab| Box::pin(reset_by_peer(lab)),
@@ -56,7 +56,7 @@ async fn stalled_read(lab: &Lab) -> Judged {
             client.read(&mut [0; 64]).await
         })
         .await;
-    Ok(outcome.must_be(Kind::Timeout, Phase::Read))
+    Ok(outcome.must_be(Kind::Timeout, Phase::Read).explained_by("peer silent"))
 }
 
 /// More than the kernel's buffers of both ends can hold.
@@ -71,7 +71,7 @@ async fn full_send_buffer(lab: &Lab) -> Judged {
             client.write_all(&bytes).await
         })
         .await;
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Write);
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Write).explained_by("window closed");
     let told = result.err().map_or(MUCH as u64, |error| error.transferred());
     // What the error says was taken, the peer can read, and nothing else.
     drop(client);
@@ -86,11 +86,9 @@ async fn full_send_buffer(lab: &Lab) -> Judged {
 
 async fn half_closed_peer(lab: &Lab) -> Judged {
     let (client, server) = pair().await;
-    let (peer, half) = (client.peer_addr(), lab.bound / 2);
-    let watch = spawn(async move {
-        sleep(half).await;
-        sockets_to(peer).iter().filter(|socket| socket.state == FIN_WAIT2).count()
-    });
+    let peer = client.peer_addr();
+    let waits = |socket: &KernelSocket| socket.state == FIN_WAIT2;
+    let during = look(lab.bound / 2, move || sockets_to(peer).iter().filter(|each| waits(each)).count());
     let (_, outcome) = lab
         .measure(async || {
             client.set_read_timeout(Some(lab.bound))?;
@@ -98,8 +96,8 @@ async fn half_closed_peer(lab: &Lab) -> Judged {
             client.read(&mut [0; 64]).await
         })
         .await;
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read);
-    let waited = watch.await.unwrap_or_default();
+    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Read).explained_by("we ended our side");
+    let waited = during.join().expect("no panic");
     outcome.must(waited == 1, || format!("no fault: {waited} sockets were in FIN_WAIT2"));
     drop(client);
     let held = sockets_to(peer).iter().filter(|socket| socket.inode != 0).count();
