@@ -8,6 +8,7 @@ mod connect; // C
 mod copy; // X, D23
 mod deadlines; // D
 mod diagnosis; // section 10 of the design
+mod fault_proxy; // B05
 mod half_close; // X
 mod signals; // S
 mod timers; // T

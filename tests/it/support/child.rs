@@ -72,5 +72,6 @@ impl Talking {
         let rest: Vec<_> = self.lines.lines().map_while(Result::ok).collect();
         let status = self.child.wait().expect("the child's end");
         assert!(status.success(), "the child failed: {status}\n{}", rest.join("\n"));
+        rest.iter().for_each(|line| println!("{line}"));
     }
 }

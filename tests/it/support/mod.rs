@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod duplex;
+pub(crate) mod fault_proxy;
 pub(crate) mod namespace;
 pub(crate) mod net;
 pub(crate) mod wire;

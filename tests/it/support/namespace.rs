@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{child, skip};
 
 /// The way into a fresh network namespace here, or why there is none.
-fn namespace() -> Result<&'static [&'static str], String> {
+pub(crate) fn namespace() -> Result<&'static [&'static str], String> {
     const WAYS: [&[&str]; 2] = [&["unshare", "-n"], &["unshare", "-Urn"]];
     let works = |way: &&&[&str]| {
         let script = "ip link set lo up && nft add table inet probe";
