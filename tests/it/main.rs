@@ -4,6 +4,7 @@ mod support;
 
 mod backpressure; // B
 mod bad_input;
+mod byte_streams; // D
 mod connect; // C
 mod copy; // X, D23
 mod deadlines; // D
