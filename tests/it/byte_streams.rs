@@ -266,7 +266,7 @@ fn copy_moves_everything_and_leaves_the_writer_open() {
 
 fn fed(bytes: &'static [u8]) -> Duplex {
     let (near, mut far) = duplex(1 << 20);
-    spawn(async move { far.send_all(bytes).await });
+    drop(spawn(async move { far.send_all(bytes).await }));
     near
 }
 
