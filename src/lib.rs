@@ -25,11 +25,13 @@ pub mod reactor {
 
 /// Connections whose every wait is under a deadline.
 pub mod net {
+    #[cfg(feature = "dns")]
+    pub use punctual_net::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
     pub use punctual_net::{
-        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, Error, HappyEyeballs, Keepalive,
-        Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf, Phase, Socket, Target, TcpListener,
-        TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener, UnixStream,
-        transport,
+        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Error,
+        HappyEyeballs, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
+        Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener,
+        UnixStream, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -61,7 +61,9 @@ mod unix;
 
 pub use connect::{Connect, HappyEyeballs};
 pub use datagram::{Batch, Datagram};
-pub use error::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
+pub use error::{DeadlineInfo, Diagnosis, DnsFailure, Error, Kind, Phase};
+#[cfg(feature = "dns")]
+pub use resolve::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
 pub use socket::{Socket, transport};
 pub use stream::{Listener, OwnedReadHalf, OwnedWriteHalf};
 pub use target::Target;

@@ -99,8 +99,8 @@ pub use clock::{Clock, VirtualClock};
 pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
-    JoinError, JoinHandle, RemoteJoinHandle, Runtime, WaitElsewhere, shutdown_requested, spawn,
-    yield_now,
+    JoinError, JoinHandle, RemoteJoinHandle, Runtime, RuntimeId, WaitElsewhere, shutdown_requested,
+    spawn, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;
@@ -117,6 +117,7 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
+pub use sys::{host_name, interface_index};
 pub use tcp_info::{TcpInfo, TcpState, set_syn_count};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,

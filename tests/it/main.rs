@@ -9,6 +9,8 @@ mod connect; // C
 mod copy; // X, D23
 mod deadlines; // D
 mod diagnosis; // section 10 of the design
+#[cfg(feature = "dns")]
+mod dns; // N
 mod fault_proxy; // B05
 mod half_close; // X
 mod signals; // S

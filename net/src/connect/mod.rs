@@ -79,6 +79,8 @@ pub struct Connect {
     connect_cap: Cap,
     eyeballs: Option<HappyEyeballs>,
     setup: Setup,
+    #[cfg(feature = "dns")]
+    resolver: Option<crate::Resolver>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +108,8 @@ impl Connect {
             connect_cap: Cap { most: CONNECT_CAP, set_at: None },
             eyeballs: Some(HappyEyeballs::default()),
             setup: Setup::default(),
+            #[cfg(feature = "dns")]
+            resolver: None,
         }
     }
 
@@ -183,6 +187,13 @@ impl Connect {
         self
     }
 
+    /// Has `resolver` look the name up, instead of the runtime's own, which does as the system's files say.
+    #[cfg(feature = "dns")]
+    pub fn resolver(mut self, resolver: &crate::Resolver) -> Connect {
+        self.resolver = Some(resolver.clone());
+        self
+    }
+
     /// Starts it; a budget counts from here.
     ///
     /// # Errors
@@ -207,6 +218,8 @@ impl Connect {
             connect_cap: self.connect_cap,
             pace: Pace::new(self.eyeballs),
             setup: self.setup,
+            #[cfg(feature = "dns")]
+            resolver: self.resolver,
         };
         let target = self.target;
         async move { plan.run(&target).await }

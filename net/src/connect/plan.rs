@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::Location;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) connect_cap: Cap,
     pub(super) pace: Pace,
     pub(super) setup: Setup,
+    #[cfg(feature = "dns")]
+    pub(super) resolver: Option<crate::Resolver>,
 }
 
 /// By when something has to be done, and by whose word.
@@ -47,10 +49,8 @@ pub(super) struct Cap {
 struct Found {
     addresses: Vec<SocketAddr>,
     /// What is still to come, and until when it is waited for.
-    rest: Option<(Rest, Instant)>,
+    rest: Option<(resolve::Rest, Instant)>,
 }
-
-type Rest = Pin<Box<dyn Future<Output = Vec<SocketAddr>>>>;
 
 impl Plan {
     pub(super) async fn run(self, target: &Target) -> Result<TcpStream, Error> {
@@ -84,9 +84,16 @@ impl Plan {
             let error = limit.elapsed(Phase::Resolve, now, true);
             return Err(error.with_target(target.to_string()));
         }
-        let lookup = unless_shutdown(resolve::lookup(host, *port));
+        #[cfg(feature = "dns")]
+        let lookup = resolve::lookup(self.resolver.clone(), host, *port);
+        #[cfg(not(feature = "dns"))]
+        let lookup = resolve::lookup(host, *port);
+        let lookup = unless_shutdown(lookup);
         match timeout_at(limit.deadline, lookup).await {
-            Ok(answer) => answer.map(|addresses| Found { addresses, rest: None }),
+            Ok(answer) => answer.map(|found| {
+                let rest = found.rest.map(|rest| (rest, limit.deadline));
+                Found { addresses: found.addresses, rest }
+            }),
             Err(elapsed) => Err(limit
                 .elapsed(Phase::Resolve, elapsed.firing().fired, false)
                 .fired_as(elapsed.firing())),

@@ -4,6 +4,7 @@ mod convert;
 mod deadline;
 mod diagnosis;
 mod display;
+mod dns;
 mod retry;
 #[cfg(test)]
 mod sentences;
@@ -20,6 +21,8 @@ use crate::io::Copied;
 
 pub use deadline::DeadlineInfo;
 pub use diagnosis::Diagnosis;
+pub use dns::DnsFailure;
+pub(crate) use dns::Why;
 
 /// Why an operation on the network ended without its result.
 ///
@@ -71,7 +74,7 @@ pub enum Kind {
     Closed,
     /// The system call failed with this errno (0 if there was none).
     Kernel(i32),
-    /// The name did not resolve.
+    /// The name did not resolve; [`Error::dns_failure`] is why.
     Dns,
     /// Too many names were being looked up at once; nothing was asked. It is safe to try again later.
     Overloaded,
@@ -195,6 +198,16 @@ impl Error {
     #[must_use]
     pub fn copied(&self) -> Option<&Copied> {
         self.0.copied.as_deref()
+    }
+
+    /// Why the name did not resolve, if that is what went wrong and it is known.
+    #[must_use]
+    pub fn dns_failure(&self) -> Option<DnsFailure> {
+        let source = self.0.source.as_ref().filter(|_| self.0.kind == Kind::Dns)?;
+        match source.get_ref().and_then(|source| source.downcast_ref::<Why>()) {
+            Some(why) => Some(why.failure()),
+            None => dns::in_words_of_the_system(source),
+        }
     }
 
     /// The other end, if there was one.

@@ -1,8 +1,6 @@
 //! Whether what failed may be begun anew.
 
-use std::io;
-
-use super::{DeadlineInfo, Error, Kind, Phase};
+use super::{DeadlineInfo, DnsFailure, Error, Kind, Phase};
 
 impl Error {
     /// Whether the whole exchange may be begun anew on a new connection without a risk that the peer
@@ -20,7 +18,7 @@ impl Error {
     ///    `ECONNRESET`, `ECONNABORTED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EHOSTDOWN`, `ENETUNREACH`, `ENETDOWN`,
     ///    `ENETRESET`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EAGAIN`, `EINTR`; and `ENOENT`, of a Unix socket that
     ///    nobody has bound yet. Not an address that makes no sense or cannot be had.
-    /// 3. A lookup that got no answer, not one that was answered with no.
+    /// 3. A lookup that got no answer, not one that was answered with no: [`DnsFailure::may_pass`].
     ///
     /// Of several addresses one that may answer later is enough. A cancel is never retried: it was called off; and
     /// nor is anything that has [moved](Error::transferred) bytes.
@@ -36,7 +34,7 @@ impl Error {
                 self.0.sources.iter().any(Error::is_retry_safe)
             }
             Kind::Kernel(errno) => MAY_PASS.contains(&errno),
-            Kind::Dns => self.0.source.as_ref().is_some_and(is_temporary),
+            Kind::Dns => self.dns_failure().is_some_and(DnsFailure::may_pass),
             _ => false,
         }
     }
@@ -62,17 +60,11 @@ const MAY_PASS: [i32; 16] = [
     libc::ENOENT,
 ];
 
-/// Whether a lookup failed for want of an answer (`EAI_AGAIN`), and not because the answer was no. The
-/// standard library keeps the words alone: those of glibc and musl.
-fn is_temporary(error: &io::Error) -> bool {
-    let sentence = error.to_string();
-    ["Temporary failure in name resolution", "Try again"].iter().any(|words| sentence.ends_with(words))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use punctual_reactor::Instant;
+    use std::io;
 
     const PHASES: [Phase; 8] = [
         Phase::Resolve,

@@ -10,6 +10,7 @@
 pub(crate) mod context;
 mod driver;
 mod elsewhere;
+mod identity;
 mod join;
 mod remote_join;
 mod runtime;
@@ -17,6 +18,7 @@ mod task;
 
 pub(crate) use driver::Driver;
 pub use elsewhere::WaitElsewhere;
+pub use identity::RuntimeId;
 pub use join::{JoinError, JoinHandle};
 pub use remote_join::RemoteJoinHandle;
 pub use runtime::{Runtime, shutdown_requested, spawn, yield_now};

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -34,6 +35,29 @@ pub(crate) fn clock_now(clock: libc::clockid_t) -> u64 {
     // SAFETY: all-zero bytes are a valid timespec, and the kernel can only have overwritten them.
     let time = unsafe { time.assume_init() };
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// What this host is called (gethostname(2)), if that is a word.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let mut name = [0_u8; 256];
+    // SAFETY: the pointer is valid for writes of the length that is passed along.
+    let result = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };
+    if result < 0 {
+        return None;
+    }
+    // A name that was cut need not be terminated.
+    let name = CStr::from_bytes_until_nul(&name).ok()?.to_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The number of the network interface with this name (if_nametoindex(3)).
+#[must_use]
+pub fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: `name` is terminated, and outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
 }
 
 /// Borrows the epoll or kqueue descriptor of `registry`.

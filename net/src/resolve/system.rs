@@ -1,4 +1,4 @@
-//! Looking up names without blocking the loop.
+//! The system's own lookup, without blocking the loop.
 //!
 //! `getaddrinfo` blocks, for as long as it likes, and cannot be called off. So it runs on a few helper
 //! threads that nobody ever waits for: a deadline of the loop fires beside them, the process exits
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use punctual_reactor::WaitElsewhere;
 
-use crate::error::{Error, Kind, Phase};
+use super::Found;
+use crate::error::{DnsFailure, Error, Kind, Phase, Why};
 
 /// Lookups that run at the same time.
 const THREADS_MAX: usize = 4;
@@ -26,17 +27,17 @@ const IDLE: Duration = Duration::from_secs(5);
 const STACK_BYTES: usize = 256 * 1024;
 
 /// The addresses of `host`, in the order in which to try them.
-pub(crate) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+pub(super) async fn lookup(host: &str) -> Result<Found, Error> {
     static POOL: Pool = Pool::new(THREADS_MAX, QUEUE_MAX);
     let host = host.to_owned();
     let _real_time_passes = WaitElsewhere::begin();
-    let answer = POOL.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
+    let answer = POOL.run(move || Ok((host.as_str(), 0).to_socket_addrs()?.collect()));
     let failed = |error| Error::new(Kind::Dns, Phase::Resolve).because(error);
     match answer?.await {
         Ok(addresses) if addresses.is_empty() => {
-            Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+            Err(Why::error(DnsFailure::NoAddress, "the name has no address"))
         }
-        answer => answer.map_err(failed),
+        answer => answer.map(Found::at_once).map_err(failed),
     }
 }
 
@@ -241,9 +242,10 @@ mod tests {
     #[test]
     fn names_of_this_host_resolve() {
         Runtime::new().expect("a runtime").block_on(async {
-            let addresses = lookup("localhost", 80).await.expect("localhost");
-            assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
-            let error = lookup("no-such-name.invalid", 80).await.expect_err("RFC 6761: never resolves");
+            let found = lookup("localhost").await.expect("localhost").with_port(80);
+            let loopback = |address: &SocketAddr| address.ip().is_loopback() && address.port() == 80;
+            assert!(!found.addresses.is_empty() && found.addresses.iter().all(loopback));
+            let error = lookup("no-such-name.invalid").await.expect_err("RFC 6761: never resolves");
             assert_eq!((error.kind(), error.phase()), (Kind::Dns, Phase::Resolve));
         });
     }

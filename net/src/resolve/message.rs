@@ -1,0 +1,331 @@
+//! Messages as they go over the wire: the question that is asked, and what an answer to it says. The format itself is the
+//! crate `domain`'s.
+
+use std::io;
+use std::net::IpAddr;
+
+use domain::base::iana::{Class, Opcode, OptRcode, Rcode, Rtype};
+use domain::base::message::RecordSection;
+use domain::base::name::{Name as DomainName, ParsedName, ToName};
+use domain::base::wire::ParseError;
+use domain::base::{Message, MessageBuilder};
+use domain::dep::octseq::array::Array;
+use domain::rdata::{A, Aaaa, Cname, Soa};
+
+use super::name::Name;
+use super::random::Random;
+
+/// The largest answer over UDP that is asked for: it fits every link's MTU (DNS flag day 2020).
+pub(super) const UDP_PAYLOAD: u16 = 1232;
+/// How long a chain of aliases may be.
+const ALIASES_MAX: usize = 16;
+/// More addresses than these are not kept.
+const ADDRESSES_MAX: usize = 256;
+
+/// A name in wire format.
+pub(super) type Wire = Vec<u8>;
+
+/// Which addresses are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn rtype(self) -> Rtype {
+        match self {
+            Family::V4 => Rtype::A,
+            Family::V6 => Rtype::AAAA,
+        }
+    }
+}
+
+/// One question, as it was sent: what an answer must repeat.
+pub(super) struct Query {
+    bytes: Array<320>,
+    id: u16,
+    name: Wire,
+    family: Family,
+}
+
+/// What a packet is to a [`Query`].
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing of ours: another id, another question, no answer at all.
+    Foreign,
+    /// The question in other letters: a forger's guess, or a server that folds case. Only TCP tells which.
+    Suspicious,
+    Answer(Reply),
+}
+
+/// What a server has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Addresses {
+        addresses: Vec<IpAddr>,
+        ttl: u32,
+    },
+    /// There is no such name, and for how long that may be remembered.
+    NoName {
+        ttl: Option<u32>,
+    },
+    /// The name has no such address.
+    NoData {
+        ttl: Option<u32>,
+    },
+    /// It did not fit: to be asked over TCP.
+    Truncated,
+    Refusal(Refusal),
+}
+
+/// Why an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Code(u16),
+    /// It refers to other servers instead of asking them, or knows nothing.
+    Lame,
+    Malformed,
+    /// The aliases go round in a circle, or on for ever.
+    Aliases,
+}
+
+impl Refusal {
+    /// Whether the server may have stumbled over EDNS (RFC 6891, section 7).
+    pub(super) fn may_be_of_edns(self) -> bool {
+        let codes =
+            [Rcode::FORMERR.to_int().into(), Rcode::NOTIMP.to_int().into(), OptRcode::BADVERS.to_int()];
+        matches!(self, Refusal::Code(code) if codes.contains(&code))
+    }
+}
+
+impl Query {
+    /// Asks for addresses of `name`, with a random id and random capitals (draft-vixie-dnsext-dns0x20).
+    pub(super) fn new(
+        name: &Name,
+        family: Family,
+        edns: bool,
+        random: &mut Random,
+    ) -> io::Result<Query> {
+        let (id, name) = (random.number()?, name.to_wire(&random.bits()?));
+        let bytes = build(id, &name, family, edns).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Query { bytes, id, name, family })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
+    /// What `packet`, which came from the server that was asked, is to this query. Over TCP nobody else can have sent
+    /// it, so the case of letters does not matter there.
+    pub(super) fn judge(&self, packet: &[u8], over_tcp: bool) -> Verdict {
+        let Ok(message) = Message::from_octets(packet) else { return Verdict::Foreign };
+        let header = message.header();
+        if header.id() != self.id || !header.qr() || header.opcode() != Opcode::QUERY {
+            return Verdict::Foreign;
+        }
+        if message.header_counts().qdcount() == 0 && header.rcode() == Rcode::FORMERR {
+            // Of one who could not read the question.
+            return Verdict::Answer(Reply::Refusal(Refusal::Code(Rcode::FORMERR.to_int().into())));
+        }
+        let Ok(question) = message.sole_question() else { return Verdict::Foreign };
+        if question.qtype() != self.family.rtype() || question.qclass() != Class::IN {
+            return Verdict::Foreign;
+        }
+        let asked = wire(question.qname());
+        if asked.as_slice() == self.name {
+            Verdict::Answer(self.read(&message))
+        } else if !asked.as_slice().eq_ignore_ascii_case(&self.name) {
+            Verdict::Foreign
+        } else if over_tcp {
+            Verdict::Answer(self.read(&message))
+        } else {
+            Verdict::Suspicious
+        }
+    }
+
+    fn read(&self, message: &Message<&[u8]>) -> Reply {
+        let code = message.opt_rcode().to_int();
+        if message.header().tc() {
+            return Reply::Truncated;
+        }
+        if code != Rcode::NOERROR.to_int().into() && code != Rcode::NXDOMAIN.to_int().into() {
+            return Reply::Refusal(Refusal::Code(code));
+        }
+        let Ok(chain) = Chain::follow(message, &self.name, self.family) else {
+            return Reply::Refusal(Refusal::Malformed);
+        };
+        if chain.aliases > ALIASES_MAX {
+            return Reply::Refusal(Refusal::Aliases);
+        }
+        let denial = Denial::of(message, &chain);
+        if code == Rcode::NXDOMAIN.to_int().into() {
+            return Reply::NoName { ttl: denial.ttl };
+        }
+        match chain.addresses {
+            addresses if !addresses.is_empty() => Reply::Addresses { addresses, ttl: chain.ttl },
+            _ if denial.is_lame(message, chain.aliases) => Reply::Refusal(Refusal::Lame),
+            _ => Reply::NoData { ttl: denial.ttl },
+        }
+    }
+}
+
+fn build(id: u16, name: &[u8], family: Family, edns: bool) -> Option<Array<320>> {
+    let mut builder = MessageBuilder::from_target(Array::<320>::new()).ok()?;
+    builder.header_mut().set_id(id);
+    builder.header_mut().set_rd(true);
+    let mut questions = builder.question();
+    questions.push((DomainName::from_octets(name).ok()?, family.rtype())).ok()?;
+    let mut additional = questions.additional();
+    if edns {
+        additional
+            .opt(|opt| {
+                opt.set_udp_payload_size(UDP_PAYLOAD);
+                Ok(())
+            })
+            .ok()?;
+    }
+    Some(additional.finish())
+}
+
+fn wire(name: &ParsedName<&[u8]>) -> Wire {
+    name.iter()
+        .flat_map(|label| std::iter::once(label.len() as u8).chain(label.as_slice().iter().copied()))
+        .collect()
+}
+
+/// The aliases from the name that was asked for to its addresses. Records of other names in the answer are not
+/// looked at: nobody asked for them.
+struct Chain<'a> {
+    /// Where it ends.
+    last: Owner<'a>,
+    aliases: usize,
+    addresses: Vec<IpAddr>,
+    /// Of the record that is to be forgotten first.
+    ttl: u32,
+}
+
+enum Owner<'a> {
+    Asked(&'a [u8]),
+    Alias(ParsedName<&'a [u8]>),
+}
+
+impl Owner<'_> {
+    fn is(&self, other: &impl ToName) -> bool {
+        match self {
+            Owner::Asked(wire) => DomainName::from_octets(*wire).is_ok_and(|name| name.name_eq(other)),
+            Owner::Alias(name) => name.name_eq(other),
+        }
+    }
+
+    fn is_within(&self, zone: &impl ToName) -> bool {
+        match self {
+            Owner::Asked(wire) => DomainName::from_octets(*wire).is_ok_and(|name| name.ends_with(zone)),
+            Owner::Alias(name) => name.ends_with(zone),
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    fn follow(
+        message: &'a Message<&'a [u8]>,
+        asked: &'a [u8],
+        family: Family,
+    ) -> Result<Chain<'a>, ParseError> {
+        let (last, addresses) = (Owner::Asked(asked), Vec::new());
+        let mut chain = Chain { last, aliases: 0, addresses, ttl: u32::MAX };
+        while chain.aliases <= ALIASES_MAX {
+            let alias = chain.step(message.answer()?, family)?;
+            let Some(alias) = alias.filter(|_| chain.addresses.is_empty()) else { break };
+            chain.last = Owner::Alias(alias);
+            chain.aliases += 1;
+        }
+        Ok(chain)
+    }
+
+    /// Takes the addresses of the last name, or returns its alias.
+    fn step(
+        &mut self,
+        answer: RecordSection<'a, &'a [u8]>,
+        family: Family,
+    ) -> Result<Option<ParsedName<&'a [u8]>>, ParseError> {
+        let mut alias = None;
+        for record in answer {
+            let record = record?;
+            if record.class() != Class::IN || !self.last.is(&record.owner()) {
+                continue;
+            }
+            let ttl = bounded_ttl(record.ttl().as_secs());
+            match record.rtype() {
+                Rtype::A if family == Family::V4 => {
+                    if let Some(data) = record.to_record::<A>()? {
+                        self.take(data.data().addr().into(), ttl);
+                    }
+                }
+                Rtype::AAAA if family == Family::V6 => {
+                    if let Some(data) = record.to_record::<Aaaa>()? {
+                        self.take(data.data().addr().into(), ttl);
+                    }
+                }
+                Rtype::CNAME if alias.is_none() => {
+                    if let Some(data) = record.to_record::<Cname<_>>()? {
+                        alias = Some((data.into_data().into_cname(), ttl));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !self.addresses.is_empty() {
+            return Ok(None);
+        }
+        Ok(alias.map(|(alias, ttl)| {
+            self.ttl = self.ttl.min(ttl);
+            alias
+        }))
+    }
+
+    fn take(&mut self, address: IpAddr, ttl: u32) {
+        self.ttl = self.ttl.min(ttl);
+        if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
+    }
+}
+
+/// What the authority section says of a name that is not there (RFC 2308, section 2).
+struct Denial {
+    /// From the SOA of a zone that the name lies in.
+    ttl: Option<u32>,
+    refers: bool,
+}
+
+impl Denial {
+    fn of(message: &Message<&[u8]>, chain: &Chain<'_>) -> Denial {
+        let mut denial = Denial { ttl: None, refers: false };
+        let Ok(authority) = message.authority() else { return denial };
+        for record in authority.map_while(Result::ok) {
+            match record.rtype() {
+                Rtype::NS => denial.refers = true,
+                Rtype::SOA if denial.ttl.is_none() && chain.last.is_within(&record.owner()) => {
+                    let ttl = bounded_ttl(record.ttl().as_secs());
+                    if let Ok(Some(soa)) = record.to_record::<Soa<_>>() {
+                        denial.ttl = Some(ttl.min(bounded_ttl(soa.data().minimum().as_secs())));
+                    }
+                }
+                _ => {}
+            }
+        }
+        denial
+    }
+
+    /// Without an answer and without a word on why, from one who neither owns the zone nor asks others.
+    fn is_lame(&self, message: &Message<&[u8]>, aliases: usize) -> bool {
+        let header = message.header();
+        self.ttl.is_none() && aliases == 0 && !header.aa() && (self.refers || !header.ra())
+    }
+}
+
+/// The top bit is no time (RFC 2181, section 8).
+fn bounded_ttl(seconds: u32) -> u32 {
+    if seconds > i32::MAX as u32 { 0 } else { seconds }
+}

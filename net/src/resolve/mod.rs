@@ -1,0 +1,76 @@
+//! From names to addresses, without blocking the loop.
+//!
+//! ```text
+//!  Resolver::find ── literal, localhost, … ──▶ Found
+//!      │ files/     nsswitch.conf orders: /etc/hosts · servers of resolv.conf · getaddrinfo
+//!      ├───────────▶ system     helper threads that nobody waits for
+//!      ▼
+//!  search list ─▶ families     A and AAAA at once; 50 ms after the first, without the other
+//!                    ▼
+//!                 shared       one query a name and family, for all who ask; the last to go ends it
+//!                    ▼             ▲ cache: TTLs, bounded both ways
+//!                 query        server after server, try after try, each with leave from `sockets`
+//!                    ▼
+//!                 exchange     UDP from a fresh port, TCP if need be ──▶ message: what counts as an answer
+//! ```
+
+mod found;
+mod system;
+
+#[cfg(feature = "dns")]
+mod addresses;
+#[cfg(feature = "dns")]
+mod builder;
+#[cfg(feature = "dns")]
+mod cache;
+#[cfg(feature = "dns")]
+mod exchange;
+#[cfg(feature = "dns")]
+mod failure;
+#[cfg(feature = "dns")]
+mod families;
+#[cfg(feature = "dns")]
+mod files;
+#[cfg(feature = "dns")]
+mod message;
+#[cfg(feature = "dns")]
+mod metrics;
+#[cfg(feature = "dns")]
+mod name;
+#[cfg(feature = "dns")]
+mod query;
+#[cfg(feature = "dns")]
+mod random;
+#[cfg(feature = "dns")]
+mod resolver;
+#[cfg(feature = "dns")]
+mod shared;
+#[cfg(feature = "dns")]
+mod sockets;
+
+use crate::error::Error;
+
+#[cfg(feature = "dns")]
+pub use addresses::Addresses;
+#[cfg(feature = "dns")]
+pub use builder::ResolverBuilder;
+pub(crate) use found::{Found, Rest};
+#[cfg(feature = "dns")]
+use metrics::Counters;
+#[cfg(feature = "dns")]
+pub use metrics::ResolverMetrics;
+#[cfg(feature = "dns")]
+pub use resolver::Resolver;
+
+/// The addresses of `host`; nothing bounds it but what the lookup itself does.
+#[cfg(feature = "dns")]
+pub(crate) async fn lookup(resolver: Option<Resolver>, host: &str, port: u16) -> Result<Found, Error> {
+    let resolver = resolver.unwrap_or_else(Resolver::of_this_runtime);
+    Ok(resolver.find(host).await?.with_port(port))
+}
+
+/// The addresses of `host`; nothing bounds it but the system's library.
+#[cfg(not(feature = "dns"))]
+pub(crate) async fn lookup(host: &str, port: u16) -> Result<Found, Error> {
+    Ok(system::lookup(host).await?.with_port(port))
+}

@@ -1,0 +1,131 @@
+//! One name and family: asked of server after server, until one of them knows.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use punctual_reactor::{Failure, Instant};
+
+use super::Counters;
+use super::exchange::{Trouble, over_tcp, over_udp};
+use super::failure::{Failed, Report, Said};
+use super::message::{Family, Query, Refusal, Reply};
+use super::name::Name;
+use super::random::Random;
+use super::sockets::Sockets;
+
+/// What is known of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Addresses(Vec<IpAddr>),
+    NoName,
+    NoData,
+}
+
+impl Known {
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Known::Addresses(addresses) => addresses,
+            Known::NoName | Known::NoData => &[],
+        }
+    }
+}
+
+/// What a server has said.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) known: Known,
+    pub(super) by: SocketAddr,
+}
+
+/// How one query ends; shared by all who asked.
+pub(super) type Outcome = Result<Rc<Answer>, Rc<Failed>>;
+
+/// Whom to ask, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// In the order of asking.
+    pub(super) servers: Vec<SocketAddr>,
+    pub(super) timeout: Duration,
+    pub(super) attempts: u32,
+    pub(super) use_tcp: bool,
+}
+
+/// Asks all servers in turn, as often as the plan says. Returns what is known, and for how many seconds it may be
+/// remembered. Only a server that says so makes a name unknown: one that fails is followed by the next.
+pub(super) async fn ask(
+    name: &Name,
+    family: Family,
+    plan: &Plan,
+    sockets: &Rc<Sockets>,
+    counters: &Counters,
+) -> Result<(Answer, Option<u32>), Failed> {
+    let mut random = Random::new();
+    let mut reports: Vec<Report> = plan.servers.iter().copied().map(Report::of).collect();
+    for _ in 0..plan.attempts {
+        for report in &mut reports {
+            let server = Server { address: report.server(), plan, counters };
+            let leave = sockets.leave().await;
+            let said = server.ask(name, family, &mut random).await;
+            drop(leave);
+            let known = |known, ttl| Ok((Answer { known, by: report.server() }, ttl));
+            let said = match said {
+                Ok(Reply::Addresses { addresses, ttl }) => {
+                    return known(Known::Addresses(addresses), Some(ttl));
+                }
+                Ok(Reply::NoName { ttl }) => return known(Known::NoName, ttl),
+                Ok(Reply::NoData { ttl }) => return known(Known::NoData, ttl),
+                Ok(Reply::Refusal(refusal)) => Said::Refusal(refusal),
+                Ok(Reply::Truncated) | Err(Trouble::Malformed) => Said::Refusal(Refusal::Malformed),
+                Err(Trouble::Silent | Trouble::Forged) => Said::Nothing(plan.timeout),
+                Err(Trouble::Unreachable(error)) => Said::Unreachable(error),
+                Err(Trouble::Local(error)) => return Err(Failed::Local(error)),
+                Err(Trouble::Ended(Failure::Shutdown)) => return Err(Failed::Shutdown),
+                Err(Trouble::Ended(failure)) => return Err(Failed::Ended(failure)),
+            };
+            report.add(said);
+        }
+    }
+    Err(Failed::Servers(reports))
+}
+
+struct Server<'a> {
+    address: SocketAddr,
+    plan: &'a Plan,
+    counters: &'a Counters,
+}
+
+impl Server<'_> {
+    /// One try: with EDNS first, without if that seems to be the trouble; over TCP if UDP will not do.
+    async fn ask(&self, name: &Name, family: Family, random: &mut Random) -> Result<Reply, Trouble> {
+        let mut edns = true;
+        loop {
+            let query = Query::new(name, family, edns, random).map_err(Trouble::Local)?;
+            let reply = self.exchange(&query, random).await?;
+            match reply {
+                Reply::Refusal(refusal) if edns && refusal.may_be_of_edns() => edns = false,
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    async fn exchange(&self, query: &Query, random: &mut Random) -> Result<Reply, Trouble> {
+        if !self.plan.use_tcp {
+            match over_udp(self.address, query, self.deadline(), random, self.counters).await {
+                Ok(Reply::Truncated) => {
+                    Counters::add(&self.counters.truncated);
+                }
+                Err(Trouble::Forged) => {
+                    Counters::add(&self.counters.suspected);
+                }
+                other => return other,
+            }
+        }
+        over_tcp(self.address, query, self.deadline(), self.counters).await
+    }
+
+    /// By when one exchange has to be over.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.plan.timeout
+    }
+}

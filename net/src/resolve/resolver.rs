@@ -1,0 +1,342 @@
+//! [`Resolver`]: from a name to addresses, by way of the system's files and servers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use punctual_reactor::{Instant, RuntimeId, shutdown_requested, timeout};
+
+use super::Counters;
+use super::addresses::Addresses;
+use super::builder::ResolverBuilder;
+use super::cache::{Cache, Key};
+use super::families::{self, Miss};
+use super::files::{Files, ResolvConf, Step};
+use super::found::Found;
+use super::name::Name;
+use super::query::{Outcome, Plan};
+use super::random::Random;
+use super::shared::{Shared, Weakly};
+use super::sockets::Sockets;
+use super::{ResolverMetrics, query, system};
+use crate::error::{DeadlineInfo, DnsFailure, Error, Kind, Phase, Why};
+
+/// Looks names up: in `/etc/hosts`, then at the servers of `/etc/resolv.conf`, as `/etc/nsswitch.conf` orders.
+///
+/// A stub resolver that runs in the loop. It asks over UDP, each time from a fresh socket on a random port, with a
+/// random id and random capitals, and believes only what repeats all of them; it asks over TCP what does not fit or
+/// smells of forgery. Both families are asked for at once. Lookups of one name share one query a family, and its
+/// answer is remembered for as long as it says, for an hour at most (five minutes that there is nothing).
+///
+/// - Services that only the system's library knows (as `ldap`, `resolve`, `mdns` for `.local`) are left to
+///   `getaddrinfo`, on helper threads: see [`system_library`](ResolverBuilder::system_library).
+/// - `localhost` and all below it are this host, `.invalid` does not exist, `.onion` is not asked for (RFC
+///   6761, RFC 7686).
+/// - Names are ASCII; what is not has a form that begins with `xn--` (IDNA is not done here).
+/// - The files are looked at again when they are used, every 2.5 s at most. One that cannot be read leaves
+///   everything as it was; one that looks half-written is believed when it still looks so at the second look. No
+///   resolv.conf means 127.0.0.1.
+/// - At most 32 queries are under way at a time, each with one socket; others wait for their turn.
+///
+/// A clone is the same resolver: cheap, with the same cache. It belongs to its thread. Whatever ends a lookup early
+/// also ends its queries, unless somebody else shares them: no thread, task or socket of it is left.
+#[derive(Clone)]
+pub struct Resolver(pub(super) Rc<Inner>);
+
+pub(super) struct Inner {
+    choices: ResolverBuilder,
+    files: RefCell<Files>,
+    cache: RefCell<Cache>,
+    /// Whose answers the cache holds: other servers may know other things.
+    cache_is_of: RefCell<Vec<SocketAddr>>,
+    /// Whose clock it goes by.
+    runtime: Cell<Option<RuntimeId>>,
+    in_flight: RefCell<HashMap<Key, (u64, Weakly<Outcome>)>>,
+    begun: Cell<u64>,
+    sockets: Rc<Sockets>,
+    counters: Counters,
+}
+
+impl Default for Resolver {
+    fn default() -> Resolver {
+        Resolver::new()
+    }
+}
+
+impl Resolver {
+    /// A resolver that does as the system's files say.
+    #[must_use]
+    pub fn new() -> Resolver {
+        Resolver::builder().build()
+    }
+
+    /// Chooses servers, times and files.
+    pub fn builder() -> ResolverBuilder {
+        ResolverBuilder::default()
+    }
+
+    /// A resolver that leaves everything to `getaddrinfo`: [`ResolverBuilder::system_library`].
+    #[must_use]
+    pub fn system_library() -> Resolver {
+        Resolver::builder().system_library(true).build()
+    }
+
+    pub(super) fn with(choices: ResolverBuilder) -> Resolver {
+        Resolver(Rc::new(Inner {
+            files: RefCell::new(Files::at(choices.paths.clone())),
+            cache: RefCell::new(Cache::of(choices.cache_entries)),
+            cache_is_of: RefCell::default(),
+            runtime: Cell::new(None),
+            in_flight: RefCell::default(),
+            begun: Cell::new(0),
+            sockets: Rc::default(),
+            counters: Counters::default(),
+            choices,
+        }))
+    }
+
+    /// The resolver of the runtime on this thread, that [`Connect`](crate::Connect) uses unless told otherwise.
+    pub(crate) fn of_this_runtime() -> Resolver {
+        thread_local! {
+            static RESOLVER: RefCell<Option<(RuntimeId, Resolver)>> = const { RefCell::new(None) };
+        }
+        let Some(runtime) = RuntimeId::current() else { return Resolver::new() };
+        let known = RESOLVER.with_borrow(|resolver| resolver.clone());
+        if let Some((_, resolver)) = known.filter(|(of, _)| *of == runtime) {
+            return resolver;
+        }
+        let resolver = Resolver::new();
+        let before = RESOLVER.replace(Some((runtime, resolver.clone())));
+        drop(before);
+        resolver
+    }
+
+    /// The addresses of `name`, within the [`timeout`](ResolverBuilder::timeout) of a lookup. A final dot turns the
+    /// search list off; a literal address is its own answer.
+    ///
+    /// # Errors
+    /// `Dns`, with the reason in [`Error::dns_failure`]; `InvalidInput` for what is no name; `Timeout`, `Shutdown`,
+    /// `Overloaded`; `Kernel(EMFILE)` and the like if this process lacks what it needs. The phase is `Resolve`.
+    ///
+    /// Cancel-safe: dropped, it ends its queries.
+    ///
+    /// # Panics
+    /// When polled outside of a runtime.
+    pub fn lookup(&self, name: &str) -> impl Future<Output = Result<Addresses, Error>> + use<> {
+        let (resolver, name) = (self.clone(), name.to_owned());
+        async move {
+            let budget = resolver.0.choices.timeout;
+            let lookup = until_shutdown(resolver.find(&name));
+            let found = match timeout(budget, lookup).await {
+                Ok(found) => found.map(Addresses),
+                Err(elapsed) => {
+                    let firing = elapsed.firing();
+                    let mut info = DeadlineInfo::new(firing.deadline, firing.fired);
+                    info.budget = Some(budget);
+                    Err(Error::timeout(Phase::Resolve, info).fired_as(firing))
+                }
+            };
+            found.map_err(|error| error.with_target(name))
+        }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> ResolverMetrics {
+        let in_flight = self.0.in_flight.borrow().len();
+        self.0.counters.read(self.0.cache.borrow().len(), in_flight)
+    }
+
+    /// As [`lookup`](Resolver::lookup), with no bound but its tries.
+    pub(crate) async fn find(&self, host: &str) -> Result<Found, Error> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(Found::at_once(vec![(ip, 0).into()]));
+        }
+        let name = Name::parse(host).map_err(|why| Error::invalid(Phase::Resolve, why))?;
+        if name.is_within("localhost") {
+            let loopback: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+            return Ok(Found::at_once(loopback.map(|ip| (ip, 0).into()).into()));
+        }
+        if name.is_within("invalid") {
+            return Err(Why::error(
+                DnsFailure::NoSuchName,
+                "there is no such name: nothing in .invalid exists",
+            ));
+        }
+        if name.is_within("onion") {
+            return Err(Why::error(
+                DnsFailure::NotAsked,
+                "names in .onion are Tor's: they are not asked for",
+            ));
+        }
+        if self.0.choices.system_library {
+            return system::lookup(host).await;
+        }
+        self.follow_nsswitch(&name, host.ends_with('.'), host).await
+    }
+
+    async fn follow_nsswitch(&self, name: &Name, absolute: bool, host: &str) -> Result<Found, Error> {
+        let own = punctual_reactor::host_name();
+        let services = self.0.files.borrow_mut().nsswitch(Instant::now());
+        let mut failure = None;
+        for step in services.steps(name, own.as_deref()) {
+            match step {
+                Step::System => return system::lookup(host).await,
+                Step::Files => {
+                    let hosts = self.0.files.borrow_mut().hosts(Instant::now());
+                    if let Some(ips) = hosts.get(name.as_str()) {
+                        return Ok(Found::at_once(ips.iter().map(|ip| (*ip, 0).into()).collect()));
+                    }
+                }
+                Step::Dns => match self.search(name, absolute, own.as_deref()).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => failure = Some(error),
+                },
+            }
+        }
+        let unlisted = || Why::error(DnsFailure::NoSuchName, "there is no such name in the files asked");
+        Err(failure.unwrap_or_else(unlisted))
+    }
+
+    /// Asks servers for the name, as it is and in the domains of the search list, until one of these names has
+    /// addresses. Servers that fail do not end the search; no answer at all does, as it would take as long again.
+    async fn search(&self, name: &Name, absolute: bool, own: Option<&str>) -> Result<Found, Error> {
+        let (plan, conf) = self.0.plan();
+        let choices = &self.0.choices;
+        let of_host = || own.and_then(|own| own.split_once('.')).map(|(_, domain)| domain.to_owned());
+        let search = choices.search.clone().or(conf.search.clone());
+        let search = search.unwrap_or_else(|| of_host().into_iter().collect());
+        let names = name.candidates(absolute, &search, choices.ndots.unwrap_or(conf.ndots));
+        let mut worst: Option<Miss> = None;
+        for candidate in &names {
+            let miss = match families::ask(&self.0, candidate, &plan, conf.no_aaaa).await {
+                Ok(found) => return Ok(found),
+                Err(miss) => miss,
+            };
+            if miss.ends_a_search() {
+                return Err(miss.into_error());
+            }
+            worst = Some(match worst {
+                Some(worst) if worst.weight() >= miss.weight() => worst,
+                _ => miss,
+            });
+        }
+        match worst {
+            Some(miss) => Err(miss.into_error()),
+            None => unreachable!("there is always the name itself to ask for"),
+        }
+    }
+}
+
+impl Inner {
+    /// Whom to ask, as of now. Answers of other servers, or by another clock, are forgotten.
+    fn plan(&self) -> (Plan, Rc<ResolvConf>) {
+        let conf = self.files.borrow_mut().resolv_conf(Instant::now());
+        let choices = &self.choices;
+        let mut servers = choices.servers.clone().unwrap_or_else(|| conf.servers_or_local());
+        let runtime = RuntimeId::current();
+        if self.runtime.replace(runtime) != runtime || *self.cache_is_of.borrow() != servers {
+            self.cache.borrow_mut().clear();
+            self.cache_is_of.borrow_mut().clone_from(&servers);
+        }
+        if choices.rotate.unwrap_or(conf.rotate) && !servers.is_empty() {
+            let first = self.begun.get() as usize % servers.len();
+            servers.rotate_left(first);
+        }
+        let plan = Plan {
+            servers,
+            timeout: choices.try_timeout.unwrap_or(conf.timeout),
+            attempts: choices.attempts.unwrap_or(conf.attempts),
+            use_tcp: conf.use_tcp,
+        };
+        (plan, conf)
+    }
+
+    /// What is known of `key`, or a share in the query for it: one that is under way already, or a new one.
+    pub(super) fn query(self: &Rc<Inner>, key: Key, plan: &Plan) -> Shared<Outcome> {
+        let now = Instant::now();
+        if let Some(known) = self.cache.borrow_mut().get(&key, now) {
+            Counters::add(&self.counters.cache_hits);
+            return Shared::done(Ok(known));
+        }
+        let under_way = self.in_flight.borrow().get(&key).and_then(|(_, query)| query.upgrade());
+        // Nobody may have driven it since: an old one is not trusted to end.
+        if let Some(query) = under_way.filter(|query| now - query.begun() < plan.timeout * plan.attempts)
+        {
+            Counters::add(&self.counters.shared);
+            return query;
+        }
+        let number = self.begun.get();
+        self.begun.set(number + 1);
+        let entry = InFlight { inner: self.clone(), key: key.clone(), number };
+        let plan = plan.clone();
+        let query = Shared::new(Box::pin(async move { entry.run(plan).await }));
+        self.in_flight.borrow_mut().insert(key, (number, query.downgrade()));
+        query
+    }
+}
+
+/// A query that others can join, until this is dropped.
+struct InFlight {
+    inner: Rc<Inner>,
+    key: Key,
+    number: u64,
+}
+
+impl InFlight {
+    async fn run(&self, plan: Plan) -> Outcome {
+        let Inner { sockets, counters, cache, .. } = &*self.inner;
+        let (name, family) = &self.key;
+        match query::ask(name, *family, &plan, sockets, counters).await {
+            Ok((answer, ttl)) => {
+                let answer = Rc::new(answer);
+                let of_these_servers = {
+                    let of = self.inner.cache_is_of.borrow();
+                    of.len() == plan.servers.len()
+                        && of.iter().all(|server| plan.servers.contains(server))
+                };
+                // Without dice the first makes room.
+                let die = Random::new().number().unwrap_or(0);
+                if let Some(ttl) = ttl.filter(|_| of_these_servers) {
+                    cache.borrow_mut().put(self.key.clone(), answer.clone(), ttl, Instant::now(), die);
+                }
+                Ok(answer)
+            }
+            Err(failed) => Err(Rc::new(failed)),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut in_flight = self.inner.in_flight.borrow_mut();
+        if in_flight.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            in_flight.remove(&self.key);
+        }
+    }
+}
+
+/// A lookup is no operation on a source, which a shutdown would end by itself.
+async fn until_shutdown<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut shutdown = pin!(shutdown_requested());
+    let mut lookup = pin!(lookup);
+    poll_fn(|cx| {
+        if shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Error::new(Kind::Shutdown, Phase::Resolve)));
+        }
+        lookup.as_mut().poll(cx)
+    })
+    .await
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers = self.0.cache_is_of.borrow();
+        f.debug_struct("Resolver").field("servers", &servers).field("metrics", &self.metrics()).finish()
+    }
+}

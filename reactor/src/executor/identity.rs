@@ -1,0 +1,16 @@
+//! [`RuntimeId`]: for what is kept for one runtime beside it.
+
+use crate::executor::context;
+use crate::token::ReactorId;
+
+/// Tells the runtimes of a process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RuntimeId(ReactorId);
+
+impl RuntimeId {
+    /// Of the runtime on this thread, if there is one.
+    #[must_use]
+    pub fn current() -> Option<RuntimeId> {
+        context::with(|driver| driver.map(|driver| RuntimeId(driver.reactor.borrow().id)))
+    }
+}
