@@ -9,17 +9,24 @@
 #![forbid(unsafe_code)]
 
 pub use punctual_reactor::{
-    AlarmKind, Budget, Builder, Cause, Clock, Drift, Elapsed, Firing, Handle, Histogram, Instant,
-    Interval, JoinError, JoinHandle, Leeway, Metrics, MissedTicks, Precise, RemoteJoinHandle, Runtime,
-    SendError, Sleep, Tick, Token, VirtualClock, interval, interval_at, shutdown_requested, sleep,
-    sleep_until, spawn, timeout, timeout_at, yield_now,
+    AlarmKind, BlockingError, BlockingPanic, BlockingPool, Budget, Builder, Cause, Clock, Drift,
+    Elapsed, Firing, Handle, Histogram, Instant, Interval, JoinError, JoinHandle, Leeway, Metrics,
+    MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError, Sleep, Tick, Token, VirtualClock,
+    blocking, interval, interval_at, shutdown_requested, sleep, sleep_until, spawn, timeout, timeout_at,
+    yield_now,
 };
+
+#[cfg(feature = "process")]
+pub use punctual_reactor::process;
+#[cfg(feature = "signal")]
+pub use punctual_reactor::signal;
 
 /// The bare event loop, and registrations of your own sources with a runtime.
 pub mod reactor {
     pub use punctual_reactor::{
-        Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed, Reactor, Readiness,
-        Registration, Source, StaleToken, TcpInfo, TcpState, Timer, tcp_interest,
+        AsyncFd, Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed,
+        PipeReader, PipeWriter, Reactor, Readiness, RegisterError, RegisterErrorKind, Registration,
+        Source, StaleToken, TcpInfo, TcpState, Timer, pipe, tcp_interest,
     };
 }
 

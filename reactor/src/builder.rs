@@ -39,6 +39,29 @@ pub struct Builder {
     pub(crate) leeway: Leeway,
     pub(crate) tick: Tick,
     pub(crate) inbox_capacity: usize,
+    pub(crate) blocking: BlockingLimits,
+}
+
+/// How much may block at once, and how much may wait for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockingLimits {
+    pub(crate) threads: usize,
+    pub(crate) queue: usize,
+}
+
+impl BlockingLimits {
+    const DEFAULT: BlockingLimits = BlockingLimits { threads: 4, queue: 1024 };
+
+    pub(crate) fn validate(self) -> io::Result<()> {
+        let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
+        if self.threads == 0 {
+            return invalid("blocking_threads: zero, with which nothing that blocks could ever be run");
+        }
+        if self.queue == 0 {
+            return invalid("blocking_queue: zero, with which nothing that blocks could ever be queued");
+        }
+        Ok(())
+    }
 }
 
 impl Default for Builder {
@@ -51,6 +74,7 @@ impl Default for Builder {
             leeway: Leeway::MILLISECOND,
             tick: Tick::default(),
             inbox_capacity: 4096,
+            blocking: BlockingLimits::DEFAULT,
         }
     }
 }
@@ -108,13 +132,28 @@ impl Builder {
         self
     }
 
+    /// How many threads [`blocking`](crate::blocking) may use, each started when there is work for it; default 4.
+    #[must_use]
+    pub fn blocking_threads(mut self, threads: usize) -> Builder {
+        self.blocking.threads = threads;
+        self
+    }
+
+    /// How many calls of [`blocking`](crate::blocking) may wait for a thread; default 1 024.
+    #[must_use]
+    pub fn blocking_queue(mut self, calls: usize) -> Builder {
+        self.blocking.queue = calls;
+        self
+    }
+
     /// A [`Runtime`] with these choices.
     ///
     /// # Errors
     /// `InvalidInput` for a choice with which nothing could run, or what the kernel says of the
     /// descriptors it needs.
     pub fn build(self) -> io::Result<Runtime> {
-        self.build_reactor().and_then(Runtime::over)
+        let blocking = self.blocking;
+        self.build_reactor().and_then(|reactor| Runtime::over(reactor, blocking))
     }
 
     /// A bare [`Reactor`] with these choices.
@@ -122,7 +161,8 @@ impl Builder {
     /// # Errors
     /// As [`build`](Builder::build).
     pub fn build_reactor(self) -> io::Result<Reactor> {
-        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity } = self.checked()?;
+        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity, .. } =
+            self.checked()?;
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let alarm = AlarmClock::new(alarm, &clock)?;
@@ -162,6 +202,7 @@ impl Builder {
 
     fn checked(self) -> io::Result<Builder> {
         self.budget.validate()?;
+        self.blocking.validate()?;
         let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
         if self.inbox_capacity == 0 {
             return invalid("inbox_capacity: zero, with which no remote command could ever be sent");

@@ -94,3 +94,20 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<Failure> for io::Error {
+    /// The kernel's error stays as it is; the others go inside. A cancel is never `Interrupted`, after which the
+    /// standard library would try again.
+    fn from(failure: Failure) -> io::Error {
+        let kind = match &failure {
+            Failure::Io(_) | Failure::Cancelled(_) | Failure::Shutdown => io::ErrorKind::Other,
+            Failure::Elapsed(_) => io::ErrorKind::TimedOut,
+
+            Failure::Closed => io::ErrorKind::NotConnected,
+        };
+        match failure {
+            Failure::Io(error) => error,
+            other => io::Error::new(kind, other),
+        }
+    }
+}

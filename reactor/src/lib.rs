@@ -78,6 +78,7 @@ mod registration;
 mod remote;
 mod source;
 mod sys;
+mod system;
 mod tcp_info;
 mod time;
 mod timers;
@@ -118,6 +119,14 @@ pub use readiness::{Direction, Readiness};
 pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
 pub use sys::{host_name, interface_index};
+#[cfg(feature = "process")]
+pub use system::process;
+#[cfg(feature = "signal")]
+pub use system::signal;
+pub use system::{
+    AsyncFd, BlockingError, BlockingPanic, BlockingPool, PipeReader, PipeWriter, RegisterError,
+    RegisterErrorKind, blocking, pipe,
+};
 pub use tcp_info::{TcpInfo, TcpState, set_syn_count};
 pub use time::{
     Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,

@@ -60,14 +60,28 @@ impl<S: MioSource> Registration<S> {
     /// # Panics
     /// Outside of a runtime.
     #[track_caller]
-    pub fn new(mut source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self> {
+    pub fn new(source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self> {
+        Registration::try_new(source, interest, assume).map_err(|(error, _closed)| error)
+    }
+
+    /// As [`new`](Registration::new), and gives the source back with the error.
+    #[track_caller]
+    pub(crate) fn try_new(
+        mut source: S,
+        interest: mio::Interest,
+        assume: Readiness,
+    ) -> Result<Self, (io::Error, S)> {
         let driver = context::current("registering a source");
         let token = driver.reactor.borrow_mut().add(assume);
         // The source may be anybody's code: nothing is borrowed while it runs.
         let registered = driver.registry.register(&mut source, Token::to_mio(token.id), interest);
+        if let Err(error) = registered {
+            // Not deregistered: a descriptor that is registered already would lose that registration.
+            drop(driver.reactor.borrow_mut().forget(token));
+            return Err((error, source));
+        }
         let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
-        let registration = Registration { driver, token, io, polled: Default::default(), ended };
-        registered.map(|()| registration)
+        Ok(Registration { driver, token, io, polled: Default::default(), ended })
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that

@@ -4,7 +4,9 @@ mod support;
 
 mod backpressure; // B
 mod bad_input;
+mod blocking;
 mod byte_streams; // D
+mod child_process;
 mod connect; // C
 mod copy; // X, D23
 mod deadlines; // D
@@ -12,7 +14,9 @@ mod diagnosis; // section 10 of the design
 #[cfg(feature = "dns")]
 mod dns; // N
 mod fault_proxy; // B05
+mod fds; // F
 mod half_close; // X
+mod signal_events; // S
 mod signals; // S
 mod timers; // T
 mod tokens; // F

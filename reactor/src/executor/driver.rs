@@ -13,9 +13,11 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::arena::{Arena, Id};
+use crate::builder::BlockingLimits;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::executor::join::{self, JoinHandle, JoinState};
+use crate::executor::locals::Locals;
 use crate::executor::task::{Body, MAIN, Task, TaskWaker};
 use crate::instant::nanos;
 use crate::metrics::Metrics;
@@ -40,13 +42,16 @@ pub(crate) struct Driver {
     shutdown_waiters: RefCell<Slab<Waker>>,
     /// Set when the runtime is being dropped: what is spawned then is dropped at once.
     closing: Cell<bool>,
+    /// What is built on top, as the pool of threads that may block.
+    pub(crate) locals: Locals,
+    pub(crate) blocking_limits: BlockingLimits,
 }
 
 /// How many tasks are polled between two looks at the clock.
 const POLLS_PER_CLOCK_READ: usize = 8;
 
 impl Driver {
-    pub(crate) fn new(mut reactor: Reactor) -> io::Result<Rc<Driver>> {
+    pub(crate) fn new(mut reactor: Reactor, blocking_limits: BlockingLimits) -> io::Result<Rc<Driver>> {
         reactor.inbox.serve_tasks();
         reactor.remote.serves_tasks();
         Ok(Rc::new(Driver {
@@ -60,6 +65,8 @@ impl Driver {
             next_turn: RefCell::new(Vec::new()),
             shutdown_waiters: RefCell::new(Slab::new()),
             closing: Cell::new(false),
+            locals: Locals::default(),
+            blocking_limits,
         }))
     }
 
@@ -269,6 +276,7 @@ impl Driver {
         let waiters = self.reactor.borrow_mut().shut_down();
         waiters.wake();
         self.wake_shutdown_waiters();
+        self.locals.clear();
     }
 
     fn wake_shutdown_waiters(&self) {

@@ -12,6 +12,7 @@ mod driver;
 mod elsewhere;
 mod identity;
 mod join;
+mod locals;
 mod remote_join;
 mod runtime;
 mod task;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::builder::Builder;
+use crate::builder::{BlockingLimits, Builder};
 use crate::drift::Drift;
 use crate::executor::context;
 use crate::executor::driver::Driver;
@@ -59,8 +59,8 @@ impl Runtime {
         Builder::default()
     }
 
-    pub(crate) fn over(reactor: Reactor) -> io::Result<Runtime> {
-        Ok(Runtime { driver: Driver::new(reactor)? })
+    pub(crate) fn over(reactor: Reactor, blocking: BlockingLimits) -> io::Result<Runtime> {
+        Ok(Runtime { driver: Driver::new(reactor, blocking)? })
     }
 
     /// Runs `future` and the runtime's tasks until `future` is done. Other tasks stay, and go on in the

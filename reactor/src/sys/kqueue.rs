@@ -4,6 +4,8 @@
 //! default coalescing adds 50–150 ms.
 
 use std::io;
+#[cfg(feature = "process")]
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 #[path = "kqueue/messages.rs"]
@@ -44,4 +46,16 @@ pub(crate) fn tcp_queues(_socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
 
 pub(crate) fn set_syn_count(_socket: BorrowedFd<'_>, _count: libc::c_int) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no TCP_SYNCNT"))
+}
+
+/// There is none here: children are asked after when a SIGCHLD has come.
+#[cfg(feature = "process")]
+pub(crate) fn open_process(_process: u32) -> io::Result<OwnedFd> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no pidfd"))
+}
+
+/// Cannot be called: nobody has such a descriptor here.
+#[cfg(feature = "process")]
+pub(crate) fn signal_process(_fd: BorrowedFd<'_>, _signal: libc::c_int) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no pidfd"))
 }

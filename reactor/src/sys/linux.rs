@@ -104,3 +104,26 @@ pub(crate) fn set_syn_count(socket: BorrowedFd<'_>, count: libc::c_int) -> io::R
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// A descriptor of a child that was not reaped yet, readable once it has ended (`pidfd_open(2)`, Linux 5.3). It is
+/// closed on exec, as every pidfd is.
+#[cfg(feature = "process")]
+pub(crate) fn open_process(process: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointer is passed; the result is checked before it is owned.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process as libc::pid_t, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just made by the kernel for us and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Sends `signal` to the process that `fd` is of, which cannot be another by now (`pidfd_send_signal(2)`, Linux 5.1).
+#[cfg(feature = "process")]
+pub(crate) fn signal_process(fd: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the borrow keeps the descriptor open, and a null pointer asks for the information of `kill`.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, no_info, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,12 +1,14 @@
 //! The system calls that mio does not make for us, and the project's only `unsafe`.
 //!
 //! What a backend owes, in this order: [`messages`], [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`],
-//! [`tcp_info`], [`tcp_queues`], [`set_syn_count`]. The
+//! [`tcp_info`], [`tcp_queues`], [`set_syn_count`], [`open_process`],
+//! [`signal_process`]. The
 //! one platform switch of this crate is the pair of `cfg`s below.
 
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -22,6 +24,10 @@ pub mod messages;
 pub mod rig;
 
 pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues};
+#[cfg(feature = "process")]
+pub(crate) use imp::{open_process, signal_process};
+
+use crate::readiness::Direction;
 
 /// The clock that `CLOCK_MONOTONIC` names here.
 pub(crate) const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
@@ -65,4 +71,44 @@ pub(crate) fn borrow_fd(registry: &mio::Registry) -> BorrowedFd<'_> {
     let fd: RawFd = registry.as_raw_fd();
     // SAFETY: a registry owns its descriptor, and keeps it open for at least the lifetime of the borrow.
     unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Has reads and writes of the open file description behind `fd` answer `WouldBlock` instead of waiting.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointer is passed, and the borrow keeps the descriptor open.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK == 0 {
+        // SAFETY: as above.
+        check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    }
+    Ok(())
+}
+
+/// Asks `poll(2)` whether `fd` is ready in `direction` at this moment; an end or an error is ready.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    let events = match direction {
+        Direction::Read => libc::POLLIN,
+        Direction::Write => libc::POLLOUT,
+    };
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: the pointer is to one pollfd, as the count says, and valid for the length of the call.
+    let ready = check(unsafe { libc::poll(&mut asked, 1, 0) })?;
+    if asked.revents & libc::POLLNVAL != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    Ok(ready > 0)
+}
+
+/// Sends `signal` to the process with this number, which must be a child that was not reaped yet.
+#[cfg(feature = "process")]
+pub(crate) fn kill(process: u32, signal: libc::c_int) -> io::Result<()> {
+    // Zero and below would name groups.
+    let number = libc::pid_t::try_from(process).ok().filter(|number| *number > 0);
+    let number = number.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::kill(number, signal) }).map(drop)
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

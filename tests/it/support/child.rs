@@ -75,3 +75,13 @@ impl Talking {
         rest.iter().for_each(|line| println!("{line}"));
     }
 }
+
+/// Whether system calls can be made to fail here; says so if not.
+pub(crate) fn strace_works() -> bool {
+    let works = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    let works = works.is_ok_and(|output| output.status.success());
+    if !works {
+        super::skip("system calls are made to fail with strace: install it, and allow ptrace");
+    }
+    works
+}

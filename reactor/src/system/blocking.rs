@@ -1,0 +1,312 @@
+//! Work that blocks, on a bounded pool of threads that nobody ever waits for.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::builder::BlockingLimits;
+use crate::executor::{Driver, WaitElsewhere, context};
+use crate::failure::Failure;
+use crate::system::pool::{Pool, lock};
+use crate::system::unless_ended::unless_ended;
+
+/// Runs `run`, which may block, on the runtime's pool of threads, and waits for what it returns.
+///
+/// - **Bounded**: as many threads and as long a queue as the [`Builder`](crate::Builder) was told; what does not fit
+///   is refused with [`BlockingError::Overloaded`], and not run.
+/// - **Never in the way**: a deadline fires beside it, and the process ends beside it: the threads are detached and
+///   not joined.
+/// - **Given up**: a system call cannot be called off. Dropping the wait (by a [`timeout`](crate::timeout), say) keeps
+///   work that has not begun from being run; what runs is left to itself, and what it returns is dropped on its
+///   thread.
+/// - **Contained**: a panic in it is [`BlockingError::Panicked`], and its thread goes on with the next.
+///
+/// A virtual clock stands still while this waits.
+///
+/// ```
+/// use punctual_reactor::{Runtime, blocking};
+/// let sum = Runtime::new()?.block_on(blocking(|| (1..=10).sum::<u32>()));
+/// assert_eq!(sum.expect("neither refused nor panicked"), 55);
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Errors
+/// [`BlockingError`].
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn blocking<T, F>(run: F) -> Result<T, BlockingError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    BlockingPool::of(&context::current("blocking")).run(run).await
+}
+
+/// A pool of threads for work that blocks: one of one's own, where the runtime's, which [`blocking`] uses, is not to
+/// be used up, or is to be shared by several.
+///
+/// Clones are the same pool. When the last is dropped, what is queued is dropped and the threads end as soon as they
+/// have nothing left to run.
+#[derive(Clone)]
+pub struct BlockingPool {
+    pool: Arc<Owner>,
+}
+
+/// The last to go closes the door.
+struct Owner(Arc<Pool>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl BlockingPool {
+    /// A pool of at most `threads` threads, started when there is work for them, and a queue of at most `queue` calls
+    /// that wait for one.
+    ///
+    /// # Errors
+    /// `InvalidInput` if either is zero.
+    pub fn new(threads: usize, queue: usize) -> io::Result<BlockingPool> {
+        let limits = BlockingLimits { threads, queue };
+        limits.validate()?;
+        Ok(BlockingPool { pool: Arc::new(Owner(Pool::new(limits))) })
+    }
+
+    /// The one of a runtime.
+    pub(crate) fn of(driver: &Driver) -> BlockingPool {
+        let make = || BlockingPool { pool: Arc::new(Owner(Pool::new(driver.blocking_limits))) };
+        (*driver.locals.get_or_insert(make)).clone()
+    }
+
+    /// As [`blocking`], on this pool.
+    ///
+    /// # Errors
+    /// [`BlockingError`].
+    ///
+    /// # Panics
+    /// When polled outside of a runtime.
+    pub async fn run<T, F>(&self, run: F) -> Result<T, BlockingError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let call = self.call(run)?;
+        unless_ended(call).await.unwrap_or_else(|failure| Err(BlockingError::Ended(failure)))
+    }
+
+    /// Queues `run` at once.
+    pub(crate) fn call<T, F>(&self, run: F) -> Result<Call<T>, BlockingError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let slot = Arc::new(Mutex::new(Slot::Waiting(None)));
+        let real_time_passes = WaitElsewhere::begin();
+        let work = Box::new(Work { run: Some(run), slot: slot.clone() });
+        let job = self.pool.0.queue(work)?;
+        Ok(Call { pool: self.pool.0.clone(), slot, job, _real_time_passes: real_time_passes })
+    }
+
+    /// How many threads there are now, and how many calls wait for one.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        self.pool.0.load()
+    }
+}
+
+impl fmt::Debug for BlockingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (threads, queued) = self.load();
+        f.debug_struct("BlockingPool").field("threads", &threads).field("queued", &queued).finish()
+    }
+}
+
+/// Why work that blocks has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BlockingError {
+    /// All threads are busy and the queue is full. The work was not begun; to try again later is safe.
+    Overloaded,
+    /// No thread could be started, and there is none. The work was not begun.
+    NoThread(io::Error),
+    /// The work panicked.
+    Panicked(BlockingPanic),
+    /// The wait was ended: the runtime shuts down, or the pool is closed. Work that has begun goes on.
+    Ended(Failure),
+}
+
+/// What work that blocks has panicked with.
+pub struct BlockingPanic(Mutex<Box<dyn Any + Send>>);
+
+impl BlockingPanic {
+    /// The panic, to be resumed.
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn message(&self) -> String {
+        let panic = lock(&self.0);
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "no message".into())
+    }
+}
+
+impl fmt::Debug for BlockingPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockingPanic({:?})", self.message())
+    }
+}
+
+impl BlockingError {
+    fn panicked(panic: Box<dyn Any + Send>) -> BlockingError {
+        // In a mutex, though nobody shares it, because an error ought to be `Sync`.
+        BlockingError::Panicked(BlockingPanic(Mutex::new(panic)))
+    }
+}
+
+impl fmt::Display for BlockingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlockingError::Overloaded => f.write_str(
+                "the blocking pool is overloaded: all threads are busy and the queue is full",
+            ),
+            BlockingError::NoThread(error) => write!(f, "cannot start a thread to block on: {error}"),
+            BlockingError::Panicked(panic) => write!(f, "blocking work panicked: {}", panic.message()),
+            BlockingError::Ended(failure) => write!(f, "the wait for blocking work ended: {failure}"),
+        }
+    }
+}
+
+impl std::error::Error for BlockingError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BlockingError::NoThread(error) => Some(error),
+            BlockingError::Ended(failure) => Some(failure),
+            BlockingError::Overloaded | BlockingError::Panicked(_) => None,
+        }
+    }
+}
+
+impl From<BlockingError> for io::Error {
+    fn from(error: BlockingError) -> io::Error {
+        match error {
+            BlockingError::Overloaded => io::Error::new(io::ErrorKind::ResourceBusy, error),
+            BlockingError::Ended(failure) => failure.into(),
+            other => io::Error::other(other),
+        }
+    }
+}
+
+impl From<BlockingError> for Failure {
+    fn from(error: BlockingError) -> Failure {
+        match error {
+            BlockingError::Ended(failure) => failure,
+            other => Failure::Io(other.into()),
+        }
+    }
+}
+
+/// Where a result is left.
+pub(crate) enum Slot<T> {
+    Waiting(Option<Waker>),
+    /// A thread works on it.
+    Running(Option<Waker>),
+    Done(Result<T, BlockingError>),
+    /// Nobody waits any more.
+    Forgotten,
+}
+
+/// Something for a thread to do.
+pub(crate) trait Job: Send {
+    fn run(self: Box<Self>);
+}
+
+struct Work<T, F> {
+    run: Option<F>,
+    slot: Arc<Mutex<Slot<T>>>,
+}
+
+impl<T: Send, F: FnOnce() -> T + Send> Job for Work<T, F> {
+    fn run(mut self: Box<Self>) {
+        {
+            let mut slot = lock(&self.slot);
+            let Slot::Waiting(waker) = &mut *slot else { return };
+            *slot = Slot::Running(waker.take());
+        }
+        let Some(run) = self.run.take() else { return };
+        let result = catch_unwind(AssertUnwindSafe(run));
+        leave(&self.slot, result.map_err(BlockingError::panicked));
+    }
+}
+
+impl<T, F> Drop for Work<T, F> {
+    /// Whoever waits for work that is thrown away unrun is told.
+    fn drop(&mut self) {
+        if self.run.is_some() {
+            leave(&self.slot, Err(BlockingError::Ended(Failure::Closed)));
+        }
+    }
+}
+
+fn leave<T>(slot: &Mutex<Slot<T>>, result: Result<T, BlockingError>) {
+    let mut slot = lock(slot);
+    let waker = match &mut *slot {
+        Slot::Waiting(waker) | Slot::Running(waker) => waker.take(),
+        // What nobody waits for is dropped when this returns, and the lock before it.
+        Slot::Done(_) | Slot::Forgotten => return,
+    };
+    *slot = Slot::Done(result);
+    drop(slot);
+    waker.into_iter().for_each(crate::waiters::wake);
+}
+
+/// A call that was queued. Dropping it forgets the result, and the work too if it has not begun.
+pub(crate) struct Call<T> {
+    pool: Arc<Pool>,
+    slot: Arc<Mutex<Slot<T>>>,
+    job: u64,
+    _real_time_passes: WaitElsewhere,
+}
+
+impl<T> Call<T> {
+    /// Takes it out of the queue; `false` if a thread has begun with it, or is done.
+    pub(crate) fn withdraw(&self) -> bool {
+        // Dropped here, where no lock is held: it is somebody's closure.
+        self.pool.withdraw(self.job).is_some()
+    }
+}
+
+impl<T> Future for Call<T> {
+    type Output = Result<T, BlockingError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = lock(&self.slot);
+        if let Slot::Waiting(waker) | Slot::Running(waker) = &mut *slot {
+            let before = waker.replace(cx.waker().clone());
+            drop(slot);
+            drop(before);
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *slot, Slot::Forgotten) {
+            Slot::Done(result) => Poll::Ready(result),
+            Slot::Waiting(_) | Slot::Running(_) | Slot::Forgotten => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        let forgotten = std::mem::replace(&mut *lock(&self.slot), Slot::Forgotten);
+        if matches!(forgotten, Slot::Waiting(_)) {
+            self.withdraw();
+        }
+    }
+}

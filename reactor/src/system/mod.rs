@@ -1,0 +1,16 @@
+//! What a program waits for besides connections: descriptors of any kind, and what the operating system can only do
+//! by blocking. It sits on top of the executor and of registrations; the loop knows nothing of it.
+
+mod blocking;
+mod fd;
+mod pipe;
+mod pool;
+#[cfg(feature = "process")]
+pub mod process;
+#[cfg(feature = "signal")]
+pub mod signal;
+mod unless_ended;
+
+pub use blocking::{BlockingError, BlockingPanic, BlockingPool, blocking};
+pub use fd::{AsyncFd, RegisterError, RegisterErrorKind};
+pub use pipe::{PipeReader, PipeWriter, pipe};
