@@ -1,18 +1,20 @@
 //! Group C: connecting. What needs its own network runs this binary again inside a namespace.
 
+mod caps;
+mod namespaces;
+mod options;
+mod race;
+
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use punctual::net::{Connect, Error, Kind, Phase, TcpListener, TcpStream};
 use punctual::{Instant, sleep, spawn, timeout};
 
-use crate::support::namespace::{SILENT_LINK, inside_namespace, sh};
 use crate::support::net::*;
-use crate::support::{MS, child, now_ns, skip, virtual_runtime};
+use crate::support::{MS, child, now_ns, virtual_runtime};
 
 const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
 
@@ -137,22 +139,6 @@ fn c12_listener_dies() {
 }
 
 #[test]
-fn c17_thousand_addresses() {
-    on_alarms("c17", async |runtime| {
-        let (listener, good) = listen();
-        let accepting = spawn(async move { listener.accept().await });
-        let (_held, refused) = closed_port();
-        let mut addresses = vec![refused; 1_000];
-        addresses.push(good);
-        let stream = Connect::to(addresses).timeout(PATIENCE).connect().await.expect("the last one");
-        assert_eq!(stream.peer_addr(), good);
-        let (server, _) = accepting.await.expect("no panic").expect("accepted");
-        drop(server);
-        assert_eq!(runtime.metrics().live_sources, 1, "the thousand are closed");
-    });
-}
-
-#[test]
 fn c18_past_deadline_no_syn() {
     on_alarms("c18", async |_| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -172,31 +158,6 @@ fn c18_past_deadline_no_syn() {
         let named = Connect::to("localhost:9").timeout(Duration::ZERO).connect().await;
         assert_eq!(named.expect_err("over").phase(), Phase::Resolve);
         assert_eq!(listener.accept().expect_err("nobody came").kind(), ErrorKind::WouldBlock);
-    });
-}
-
-#[test]
-fn c19_all_fail() {
-    on_alarms("c19", async |_| {
-        let (_held, refused) = closed_port();
-        let (_listener, deaf, _filler) = deaf_listener();
-        let kinds = |error: &Error| error.sources().iter().map(Error::kind).collect::<Vec<_>>();
-        let peers = |error: &Error| error.sources().iter().map(Error::peer).collect::<Vec<_>>();
-
-        // The deadline ends it.
-        let error = fails(Connect::to(vec![refused, deaf]), 200 * MS).await;
-        assert_eq!((error.kind(), kinds(&error)), (Kind::Timeout, vec![ECONNREFUSED, Kind::Timeout]));
-        assert_eq!(peers(&error), [Some(refused), Some(deaf)]);
-
-        // One address uses up its share, but not the deadline of the whole.
-        let armed = now_ns();
-        let by_turns = Connect::to(vec![refused, deaf, refused]).happy_eyeballs(None);
-        let error = fails(by_turns, 2_200 * MS).await;
-        assert!(now_ns() - armed >= 2_000_000_000, "the share of the deaf one");
-        assert_eq!(error.kind(), ECONNREFUSED, "{error}");
-        assert_eq!(kinds(&error), [ECONNREFUSED, Kind::Timeout, ECONNREFUSED]);
-        let text = error.to_string();
-        assert!(text.contains("tried 3 addresses") && text.contains(&deaf.to_string()), "{text}");
     });
 }
 
@@ -233,60 +194,6 @@ fn names_resolve_while_virtual_time_stands_still() {
 }
 
 #[test]
-fn a_listener_has_room_for_more_than_128() {
-    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
-    let granted: usize = somaxconn.and_then(|text| text.trim().parse().ok()).unwrap_or(128);
-    if granted < 512 {
-        return skip("net.core.somaxconn is below 512; a higher one would run it");
-    }
-    on_alarms("backlog", async |_| {
-        let (_listener, address) = listen();
-        let dial =
-            || std::net::TcpStream::connect_timeout(&address, 900 * MS).expect("no SYN is dropped");
-        let waiting: Vec<_> = (0..300).map(|_| dial()).collect();
-        assert_eq!(waiting.len(), 300);
-
-        let narrow = TcpListener::bind_with_backlog("127.0.0.1:0", 1).expect("a listener");
-        let address = narrow.local_addr().expect("its address");
-        let dial = || std::net::TcpStream::connect_timeout(&address, 200 * MS);
-        let waiting: Vec<_> = (0..4).map(|_| dial()).collect();
-        let answered = waiting.iter().filter(|dialled| dialled.is_ok()).count();
-        assert!((1..4).contains(&answered), "{answered} of 4 with a backlog of 1");
-    });
-}
-
-#[test]
-fn the_socket_can_be_had_at_and_given_back() {
-    on_alarms("socket", async |runtime| {
-        let (listener, address) = listen();
-        let flags = listener.with_socket(|socket| {
-            let on_exec = rustix::io::fcntl_getfd(&*socket).expect("its flags");
-            (socket.reuse_address().expect("asked"), socket.nonblocking().expect("asked"), on_exec)
-        });
-        assert_eq!(flags.expect("open"), (true, true, rustix::io::FdFlags::CLOEXEC));
-        let stream = TcpStream::connect(address).await.expect("connected");
-        let (server, _) = listener.accept().await.expect("accepted");
-        let idle = 77 * Duration::from_secs(1);
-        stream
-            .with_socket(|socket| socket.set_tcp_user_timeout(Some(idle)))
-            .expect("open")
-            .expect("set");
-        let std_stream = stream.into_std().expect("open");
-        let std_listener = listener.into_std().expect("open");
-        assert_eq!(std_listener.local_addr().expect("its address"), address);
-        assert_eq!(runtime.metrics().live_sources, 1, "the server's end");
-        let stream = TcpStream::from_std(std_stream).expect("registered anew");
-        let kept = stream.with_socket(|socket| socket.tcp_user_timeout()).expect("open");
-        assert_eq!(kept.expect("asked"), Some(idle));
-        server.write_all(b"same").await.expect("sent");
-        assert_eq!(stream.recv_exactly(4).await, b"same");
-        stream.close();
-        assert_eq!(stream.with_socket(|_| ()).expect_err("closed").kind(), Kind::Closed);
-        assert_eq!(stream.into_std().expect_err("closed").kind(), Kind::Closed);
-    });
-}
-
-#[test]
 fn what_is_needed_outside_of_a_runtime_is_said_of_the_caller() {
     // The hook is the whole process's.
     if !child::plays("panics") {
@@ -312,89 +219,4 @@ fn what_is_needed_outside_of_a_runtime_is_said_of_the_caller() {
         let file = seen.lock().expect("whole").take().expect("a place");
         assert!(file.ends_with("connect.rs"), "call {n}: {file}");
     }
-}
-
-#[test]
-fn an_error_of_several_addresses_keeps_its_io_kind() {
-    on_alarms("kinds", async |_| {
-        let (_held, refused) = closed_port();
-        let error = TcpStream::connect(vec![refused; 2]).await.expect_err("nobody listens");
-        assert!(error.is_retry_safe());
-        assert_eq!(std::io::Error::from(error).kind(), ErrorKind::ConnectionRefused);
-        let error = TcpStream::connect(Vec::new()).await.expect_err("nothing to connect to");
-        assert_eq!(error.to_string(), "connect failed: no address was given");
-        let error = TcpListener::bind(Vec::new()).expect_err("nothing to listen on");
-        assert_eq!(error.to_string(), "listen failed: no address was given");
-    });
-}
-
-// What follows needs a network of its own.
-
-#[test]
-fn c03_blackhole_netns() {
-    if !inside_namespace("connect::c03_blackhole_netns") {
-        return;
-    }
-    sh(SILENT_LINK);
-    on_alarms("c03", async |runtime| {
-        let holes: [SocketAddr; 4] = [
-            "10.77.0.2:80".parse().expect("an address"),
-            "[fd77::2]:80".parse().expect("an address"),
-            (Ipv4Addr::LOCALHOST, 81).into(),
-            (Ipv6Addr::LOCALHOST, 81).into(),
-        ];
-        for hole in holes {
-            let error = fails(Connect::to(hole), 100 * MS).await;
-            assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect), "{error}");
-        }
-        assert_eq!(runtime.metrics().live_sources, 0);
-    });
-    let open = Command::new("ss").args(["-Htan", "state", "syn-sent"]).output().expect("ss");
-    assert_eq!(String::from_utf8_lossy(&open.stdout), "", "no SYN is left");
-}
-
-#[test]
-fn c05_route_errors() {
-    if !inside_namespace("connect::c05_route_errors") {
-        return;
-    }
-    sh(SILENT_LINK);
-    sh("ip route add unreachable 10.78.0.0/24
-        ip route add prohibit 10.79.0.0/24
-        ip route add blackhole 10.80.0.0/24
-        nft add rule inet t out tcp dport 82 reject with tcp reset
-        nft add rule inet t out ip daddr 10.77.0.2 tcp dport 83 reject with icmp type host-unreachable
-        nft add rule inet t out tcp dport 84 reject with icmpx type admin-prohibited");
-    on_alarms("c05", async |_| {
-        let cases = [
-            ("10.78.0.1:80", libc::EHOSTUNREACH),
-            ("10.79.0.1:80", libc::EACCES),
-            ("10.80.0.1:80", libc::EINVAL),
-            ("192.0.2.1:80", libc::ENETUNREACH),
-            ("10.77.0.2:82", libc::ECONNREFUSED),
-            ("10.77.0.2:83", libc::EHOSTUNREACH),
-            ("10.77.0.2:84", libc::EHOSTUNREACH),
-        ];
-        for (address, errno) in cases {
-            let start = Instant::now();
-            let error = fails(Connect::to(address), PATIENCE).await;
-            assert_eq!((error.kind(), error.phase()), (Kind::Kernel(errno), Phase::Connect), "{error}");
-            assert!(start.elapsed() < PATIENCE / 6, "at once, not after {:?}: {error}", start.elapsed());
-        }
-    });
-}
-
-#[test]
-fn pol7_a_timeout_of_the_kernel_is_no_deadline() {
-    if !inside_namespace("connect::pol7_a_timeout_of_the_kernel_is_no_deadline") {
-        return;
-    }
-    sh(SILENT_LINK);
-    sh("echo 1 > /proc/sys/net/ipv4/tcp_syn_retries
-        test ! -e /proc/sys/net/ipv4/tcp_syn_linear_timeouts || echo 0 > /proc/sys/net/ipv4/tcp_syn_linear_timeouts");
-    on_alarms("pol7", async |_| {
-        let error = fails(Connect::to("10.77.0.2:80"), PATIENCE).await;
-        assert_eq!(error.kind(), Kind::Kernel(libc::ETIMEDOUT), "{error}");
-        assert!(error.deadline().is_none() && !error.is_timeout());
-    });
 }
