@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use punctual::net::{Connect, Kind, Phase, TcpStream};
+use punctual::net::{Connect, Kind, Phase, Socket, TcpStream};
 use punctual::reactor::{Bound, Direction, Done, Failure, Readiness};
 use punctual::{
     Handle, Instant, JoinHandle, Leeway, Runtime, Token, VirtualClock, sleep, sleep_until, spawn,
@@ -21,6 +21,7 @@ use punctual::{
 };
 
 use crate::support::net::*;
+use crate::support::post::on_posts;
 use crate::support::wire::{self, Wire};
 use crate::support::{MS, NS, now_ns, poll_once, virtual_runtime};
 
@@ -63,6 +64,7 @@ fn d02_past_write_space_ready() {
         assert_eq!(right.recv(&mut [0; 64]).await, Ok(1), "the peer has seen nothing of the others");
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -120,6 +122,7 @@ fn d05_none_clears() {
         drop(right);
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -132,6 +135,7 @@ fn d06_set_then_shorten_before_op() {
         times_out(armed, 10 * MS, left.recv(&mut [0; 1])).await;
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -146,6 +150,7 @@ fn d07_sides_independent() {
         assert_eq!(left.send(b"w").await, Err(Class::Timeout));
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 /// Fills the way to `right`, and leaves a read and a write waiting on `left`.
@@ -192,6 +197,7 @@ fn d08_present_timeout() {
         thread.join().expect("no panic");
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -210,6 +216,7 @@ fn d09_future_then_resync() {
         assert_eq!(left.recv_exactly(4).await, b"pong");
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -226,6 +233,7 @@ fn d10_extend_pending() {
         reading.await.expect("not at 100 ms");
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -253,6 +261,7 @@ fn d11_shorten_pending() {
         }
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -284,8 +293,8 @@ fn d12_close_pending() {
 
 #[test]
 fn d13_set_after_close() {
-    on_alarms("d13", async |runtime| {
-        let (left, _right) = tcp_pair().await;
+    async fn body<T: Pair>(runtime: &Runtime) {
+        let (left, _right) = T::pair().await;
         left.close();
         let deadline = Some(Instant::now() + PATIENCE);
         for result in [
@@ -293,7 +302,7 @@ fn d13_set_after_close() {
             left.set_read_deadline(deadline),
             left.set_write_deadline(None),
             left.set_timeout(Some(MS)),
-            left.set_nodelay(true),
+            left.set_recv_buffer_size(1 << 16),
             left.shutdown(std::net::Shutdown::Both),
         ] {
             assert_eq!(result.expect_err("it is closed").kind(), Kind::Closed);
@@ -301,39 +310,40 @@ fn d13_set_after_close() {
         assert_eq!(runtime.metrics().live_wheel_entries, 0);
         assert_eq!(left.read(&mut [0; 1]).await.expect_err("closed").kind(), Kind::Closed);
         assert_eq!(left.write(&[0; 1]).await.expect_err("closed").kind(), Kind::Closed);
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
 fn d14_various() {
-    let us = Duration::from_micros;
-    let ns = Duration::from_nanos;
-    let durations = [
-        ns(1),
-        ns(2),
-        ns(5),
-        ns(50),
-        ns(100),
-        ns(200),
-        ns(500),
-        ns(750),
-        us(1),
-        us(5),
-        us(25),
-        us(250),
-        us(500),
-        MS,
-        5 * MS,
-        100 * MS,
-        250 * MS,
-        500 * MS,
-        1000 * MS,
-    ];
-    on_alarms("d14", async |_| {
+    async fn body<T: Pair>(_: &Runtime) {
+        let us = Duration::from_micros;
+        let ns = Duration::from_nanos;
+        let durations = [
+            ns(1),
+            ns(2),
+            ns(5),
+            ns(50),
+            ns(100),
+            ns(200),
+            ns(500),
+            ns(750),
+            us(1),
+            us(5),
+            us(25),
+            us(250),
+            us(500),
+            MS,
+            5 * MS,
+            100 * MS,
+            250 * MS,
+            500 * MS,
+            1000 * MS,
+        ];
         let mut running = Vec::new();
         for duration in durations {
             for absolute in [true, false, true] {
-                let (left, right) = tcp_pair().await;
+                let (left, right) = T::pair().await;
                 running.push(spawn(async move {
                     let armed = now_ns();
                     if absolute {
@@ -355,5 +365,6 @@ fn d14_various() {
         for timeout in running {
             timeout.await.expect("never early");
         }
-    });
+    }
+    on_streams!(body);
 }

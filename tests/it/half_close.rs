@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use punctual::net::{Kind, Phase, TcpListener, TcpStream};
+use punctual::net::{Kind, Phase, Socket, TcpListener, TcpStream};
 use punctual::reactor::{Interest, Readiness, Registration, tcp_interest};
-use punctual::{Instant, sleep, spawn, yield_now};
+use punctual::{Instant, Runtime, sleep, spawn, yield_now};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
@@ -27,7 +27,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// Reads until the end or an error; what had come by then, and the error.
-async fn read_all(stream: &TcpStream) -> (Vec<u8>, Option<Kind>) {
+async fn read_all<T: Pair>(stream: &Socket<T>) -> (Vec<u8>, Option<Kind>) {
     let (mut all, mut buffer) = (Vec::new(), vec![0; 32 * 1024]);
     loop {
         match stream.read(&mut buffer).await {
@@ -46,8 +46,8 @@ fn reset(stream: TcpStream) {
 
 #[test]
 fn x01_half_close_round() {
-    on_alarms("x01", async |_| {
-        let (client, server) = tcp_pair().await;
+    async fn body<T: Pair>(_: &Runtime) {
+        let (client, server) = T::pair().await;
         let answer = pattern(1 << 20);
         let serving = spawn({
             let answer = answer.clone();
@@ -64,13 +64,14 @@ fn x01_half_close_round() {
         assert!(received == answer);
         assert_eq!(client.write(b"x").await.expect_err("its own half is ended").kind(), EPIPE);
         serving.await.expect("no panic");
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
 fn x02_close_read() {
-    on_alarms("x02", async |_| {
-        let (left, right) = tcp_pair().await;
+    async fn body<T: Pair>(_: &Runtime) {
+        let (left, right) = T::pair().await;
         let left = Rc::new(left);
         let reader = left.clone();
         let reading = spawn(async move { reader.read(&mut [0; 8]).await.map_err(|e| e.kind()) });
@@ -80,7 +81,8 @@ fn x02_close_read() {
         assert_eq!(left.read(&mut [0; 8]).await.expect("the end"), 0);
         left.write_all(b"still open").await.expect("sent");
         assert_eq!(right.recv_exactly(10).await, b"still open");
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
@@ -170,9 +172,9 @@ fn x07_write_half_open() {
         return child::succeed(child::command(test, "default SIGPIPE"));
     }
     punctual_reactor::rig::default_sigpipe().expect("set");
-    on_alarms("x07", async |_| {
+    async fn body<T: Pair>(_: &Runtime) {
         for way in 0..3 {
-            let (left, right) = tcp_pair().await;
+            let (left, right) = T::pair().await;
             drop(right);
             let slices = [std::io::IoSlice::new(b"to "), std::io::IoSlice::new(b"nobody")];
             let mut ended = None;
@@ -193,7 +195,8 @@ fn x07_write_half_open() {
             let again = left.write(b"again").await.expect_err("nobody is there");
             assert!(matches!(again.kind(), EPIPE | ECONNRESET), "{again}");
         }
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod byte_streams; // D
 mod child_process;
 mod connect; // C
 mod copy; // X, D23
+mod datagrams; // D
 mod deadlines; // D
 mod diagnosis; // section 10 of the design
 #[cfg(feature = "dns")]
@@ -20,6 +21,6 @@ mod signal_events; // S
 mod signals; // S
 mod timers; // T
 mod tokens; // F
-mod udp; // D and X on datagrams
-mod unix; // D and X on Unix sockets
+mod udp;
+mod unix;
 mod wakers; // W

@@ -18,6 +18,7 @@ fn k02_cancel_from_another_thread() {
         drop(right);
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]

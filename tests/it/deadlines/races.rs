@@ -39,6 +39,7 @@ fn d15_flip_race() {
         drop(right);
     }
     on_pairs!(body);
+    on_posts!(body);
 }
 
 #[test]
@@ -89,8 +90,8 @@ fn d16_concurrent_set_earlier() {
 
 #[test]
 fn d17_concurrent_methods() {
-    on_alarms("d17", async |runtime| {
-        let (left, right) = tcp_pair().await;
+    async fn body<T: Pair>(runtime: &Runtime) {
+        let (left, right) = T::pair().await;
         let left = Rc::new(left);
         let over = Arc::new(AtomicBool::new(false));
         let (handle, token, all_taken) = (runtime.handle(), left.token(), over.clone());
@@ -113,7 +114,7 @@ fn d17_concurrent_methods() {
                     _ => left.peek(&mut [0; 8]).await.map(drop),
                 };
                 assert!(results.is_ok() || results.is_err_and(|error| error.is_timeout()));
-                let _ = (left.local_addr().expect("open"), left.peer_addr(), left.read_deadline());
+                let _ = (left.recv_buffer_size().expect("open"), left.read_deadline());
                 left.set_timeout(Some(10 * MS)).expect("open");
                 left.set_timeout(None).expect("open");
             })
@@ -137,7 +138,8 @@ fn d17_concurrent_methods() {
         let mut back = [0; 4];
         left.read_exact(&mut back).await.expect("received");
         assert_eq!(&back, b"back");
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
@@ -165,4 +167,5 @@ fn d18_buffer_free_after_timeout() {
         assert_eq!(left.recv_exactly(1024).await, [1; 1024], "and nothing was lost");
     }
     on_pairs!(body);
+    on_posts!(body);
 }

@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn d20_read_exact_partial() {
-    on_alarms("d20", async |_| {
-        let (left, right) = tcp_pair().await;
+    async fn body<T: Pair>(_: &Runtime) {
+        let (left, right) = T::pair().await;
         right.write_all(b"abc").await.expect("sent");
         left.set_read_timeout(Some(30 * MS)).expect("open");
         let mut buffer = [0; 8];
@@ -19,7 +19,8 @@ fn d20_read_exact_partial() {
         right.shutdown(std::net::Shutdown::Write).expect("ended");
         let error = left.read_exact(&mut buffer).await.expect_err("the end");
         assert_eq!((error.kind(), error.transferred()), (Kind::UnexpectedEof, 2));
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
@@ -53,8 +54,8 @@ async fn read_to_end(stream: &TcpStream) -> Vec<u8> {
 
 #[test]
 fn d21_zero_length() {
-    on_alarms("d21", async |_| {
-        let (left, _right) = tcp_pair().await;
+    async fn body<T: Pair>(_: &Runtime) {
+        let (left, _right) = T::pair().await;
         left.fill().await;
         assert_eq!(left.recv(&mut []).await, Ok(0));
         assert_eq!(left.send(&[]).await, Ok(0));
@@ -65,11 +66,12 @@ fn d21_zero_length() {
         left.set_deadline(Some(PAST)).expect("open");
         assert_eq!(left.recv(&mut []).await, Err(Class::Timeout));
         assert_eq!(left.send(&[]).await, Err(Class::Timeout));
-    });
+    }
+    on_streams!(body);
 }
 
 /// Sends a byte every `pause`, `count` times.
-fn drip(to: TcpStream, count: usize, pause: Duration) -> punctual::JoinHandle<TcpStream> {
+fn drip<T: Pair>(to: Socket<T>, count: usize, pause: Duration) -> punctual::JoinHandle<Socket<T>> {
     spawn(async move {
         for _ in 0..count {
             sleep(pause).await;
@@ -83,9 +85,9 @@ fn drip(to: TcpStream, count: usize, pause: Duration) -> punctual::JoinHandle<Tc
 
 #[test]
 fn d23_drip_does_not_extend() {
-    on_alarms("d23", async |_| {
+    async fn body<T: Pair>(_: &Runtime) {
         for absolute in [true, false] {
-            let (left, right) = tcp_pair().await;
+            let (left, right) = T::pair().await;
             let dripping = drip(right, 50, 40 * MS);
             let armed = now_ns();
             if absolute {
@@ -101,7 +103,7 @@ fn d23_drip_does_not_extend() {
             dripping.await.expect("no panic");
         }
         // A timeout given to each read anew is an idle timeout.
-        let (left, right) = tcp_pair().await;
+        let (left, right) = T::pair().await;
         let dripping = drip(right, 60, 20 * MS);
         left.set_read_timeout(Some(Duration::from_secs(1))).expect("open");
         for _ in 0..60 {
@@ -109,7 +111,8 @@ fn d23_drip_does_not_extend() {
             assert_eq!(left.read(&mut [0; 1]).await.expect("a drop"), 1, "after {:?}", start.elapsed());
         }
         dripping.await.expect("no panic");
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]
@@ -160,9 +163,9 @@ fn d26_split_halves() {
 
 #[test]
 fn d26_halves_are_reunited_without_an_end() {
-    on_alarms("d26 reunite", async |_| {
-        let (left, right) = tcp_pair().await;
-        let (other, _other_right) = tcp_pair().await;
+    async fn body<T: Pair>(_: &Runtime) {
+        let (left, right) = T::pair().await;
+        let (other, _other_right) = T::pair().await;
         let (read_half, write_half) = left.into_split();
         let (other_read, other_write) = other.into_split();
         let (read_half, other_write) = read_half.reunite(other_write).expect_err("of two streams");
@@ -170,7 +173,8 @@ fn d26_halves_are_reunited_without_an_end() {
         let left = read_half.reunite(write_half).expect("of one stream");
         left.write_all(b"whole").await.expect("not ended");
         assert_eq!(right.recv_exactly(5).await, b"whole");
-    });
+    }
+    on_streams!(body);
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub(crate) mod duplex;
 pub(crate) mod fault_proxy;
 pub(crate) mod namespace;
 pub(crate) mod net;
+pub(crate) mod post;
 pub(crate) mod wire;
 
 use std::future::Future;

@@ -68,18 +68,7 @@ pub(crate) trait End: 'static {
 
     /// Sends until the peer's window is full; returns how many bytes that were.
     async fn fill(&self) -> usize {
-        let chunk = vec![0x5a; 256 * 1024];
-        let mut filled = 0;
-        self.within(Direction::Write, Some(Duration::from_millis(30))).expect("open");
-        loop {
-            match self.send(&chunk).await {
-                Ok(sent) => filled += sent,
-                Err(Class::Timeout) => break,
-                Err(other) => panic!("filling: {other:?}"),
-            }
-        }
-        self.within(Direction::Write, None).expect("open");
-        filled
+        fill(self).await
     }
 
     /// Sends all of `bytes`.
@@ -102,6 +91,22 @@ pub(crate) trait End: 'static {
         }
         buffer
     }
+}
+
+/// Sends until nothing more is taken.
+pub(crate) async fn fill<E: End + ?Sized>(end: &E) -> usize {
+    let chunk = vec![0x5a; 256 * 1024];
+    let mut filled = 0;
+    end.within(Direction::Write, Some(Duration::from_millis(30))).expect("open");
+    loop {
+        match end.send(&chunk).await {
+            Ok(sent) => filled += sent,
+            Err(Class::Timeout) => break,
+            Err(other) => panic!("filling: {other:?}"),
+        }
+    }
+    end.within(Direction::Write, None).expect("open");
+    filled
 }
 
 impl<T: transport::StreamTransport> End for punctual::net::Socket<T> {
@@ -185,6 +190,39 @@ macro_rules! on_pairs {
     };
 }
 pub(crate) use on_pairs;
+
+/// A stream transport of which the tests can have pairs.
+pub(crate) trait Pair: transport::StreamTransport {
+    async fn pair() -> (punctual::net::Socket<Self>, punctual::net::Socket<Self>);
+}
+
+impl Pair for transport::Tcp {
+    async fn pair() -> (TcpStream, TcpStream) {
+        tcp_pair().await
+    }
+}
+
+impl Pair for transport::Unix {
+    async fn pair() -> (UnixStream, UnixStream) {
+        unix_pair()
+    }
+}
+
+/// Runs a body that is generic over its [`Pair`]s on TCP and on Unix streams, on both alarms.
+macro_rules! on_streams {
+    ($body:ident) => {
+        $crate::support::net::on_alarms(concat!(stringify!($body), " on TCP"), async |runtime| {
+            $body::<punctual::net::transport::Tcp>(runtime).await;
+        });
+        $crate::support::net::on_alarms(
+            concat!(stringify!($body), " on Unix streams"),
+            async |runtime| {
+                $body::<punctual::net::transport::Unix>(runtime).await;
+            },
+        );
+    };
+}
+pub(crate) use on_streams;
 
 /// A listener on a port of its own.
 pub(crate) fn listen() -> (TcpListener, SocketAddr) {
