@@ -157,6 +157,18 @@ fn a_listener_to_which_nobody_comes() {
     });
 }
 
+#[test]
+fn how_late_it_fired_is_split_as_that_of_a_sleep_is() {
+    on_alarms("parts", async |_| {
+        let (stream, _peer) = tcp_pair().await;
+        stream.set_read_timeout(Some(100 * MS)).expect("open");
+        let error = stream.read(&mut [0; 8]).await.expect_err("silent");
+        // The loop slept until then: it was the kernel that woke it late, as late as it had been asked to.
+        let firing = *error.deadline().and_then(|info| info.firing()).expect("how it came about");
+        assert!(!(firing.quantisation + firing.kernel).is_zero(), "{firing:?}");
+    });
+}
+
 /// The loop is held up for 50 ms while a deadline passes.
 async fn hold_the_loop_up() {
     sleep(10 * MS).await;
