@@ -24,6 +24,7 @@
 
 use std::process::ExitCode;
 
+mod dns_server;
 mod judge;
 mod kernel;
 mod lab;

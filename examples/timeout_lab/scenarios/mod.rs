@@ -2,6 +2,7 @@
 
 mod connect;
 mod deadlines;
+mod names;
 mod process;
 mod streams;
 
@@ -41,7 +42,7 @@ pub(crate) enum Setting {
 
 /// In the order of the table.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [connect::ALL, streams::ALL, deadlines::ALL, process::ALL].into_iter().flatten()
+    [connect::ALL, names::ALL, streams::ALL, deadlines::ALL, process::ALL].into_iter().flatten()
 }
 
 impl Scenario {
