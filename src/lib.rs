@@ -15,6 +15,11 @@ pub use punctual_reactor::{
     blocking, interval, interval_at, shutdown_requested, sleep, sleep_until, spawn, timeout, timeout_at,
     yield_now,
 };
+pub use punctual_reactor::{
+    Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
+    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, Wait, check_scope, current_scope, in_scope,
+    in_scope_as, scope, shield, waits,
+};
 
 #[cfg(feature = "process")]
 pub use punctual_reactor::process;

@@ -29,6 +29,12 @@ struct Slot<T> {
 /// Kept free for ids that name no entry (the reactor's own mio tokens).
 const LAST_GENERATION: u32 = u32::MAX - 1;
 
+impl<T> Default for Arena<T> {
+    fn default() -> Arena<T> {
+        Arena::new()
+    }
+}
+
 impl<T> Arena<T> {
     pub(crate) fn new() -> Arena<T> {
         Arena { slots: Slab::new(), generations: Vec::new(), retired: 0 }

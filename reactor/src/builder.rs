@@ -20,6 +20,7 @@ use crate::pending::Pending;
 use crate::precise::{Precise, Spinner};
 use crate::reactor::{ALARM, Reactor, WAKER};
 use crate::remote::Shared;
+use crate::scope::tree::Scopes;
 use crate::timers::Timers;
 use crate::token::ReactorId;
 
@@ -185,6 +186,8 @@ impl Builder {
             sources: Arena::new(),
             plain: Arena::new(),
             timers: Timers::new(now_ns, tick),
+            scopes: Scopes::default(),
+            order: 0,
             now_ns,
             wait: Wait::default(),
             pending: Pending::default(),

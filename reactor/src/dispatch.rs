@@ -8,6 +8,7 @@ use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
+use crate::scope::ScopeEnd;
 use crate::source::{Interrupt, NEVER};
 use crate::timers::Due;
 use crate::token::{Timer, Token};
@@ -91,12 +92,17 @@ impl Reactor {
                     let waiters = self.shut_down();
                     return Some(Dispatch { event: Event::Shutdown, waiters });
                 }
+                Command::CancelScope { scope, cause } => {
+                    let known = self.cancel_scope(scope.id, cause);
+                    self.metrics.stale_events += u64::from(!known);
+                }
                 Command::Cancel { token, cause } => {
+                    let order = self.next_order();
                     let Ok(source) = self.source(token) else {
                         self.metrics.stale_events += 1;
                         continue;
                     };
-                    if let Some(waiters) = source.interrupt(Interrupt::Cancelled(cause.clone())) {
+                    if let Some(waiters) = source.interrupt(Interrupt::Cancelled(cause.clone()), order) {
                         return Some(Dispatch { event: Event::Cancelled { token, cause }, waiters });
                     }
                 }
@@ -130,6 +136,7 @@ impl Reactor {
             match due {
                 Due::Timer(index) => self.fire_timer(index),
                 Due::Source(index) => self.fire_source(index),
+                Due::Scope(index) => self.fire_scope(index),
             }
         }
     }
@@ -168,9 +175,21 @@ impl Reactor {
         self.pending.firings.push_back(Dispatch { event: Event::Timer { timer, firing }, waiters });
     }
 
+    /// The deadline of a scope has passed. Whoever it ends is collected, to be woken with the rest.
+    fn fire_scope(&mut self, index: u32) {
+        let (at_ns, wait) = (self.pending.fired_at_ns, self.wait);
+        let Some(id) = self.scopes.timer_fired(index) else { return };
+        let Some(end) = self.scopes.elapsed(id, at_ns, wait) else { return };
+        if let ScopeEnd::Elapsed(elapsed) = &end {
+            self.record(&elapsed.firing());
+        }
+        self.end_scope(id, &end);
+    }
+
     /// A source's wheel entry has come up: fires the sides whose wish it is, and files the rest again.
     fn fire_source(&mut self, index: u32) {
         let (at_ns, turn, wait) = (self.pending.fired_at_ns, self.metrics.turns, self.wait);
+        let order = self.next_order();
         let Some((id, source)) = self.sources.at_index(index) else { return };
         source.entry_fired();
         let mut firings = [None, None];
@@ -185,6 +204,7 @@ impl Reactor {
             side.elapsed_at = at_ns;
             side.elapsed_in_turn = turn;
             side.elapsed_after = wait;
+            side.elapsed_order = order;
             side.overdue = true;
             if raw {
                 side.deadline = NEVER;

@@ -6,21 +6,52 @@ use std::fmt;
 
 use crate::drift::Firing;
 use crate::readiness::{Direction, Readiness};
+use crate::text::Text;
 use crate::token::{Timer, Token};
 
-/// Why something was cancelled, in the words of whoever cancelled it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause(Cow<'static, str>);
+/// Why something was cancelled, in the words of whoever cancelled it. Two are equal if the words are.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    words: Text,
+    /// The scope that was cancelled, if it was a scope.
+    scope: Option<Text>,
+}
 
-impl<S: Into<Cow<'static, str>>> From<S> for Cause {
-    fn from(words: S) -> Cause {
-        Cause(words.into())
+impl Cause {
+    pub(crate) fn of_scope(self, name: Text) -> Cause {
+        Cause { words: self.words, scope: Some(name) }
+    }
+
+    /// What was said.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.words
+    }
+
+    /// The name of the scope that was cancelled, if it was a [scope](crate::scope) and not a source.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
     }
 }
 
+impl<S: Into<Cow<'static, str>>> From<S> for Cause {
+    fn from(words: S) -> Cause {
+        Cause { words: words.into().into(), scope: None }
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Cause {}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 

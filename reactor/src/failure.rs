@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::drift::{Firing, Wait};
 use crate::event::Cause;
 use crate::instant::Instant;
+use crate::scope::ScopeDeadline;
 use crate::source::Interrupt;
 
 /// Why an operation on a [`Registration`](crate::Registration) ended without its result. Exactly one of
@@ -19,7 +20,7 @@ pub enum Failure {
     Io(io::Error),
     /// A deadline of ours passed. Nothing was consumed and nothing sent.
     Elapsed(OperationElapsed),
-    /// Somebody cancelled the source.
+    /// Somebody cancelled the source, or a [scope](crate::scope) that the operation is in.
     Cancelled(Cause),
     /// The source was closed while the operation waited, or before.
     Closed,
@@ -28,7 +29,7 @@ pub enum Failure {
 }
 
 /// Which deadline ended an operation, and how late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationElapsed {
     /// When it began.
@@ -37,7 +38,7 @@ pub struct OperationElapsed {
     pub deadline: Instant,
     /// When it was ended; never before the deadline.
     pub fired: Instant,
-    /// Which of the two kinds of bound it was.
+    /// Whose deadline it was.
     pub bound: Bound,
     /// Whether the deadline had passed before the operation began: then nothing was late but its caller.
     pub before_it_began: bool,
@@ -45,13 +46,16 @@ pub struct OperationElapsed {
     pub(crate) wait: Wait,
 }
 
-/// The two ways of bounding an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The ways of bounding an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     /// The side's absolute deadline, and where it was set if that was on this thread.
     Deadline(Option<&'static Location<'static>>),
     /// The timeout that every operation on the side gets, and where it was set.
     Timeout(Duration, Option<&'static Location<'static>>),
+    /// The deadline of a [scope](crate::scope) that the operation is in.
+    Scope(ScopeDeadline),
 }
 
 impl OperationElapsed {
@@ -84,7 +88,11 @@ impl fmt::Display for Failure {
         match self {
             Failure::Io(error) => error.fmt(f),
             Failure::Elapsed(elapsed) => {
-                write!(f, "deadline elapsed, fired {:?} late", elapsed.lateness())
+                f.write_str("deadline elapsed")?;
+                if let Bound::Scope(deadline) = &elapsed.bound {
+                    write!(f, " ({deadline})")?;
+                }
+                write!(f, ", fired {:?} late", elapsed.lateness())
             }
             Failure::Cancelled(cause) => write!(f, "cancelled: {cause}"),
             Failure::Closed => f.write_str("closed"),

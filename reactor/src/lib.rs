@@ -76,16 +76,19 @@ mod reactor;
 mod readiness;
 mod registration;
 mod remote;
+mod scope;
 mod source;
 mod sys;
 mod system;
 mod tcp_info;
+mod text;
 mod time;
 mod timers;
 mod token;
 mod turn;
 mod wait;
 mod waiters;
+mod waits;
 
 #[doc(hidden)]
 pub use sys::messages;
@@ -118,6 +121,11 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
+pub use scope::{
+    Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
+    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, in_scope, in_scope_as,
+    scope, shield,
+};
 pub use sys::{host_name, interface_index};
 #[cfg(feature = "process")]
 pub use system::process;
@@ -133,3 +141,4 @@ pub use time::{
     timeout_at,
 };
 pub use token::{StaleToken, Timer, Token};
+pub use waits::{Wait, waits};

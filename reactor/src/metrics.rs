@@ -44,6 +44,8 @@ pub struct Metrics {
     pub live_timers: usize,
     /// Entries in the timer wheels now, those of connections included.
     pub live_wheel_entries: usize,
+    /// Scopes that live now, tasks of scopes and shields included.
+    pub live_scopes: usize,
     /// Tasks that live now.
     pub live_tasks: usize,
 }

@@ -89,6 +89,11 @@ impl<S: MioSource> Registration<S> {
             _ => Operation::new(direction),
         };
         self.end_if_given_up(&mut operation);
+        if operation.waiting && operation.scope != self.driver().scope() {
+            // Whoever began it was in another scope, and has left it.
+            self.end(&mut operation);
+            operation = Operation::new(direction);
+        }
         let poll = self.poll_operation(cx, &mut operation, &mut attempt);
         slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
         poll
@@ -101,7 +106,7 @@ impl<S: MioSource> Registration<S> {
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
         loop {
-            let step = self.reactor().step(self.token(), operation);
+            let step = self.reactor().step(self.token(), operation, self.driver().scope());
             if matches!(step, Step::Try | Step::TryOnceMore) {
                 match self.attempt(operation.direction, attempt) {
                     Attempt::Done(value) => {
@@ -152,8 +157,12 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
+        if self.has_ended_meanwhile(operation) {
+            let failure = self.failure(operation);
+            return self.failed(operation, failure);
+        }
         let waker = cx.waker().clone();
-        let before = self.reactor().wait(self.token(), operation, waker);
+        let before = self.reactor().wait(self.token(), operation, waker, self.driver().task());
         match before {
             Ok(_) => Poll::Pending,
             Err(_) => {
@@ -163,12 +172,15 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
+    /// Whether the attempt itself, which may be anybody's code, has ended the scope.
+    fn has_ended_meanwhile(&self, operation: &Operation) -> bool {
+        operation.scope.is_some_and(|scope| self.reactor().scopes.ended(scope).is_some())
+    }
+
     fn failure(&self, operation: &Operation) -> Failure {
-        match (self.reactor().source(self.token()), &*self.ended.borrow()) {
-            (Ok(source), _) => source.failure(operation),
-            (Err(_), Some(source)) => source.failure(operation),
-            (Err(_), None) => Failure::Closed,
-        }
+        // A scope whose deadline has passed may have ended just now, by being looked at.
+        self.driver().wake_ended();
+        self.reactor().failure(self.token(), operation, self.ended.borrow().as_ref())
     }
 
     /// Sees off an operation of the poll-based interface that nobody polls any more.

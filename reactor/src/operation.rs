@@ -3,13 +3,16 @@
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::arena::Id;
 use crate::clock::Clock;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
+use crate::scope::tree::Member;
 use crate::source::{NEVER, Side, Source, Used};
 use crate::token::Token;
+use crate::waiters::Note;
 
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,9 @@ pub(crate) struct Operation {
     timeout_ns: u64,
     /// When it began; 0 if it had no deadline then and has not waited.
     begun_at_ns: u64,
+    /// The scope it began in, and as which of its members it waits.
+    pub(crate) scope: Option<Id>,
+    member: usize,
 }
 
 /// What an operation is to do when it is polled.
@@ -90,13 +96,14 @@ impl Operation {
             own_ns: NEVER,
             timeout_ns: NEVER,
             begun_at_ns: 0,
+            scope: None,
+            member: usize::MAX,
         }
     }
 
     /// Fixes its own deadline, by a clock read now. Returns whether it may begin: a deadline that has
     /// passed already lets it touch nothing.
     fn begin(&mut self, side: &Side, clock: &Clock, loop_now_ns: &mut u64) -> bool {
-        self.begun = true;
         if side.deadline == NEVER && side.timeout == NEVER {
             return true;
         }
@@ -128,6 +135,12 @@ impl Operation {
     fn due_ns(&self, side: &Side) -> u64 {
         side.deadline.min(self.own_ns)
     }
+
+    /// Whether a deadline of its side, or its own, has fired while it waited.
+    #[inline]
+    fn has_elapsed(&self, side: &Side) -> bool {
+        self.waiting && self.due_ns(side) <= side.elapsed_at
+    }
 }
 
 impl Default for Operation {
@@ -138,7 +151,16 @@ impl Default for Operation {
 
 /// The reactor's part of an operation. It calls nobody and wakes nobody.
 impl Reactor {
-    pub(crate) fn step(&mut self, token: Token, operation: &mut Operation) -> Step {
+    pub(crate) fn step(&mut self, token: Token, operation: &mut Operation, scope: Option<Id>) -> Step {
+        let begins = !std::mem::replace(&mut operation.begun, true);
+        if begins {
+            operation.scope = scope;
+        }
+        if let Some(scope) = operation.scope
+            && let Some(step) = self.step_in_scope(token, operation, scope, begins)
+        {
+            return step;
+        }
         let Reactor { id, sources, clock, metrics, budget, now_ns, .. } = self;
         let Some(source) = sources.get_mut(token.id).filter(|_| token.reactor == *id) else {
             return Step::Fail;
@@ -147,13 +169,13 @@ impl Reactor {
         let interrupted = source.interrupt.is_some();
         let side = source.side(operation.direction);
         // What came first counts: an interrupt lets nothing fire after it.
-        if operation.waiting && operation.due_ns(side) <= side.elapsed_at {
+        if operation.has_elapsed(side) {
             return Step::TryOnceMore;
         }
         if interrupted {
             return Step::Fail;
         }
-        if !operation.begun && !operation.begin(side, clock, now_ns) {
+        if begins && !operation.begin(side, clock, now_ns) {
             return Step::Fail;
         }
         if !ready {
@@ -165,6 +187,27 @@ impl Reactor {
             return Step::Yield;
         }
         Step::Try
+    }
+
+    /// What the scope of an operation makes of it: nothing, as long as the scope has not ended.
+    fn step_in_scope(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        scope: Id,
+        begins: bool,
+    ) -> Option<Step> {
+        if begins {
+            // Of a source that is closed or cancelled the failure tells which came first.
+            return self.refuses(scope).map(|_| Step::Fail);
+        }
+        let (order, by_deadline) = self.scopes.ended(scope)?;
+        let source = self.source(token).ok()?;
+        let side = &source.sides[operation.direction.side()];
+        let fired_before = operation.has_elapsed(side) && side.elapsed_order < order;
+        let interrupted_before = source.interrupt_order < order;
+        let once_more = fired_before || by_deadline && !interrupted_before;
+        Some(if operation.waiting && once_more { Step::TryOnceMore } else { Step::Fail })
     }
 
     /// Whether an operation of the poll-based interface was given up by whoever polled it: it was told
@@ -206,6 +249,7 @@ impl Reactor {
         token: Token,
         operation: &mut Operation,
         waker: Waker,
+        task: Id,
     ) -> Result<Option<Waker>, Waker> {
         if operation.begun_at_ns == 0 {
             operation.begun_at_ns = self.read_clock();
@@ -213,13 +257,16 @@ impl Reactor {
         let Ok(source) = self.source(token) else { return Err(waker) };
         let side = source.side(operation.direction);
         let first = side.waiting == 0;
+        let joins = !operation.waiting;
         if !operation.waiting {
             operation.waiting = true;
             side.waiting += 1;
             side.last_operation = side.last_operation.wrapping_add(1);
             operation.name = side.last_operation;
         }
-        let before = side.waiters.set(operation.name, waker);
+        let Operation { name, begun_at_ns: since_ns, scope, .. } = *operation;
+        let note = Note { since_ns, until_ns: operation.own_ns, task, scope };
+        let before = side.waiters.set(name, waker, note);
         // Others may wait too: the side is told at the earliest time of all.
         let alone = side.waiting == 1;
         side.own = if alone { operation.own_ns } else { operation.own_ns.min(side.own) };
@@ -228,12 +275,20 @@ impl Reactor {
             self.want(token.id, operation.direction, wanted_ns);
         }
         self.waiting_sides += usize::from(first);
+        if let Some(scope) = scope.filter(|_| joins) {
+            let member = Member::Operation { source: token.id, direction: operation.direction, name };
+            operation.member = self.scopes.join(scope, member).unwrap_or(usize::MAX);
+        }
         Ok(before)
     }
 
     /// An operation waits no longer; the last to go takes the side's wish along. Returns its waker, to be
     /// dropped where its drop can do no harm.
     pub(crate) fn leave(&mut self, token: Token, operation: &Operation) -> Option<Waker> {
+        if let Some(scope) = operation.scope {
+            // An operation on a source has no waker there.
+            let _ = self.scopes.leave(scope, operation.member);
+        }
         let source = self.source(token).ok()?;
         let side = source.side(operation.direction);
         let waker = side.waiters.remove(operation.name);
@@ -247,20 +302,44 @@ impl Reactor {
     }
 }
 
-impl Source {
-    /// Why an operation on it has failed: what came first of a deadline that fired, a cancel or shutdown, and
-    /// the end of the source.
+impl Reactor {
+    /// Why an operation has failed: what came first of a deadline that fired, a cancel or shutdown, the end of
+    /// the scope and that of the source. Of a source that is `closed` its owner has kept what is known.
     #[cold]
-    pub(crate) fn failure(&self, operation: &Operation) -> Failure {
-        let side = &self.sides[operation.direction.side()];
-        let fired = operation.waiting && operation.due_ns(side) <= side.elapsed_at;
-        match &self.interrupt {
-            _ if fired => Failure::Elapsed(operation.elapsed(side, side.elapsed_at)),
-            Some(interrupt) => Failure::from(interrupt),
-            None if !operation.waiting && operation.due_ns(side) <= operation.begun_at_ns => {
-                Failure::Elapsed(operation.elapsed(side, operation.begun_at_ns))
+    pub(crate) fn failure(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        closed: Option<&Source>,
+    ) -> Failure {
+        let scope_end = operation.scope.and_then(|scope| self.scopes.end_of(scope));
+        let source = match self.source(token) {
+            Ok(source) => source.failure(operation),
+            Err(_) => closed.map_or((0, Failure::Closed), |source| source.failure(operation)),
+        };
+        match scope_end {
+            Some((order, end)) if order < source.0 => {
+                end.failure(operation.waiting.then_some(operation.begun_at_ns))
             }
-            None => Failure::Closed,
+            _ => source.1,
+        }
+    }
+}
+
+impl Source {
+    /// Why an operation on it has failed, and when that was in the order of all that ends anything.
+    fn failure(&self, operation: &Operation) -> (u64, Failure) {
+        let side = &self.sides[operation.direction.side()];
+        match &self.interrupt {
+            _ if operation.has_elapsed(side) => {
+                let elapsed = operation.elapsed(side, side.elapsed_at);
+                (side.elapsed_order, Failure::Elapsed(elapsed))
+            }
+            Some(interrupt) => (self.interrupt_order, Failure::from(interrupt)),
+            None if !operation.waiting && operation.due_ns(side) <= operation.begun_at_ns => {
+                (NEVER, Failure::Elapsed(operation.elapsed(side, operation.begun_at_ns)))
+            }
+            None => (self.closed_order, Failure::Closed),
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::pending::Pending;
 use crate::precise::Spinner;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::{Handle, Inbox, Shared};
+use crate::scope::ScopeEnd;
+use crate::scope::tree::Scopes;
 use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
 use crate::timers::{PlainTimer, Timers};
@@ -66,6 +68,9 @@ pub struct Reactor {
     pub(crate) sources: Arena<Source>,
     pub(crate) plain: Arena<PlainTimer>,
     pub(crate) timers: Timers,
+    pub(crate) scopes: Scopes,
+    /// Counts all that ends an operation, so that of two causes it is known which came first.
+    pub(crate) order: u64,
     /// The time of the last clock read. Only ever used where late is harmless: no deadline is set by it.
     pub(crate) now_ns: u64,
     pub(crate) wait: Wait,
@@ -127,7 +132,10 @@ impl Reactor {
     pub(crate) fn add(&mut self, readiness: Readiness) -> Token {
         let mut source = Source::new(self.leeway);
         source.readiness = readiness;
-        source.interrupt = self.shut_down.then_some(Interrupt::Shutdown);
+        if self.shut_down {
+            source.interrupt = Some(Interrupt::Shutdown);
+            source.interrupt_order = self.order;
+        }
         Token { id: self.sources.insert(source), reactor: self.id }
     }
 
@@ -160,6 +168,7 @@ impl Reactor {
         self.source(token)?;
         let mut source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
         source.unfile(&mut self.timers);
+        source.closed_order = self.next_order();
         self.waiting_sides -= source.sides.iter().filter(|side| side.waiting > 0).count();
         Ok(source)
     }
@@ -251,6 +260,7 @@ impl Reactor {
             live_sources: self.sources.len(),
             live_timers: self.plain.len(),
             live_wheel_entries: self.timers.len(),
+            live_scopes: self.scopes.nodes.len(),
             ..self.metrics
         }
     }
@@ -270,12 +280,14 @@ impl Reactor {
     /// Ends every operation with `Shutdown`; returns whom to tell.
     pub(crate) fn shut_down(&mut self) -> Waiters {
         self.shut_down = true;
+        let order = self.next_order();
         let mut all = Waiters::default();
         for (_, source) in self.sources.iter_mut() {
-            if let Some(waiters) = source.interrupt(Interrupt::Shutdown) {
+            if let Some(waiters) = source.interrupt(Interrupt::Shutdown, order) {
                 all.append(waiters);
             }
         }
+        self.end_all_scopes(&ScopeEnd::Shutdown);
         all
     }
 

@@ -94,6 +94,13 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
+    /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
+    pub fn set_label(&self, direction: Direction, label: &'static str) {
+        if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
+            source.side(direction).label = label;
+        }
+    }
+
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
     #[must_use]
     pub fn token(&self) -> Token {
@@ -176,10 +183,12 @@ impl<S: MioSource> Registration<S> {
 
     /// Cancels it, as [`Handle::cancel`](crate::Handle::cancel) does from other threads.
     pub fn cancel(&self, cause: impl Into<Cause>) {
+        let cause = cause.into();
         let waiters = {
             let mut reactor = self.driver.reactor.borrow_mut();
+            let order = reactor.next_order();
             let source = reactor.source(self.token).ok();
-            source.and_then(|source| source.interrupt(Interrupt::Cancelled(cause.into())))
+            source.and_then(|source| source.interrupt(Interrupt::Cancelled(cause), order))
         };
         waiters.into_iter().for_each(|waiters| waiters.wake());
     }

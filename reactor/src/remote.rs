@@ -15,6 +15,7 @@ use crate::event::Cause;
 use crate::instant::Instant;
 use crate::parking::Parking;
 use crate::readiness::Direction;
+use crate::scope::ScopeId;
 use crate::token::{ReactorId, Token};
 
 /// Reaches a reactor from any thread: `Clone + Send + Sync`, and the only such type of this crate.
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Message(Box<dyn Any + Send>),
     Call(Box<dyn FnOnce() + Send>),
     Cancel { token: Token, cause: Cause },
+    CancelScope { scope: ScopeId, cause: Cause },
     SetDeadline { token: Token, direction: Option<Direction>, deadline: Instant },
     Shutdown,
 }
@@ -290,6 +292,18 @@ impl Handle {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.shared.clock.now()
+    }
+
+    /// Ends the [scope](crate::scope) with `cause`, unless it has ended: the first cause stays. What waits in it
+    /// ends in the loop's next turn. A scope that is over is not there to be cancelled, which does no harm.
+    ///
+    /// # Errors
+    /// [`SendError`], also if the scope is another runtime's.
+    pub fn cancel_scope(&self, scope: ScopeId, cause: impl Into<Cause>) -> Result<(), SendError> {
+        if scope.reactor != self.shared.id {
+            return Err(SendError::Foreign(()));
+        }
+        self.command(Command::CancelScope { scope, cause: cause.into() })
     }
 
     /// Makes the loop take a turn, if it sleeps.

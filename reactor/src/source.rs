@@ -29,6 +29,9 @@ pub(crate) struct Source {
     pub(crate) raw: bool,
     /// Ends all operations, those to come included. The first cause stays.
     pub(crate) interrupt: Option<Interrupt>,
+    /// When that was, in the order of all that ends anything; likewise the close.
+    pub(crate) interrupt_order: u64,
+    pub(crate) closed_order: u64,
     pub(crate) sides: [Side; 2],
     entry: Option<TimerKey>,
     /// By when the entry fires: its deadline plus its leeway.
@@ -63,8 +66,11 @@ pub(crate) struct Side {
     pub(crate) elapsed_in_turn: u64,
     /// How the loop had waited before that.
     pub(crate) elapsed_after: Wait,
+    pub(crate) elapsed_order: u64,
     /// Whether its deadline has fired and was not touched since.
     pub(crate) overdue: bool,
+    /// What the audit calls an operation on it.
+    pub(crate) label: &'static str,
     /// How many operations wait.
     pub(crate) waiting: u32,
     pub(crate) waiters: Waiters,
@@ -84,7 +90,8 @@ pub(crate) struct Used {
 
 impl Source {
     pub(crate) fn new(leeway: Leeway) -> Source {
-        let side = || Side {
+        let side = |label| Side {
+            label,
             deadline: NEVER,
             timeout: NEVER,
             timeout_set_at: None,
@@ -95,6 +102,7 @@ impl Source {
             elapsed_at: 0,
             elapsed_in_turn: 0,
             elapsed_after: Wait::default(),
+            elapsed_order: 0,
             overdue: false,
             waiting: 0,
             waiters: Waiters::default(),
@@ -107,7 +115,9 @@ impl Source {
             short_reads_drain: false,
             raw: false,
             interrupt: None,
-            sides: [side(), side()],
+            interrupt_order: NEVER,
+            closed_order: NEVER,
+            sides: [side("read"), side("write")],
             entry: None,
             entry_fires_by: NEVER,
         }
@@ -177,11 +187,12 @@ impl Source {
     }
 
     /// Interrupts with `why`, unless something else came first. Returns whom to wake.
-    pub(crate) fn interrupt(&mut self, why: Interrupt) -> Option<Waiters> {
+    pub(crate) fn interrupt(&mut self, why: Interrupt, order: u64) -> Option<Waiters> {
         if self.interrupt.is_some() {
             return None;
         }
         self.interrupt = Some(why);
+        self.interrupt_order = order;
         if !self.raw {
             // For the operations, what fires from now on comes second.
             self.sides.iter_mut().for_each(|side| side.wanted = NEVER);
@@ -244,8 +255,8 @@ mod tests {
     #[test]
     fn the_first_interrupt_stays() {
         let (mut source, _) = rig();
-        assert!(source.interrupt(Interrupt::Cancelled("first".into())).is_some());
-        assert!(source.interrupt(Interrupt::Shutdown).is_none());
+        assert!(source.interrupt(Interrupt::Cancelled("first".into()), 1).is_some());
+        assert!(source.interrupt(Interrupt::Shutdown, 2).is_none());
         assert_eq!(source.interrupt, Some(Interrupt::Cancelled("first".into())));
     }
 }

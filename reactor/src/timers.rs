@@ -14,6 +14,7 @@ use crate::waiters::Waiters;
 pub(crate) enum Due {
     Source(u32),
     Timer(u32),
+    Scope(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

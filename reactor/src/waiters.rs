@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use crate::arena::Id;
+
 /// The wakers of the operations that wait for one thing, one of each. Nearly always there is one; a second
 /// task that waits on the same side must not put the first to sleep for ever.
 ///
@@ -18,17 +20,31 @@ struct Waiter {
     /// Which operation waits, among those on its side.
     operation: u32,
     waker: Waker,
+    note: Note,
+}
+
+/// What the audit says of one that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note {
+    /// Since when, by the time that the loop had then.
+    pub(crate) since_ns: u64,
+    /// By when at the latest, by its own account.
+    pub(crate) until_ns: u64,
+    /// Who polls it, and in which scope.
+    pub(crate) task: Id,
+    pub(crate) scope: Option<Id>,
 }
 
 impl Waiters {
     /// Has `operation` woken by `waker`; returns what woke it before.
     #[inline]
     #[must_use]
-    pub(crate) fn set(&mut self, operation: u32, waker: Waker) -> Option<Waker> {
+    pub(crate) fn set(&mut self, operation: u32, waker: Waker, note: Note) -> Option<Waker> {
         if let Some(waiter) = self.find(operation) {
+            waiter.note = note;
             return Some(std::mem::replace(&mut waiter.waker, waker));
         }
-        let waiter = Waiter { operation, waker };
+        let waiter = Waiter { operation, waker, note };
         match &mut self.first {
             first @ None => *first = Some(waiter),
             Some(_) => self.more.push(waiter),
@@ -49,6 +65,10 @@ impl Waiters {
 
     fn find(&mut self, operation: u32) -> Option<&mut Waiter> {
         self.first.iter_mut().chain(&mut self.more).find(|waiter| waiter.operation == operation)
+    }
+
+    pub(crate) fn notes(&self) -> impl Iterator<Item = Note> {
+        self.first.iter().chain(&self.more).map(|waiter| waiter.note)
     }
 
     pub(crate) fn take(&mut self) -> Waiters {

@@ -17,6 +17,7 @@ mod dns; // N
 mod fault_proxy; // B05
 mod fds; // F
 mod half_close; // X
+mod scopes; // K
 mod signal_events; // S
 mod signals; // S
 mod timers; // T

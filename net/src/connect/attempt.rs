@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use punctual_reactor::{
-    Bound, Direction, Done, Failure, Instant, Leeway, Readiness, Registration, tcp_interest,
+    Bound, Direction, Done, Failure, Instant, Leeway, Readiness, Registration, check_scope, tcp_interest,
 };
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -42,6 +42,8 @@ pub(super) async fn attempt(
     deadline: Instant,
     described: impl FnOnce(Error) -> Error,
 ) -> Result<TcpStream, Vain> {
+    // Before there is a socket: one that begins too late sends not even a SYN.
+    check_scope().map_err(|why| Vain::All(Error::failed(Phase::Connect, why).with_peer(address)))?;
     let failed = |error| Error::kernel(Phase::Connect, error).with_peer(address);
     let (socket, assume) = setup.start(address, deadline).map_err(Vain::Address)?;
     let io = mio::net::TcpStream::from_std(socket.into());
@@ -68,9 +70,11 @@ async fn await_outcome(
     if let Some(leeway) = leeway {
         io.set_leeway(leeway)?;
     }
+    io.set_label(Direction::Write, "tcp-connect");
     io.set_deadline(Direction::Write, Some(deadline))?;
     let peer = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr())).await?;
     io.set_deadline(Direction::Write, None)?;
+    io.set_label(Direction::Write, "write");
     Ok(peer)
 }
 

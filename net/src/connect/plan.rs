@@ -4,11 +4,9 @@ use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::Location;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, shutdown_requested, timeout_at};
+use punctual_reactor::{Instant, in_scope_as, timeout_at};
 
 use super::attempt::{Setup, attempt};
 use super::eyeballs::Pace;
@@ -88,7 +86,7 @@ impl Plan {
         let lookup = resolve::lookup(self.resolver.clone(), host, *port);
         #[cfg(not(feature = "dns"))]
         let lookup = resolve::lookup(host, *port);
-        let lookup = unless_shutdown(lookup);
+        let lookup = unless_ended(lookup);
         match timeout_at(limit.deadline, lookup).await {
             Ok(answer) => answer.map(|found| {
                 let rest = found.rest.map(|rest| (rest, limit.deadline));
@@ -169,17 +167,10 @@ impl Limit {
     }
 }
 
-/// A lookup is no operation on a source, which a shutdown would end by itself.
-async fn unless_shutdown<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut shutdown = pin!(shutdown_requested());
-    let mut lookup = pin!(lookup);
-    poll_fn(|cx| {
-        if shutdown.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Error::new(Kind::Shutdown, Phase::Resolve)));
-        }
-        lookup.as_mut().poll(cx)
-    })
-    .await
+/// A lookup is no operation on a source, which its scope or a shutdown would end by itself.
+async fn unless_ended<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let found = in_scope_as("lookup", lookup).await;
+    found.unwrap_or_else(|failure| Err(Error::failed(Phase::Resolve, failure)))
 }
 
 #[cfg(test)]
@@ -193,7 +184,7 @@ mod tests {
         let runtime = Runtime::new().expect("a runtime");
         let handle = runtime.handle();
         runtime.block_on(async {
-            let hanging = spawn(unless_shutdown(std::future::pending::<Result<(), Error>>()));
+            let hanging = spawn(unless_ended(std::future::pending::<Result<(), Error>>()));
             yield_now().await;
             assert!(!hanging.is_finished());
             handle.shutdown().expect("the runtime is there");

@@ -15,6 +15,8 @@ pub struct DeadlineInfo {
     pub(crate) budget: Option<Duration>,
     pub(crate) set_at: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'static, str>>,
+    /// Whether it is that of a scope, whose name it has.
+    pub(crate) of_scope: bool,
     /// Whether it had passed before the operation began.
     pub(crate) before_it_began: bool,
     /// Whether it is the timeout of a single read.
@@ -34,6 +36,7 @@ impl DeadlineInfo {
             budget: None,
             set_at: None,
             name: None,
+            of_scope: false,
             before_it_began: false,
             idle: false,
             firing: None,
@@ -96,7 +99,7 @@ impl DeadlineInfo {
         self.firing.as_ref()
     }
 
-    /// The name that was given to the operation.
+    /// The name that was given to the operation, or to the scope whose deadline it was.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -106,7 +109,7 @@ impl DeadlineInfo {
     /// `fewer than 500 B/s for 5s, got 12 bytes`.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref().or(self.idle.then_some("idle timeout"))
+        self.description.as_deref().or((self.idle && !self.of_scope).then_some("idle timeout"))
     }
 
     /// A bound that was over at `deadline`, found out at `fired`.
@@ -126,14 +129,22 @@ impl DeadlineInfo {
 
 impl From<OperationElapsed> for DeadlineInfo {
     fn from(elapsed: OperationElapsed) -> DeadlineInfo {
-        let (budget, set_at) = match elapsed.bound {
-            Bound::Deadline(set_at) => (None, set_at),
-            Bound::Timeout(budget, set_at) => (Some(budget), set_at),
+        let (budget, set_at) = match &elapsed.bound {
+            Bound::Deadline(set_at) => (None, *set_at),
+            Bound::Timeout(budget, set_at) => (Some(*budget), *set_at),
+            Bound::Scope(scope) => (scope.budget(), Some(scope.location())),
+            _ => (None, None),
+        };
+        let of_scope = match &elapsed.bound {
+            Bound::Scope(scope) => Some(scope.name().to_owned()),
+            _ => None,
         };
         DeadlineInfo {
             began: Some(elapsed.began),
             budget,
             set_at,
+            of_scope: of_scope.is_some(),
+            name: of_scope.map(Cow::Owned),
             before_it_began: elapsed.before_it_began,
             firing: elapsed.firing(),
             ..DeadlineInfo::new(elapsed.deadline, elapsed.fired)

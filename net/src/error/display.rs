@@ -28,6 +28,9 @@ impl Error {
                 f.write_str(" was cancelled")?;
                 if let Some(cause) = self.cause() {
                     write!(f, ": {cause}")?;
+                    if let Some(scope) = cause.scope() {
+                        write!(f, " (scope \"{scope}\")")?;
+                    }
                 }
             }
             Kind::Closed => f.write_str(" ended: it was closed on this side")?,
@@ -119,6 +122,9 @@ impl Error {
 
     /// What bounded it.
     fn noun<'a>(&self, info: &'a DeadlineInfo) -> &'a str {
+        if info.of_scope {
+            return "deadline";
+        }
         if let (Some(_), Some(description)) = (info.budget, info.description()) {
             return description;
         }

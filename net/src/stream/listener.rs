@@ -36,6 +36,7 @@ impl<T: StreamTransport> Listener<T> {
         let unbound = |error| Error::kernel(Phase::Bind, error);
         let local = T::local(&io).map_err(unbound)?;
         let io = Registration::new(io, Interest::READABLE, Readiness::NONE).map_err(unbound)?;
+        io.set_label(Direction::Read, "accept");
         Ok(Listener { io, local, backoff: Backoff::default() })
     }
 

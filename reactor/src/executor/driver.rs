@@ -25,6 +25,7 @@ use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
 use crate::waiters;
+use crate::waits::OtherWait;
 
 pub(crate) struct Driver {
     pub(crate) clock: Clock,
@@ -40,6 +41,15 @@ pub(crate) struct Driver {
     next_turn: RefCell<Vec<Waker>>,
     /// Who waits for a shutdown to be asked for.
     shutdown_waiters: RefCell<Slab<Waker>>,
+    /// The scope and the task whose future is being polled.
+    scope: Cell<Option<Id>>,
+    task: Cell<Id>,
+    /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
+    /// their own, and so on, deeper than the stack may be.
+    dropped: RefCell<Vec<Body>>,
+    dropping: Cell<bool>,
+    /// What waits that is no operation on a source.
+    pub(crate) waits: RefCell<Slab<OtherWait>>,
     /// Set when the runtime is being dropped: what is spawned then is dropped at once.
     closing: Cell<bool>,
     /// What is built on top, as the pool of threads that may block.
@@ -64,6 +74,11 @@ impl Driver {
             task_polls: Cell::new(0),
             next_turn: RefCell::new(Vec::new()),
             shutdown_waiters: RefCell::new(Slab::new()),
+            scope: Cell::new(None),
+            task: Cell::new(MAIN),
+            dropped: RefCell::new(Vec::new()),
+            dropping: Cell::new(false),
+            waits: RefCell::new(Slab::new()),
             closing: Cell::new(false),
             locals: Locals::default(),
             blocking_limits,
@@ -83,21 +98,99 @@ impl Driver {
         future: F,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        let state = JoinState::new();
-        let future = join::run(future, state.clone(), spawned_at);
-        let driver = Rc::downgrade(self);
+        let state = JoinState::new(spawned_at);
+        let task = self.spawn_with(|_| join::run(future, state.clone(), spawned_at), spawned_at);
+        JoinHandle::new(state, Rc::downgrade(self), task)
+    }
+
+    /// Starts the task that `make` makes, which is told its name.
+    pub(crate) fn spawn_with<F: Future<Output = ()> + 'static>(
+        &self,
+        make: impl FnOnce(Id) -> F,
+        spawned_at: &'static Location<'static>,
+    ) -> Id {
         if self.closing.get() {
-            drop_contained(future);
-            return JoinHandle { state, driver, task: MAIN };
+            drop_contained(make(MAIN));
+            return MAIN;
         }
         let task = self.tasks.borrow_mut().insert(Task { body: None, aborted: false, spawned_at });
+        let future = make(task);
         let flag = TaskWaker::queued(task, self.remote.clone());
         let body = Body { future: Box::pin(future), waker: flag.clone().into(), flag };
         if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
             slot.body = Some(body);
         }
         self.queue(task);
-        JoinHandle { state, driver, task }
+        task
+    }
+
+    /// The scope whose future is being polled.
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Id> {
+        self.scope.get()
+    }
+
+    /// Makes `scope` the current one; returns the one before.
+    pub(crate) fn replace_scope(&self, scope: Option<Id>) -> Option<Id> {
+        self.scope.replace(scope)
+    }
+
+    /// The task whose future is being polled; also [`MAIN`], while none is.
+    #[inline]
+    pub(crate) fn task(&self) -> Id {
+        self.task.get()
+    }
+
+    /// Wakes whomever the end of a scope concerns.
+    pub(crate) fn wake_ended(&self) {
+        loop {
+            let woken = std::mem::take(&mut self.reactor.borrow_mut().scopes.woken);
+            if woken.is_empty() {
+                return;
+            }
+            woken.into_iter().for_each(waiters::wake);
+        }
+    }
+
+    /// Drops tasks of a scope that is over, on this thread and before this returns, unless it is called from
+    /// such a drop: then right after that.
+    pub(crate) fn drop_tasks(&self, tasks: Vec<Id>) {
+        for id in tasks {
+            let mut all = self.tasks.borrow_mut();
+            let away = all.get_mut(id).is_some_and(|task| {
+                task.aborted = true;
+                task.body.is_none()
+            });
+            // One that is being polled now is dropped when it comes back.
+            let task = if away { None } else { all.remove(id) };
+            drop(all);
+            self.dropped.borrow_mut().extend(task.and_then(|task| task.body));
+        }
+        if self.dropping.replace(true) {
+            return;
+        }
+        loop {
+            let body = self.dropped.borrow_mut().pop();
+            let Some(body) = body else { break };
+            drop_contained(body.future);
+        }
+        self.dropping.set(false);
+    }
+
+    /// Runs what was to be run at the end of scopes that have ended.
+    fn run_hooks(&self) {
+        let due = self.reactor.borrow().scopes.hooks_due.len();
+        for _ in 0..due {
+            let next = self.reactor.borrow_mut().scopes.hooks_due.pop_first();
+            let Some((_, (end, hook))) = next else { break };
+            if catch_unwind(AssertUnwindSafe(|| hook(&end))).is_err() {
+                tracing::error!("what was to be run at the end of a scope panicked");
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.run_queue.borrow().is_empty() || !self.reactor.borrow().scopes.hooks_due.is_empty()
     }
 
     pub(crate) fn abort(&self, task: Id) {
@@ -144,10 +237,11 @@ impl Driver {
         max_wait: Option<Duration>,
         main: &mut dyn FnMut() -> Poll<()>,
     ) -> io::Result<Poll<()>> {
-        let max_wait = if self.run_queue.borrow().is_empty() { max_wait } else { Some(Duration::ZERO) };
+        let max_wait = if self.has_work() { Some(Duration::ZERO) } else { max_wait };
         self.reactor.borrow_mut().turn(max_wait)?;
         self.deliver();
         let done = self.run_tasks(main);
+        self.run_hooks();
         if self.run_queue.borrow().is_empty() {
             let mut reactor = self.reactor.borrow_mut();
             reactor.all_ran_in_turn = reactor.metrics.turns;
@@ -159,7 +253,7 @@ impl Driver {
     /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
     pub(crate) fn prepare(&self) -> io::Result<Option<Duration>> {
         // A virtual clock is not to jump while a task can run.
-        if !self.run_queue.borrow().is_empty() {
+        if self.has_work() {
             return Ok(Some(Duration::ZERO));
         }
         self.reactor.borrow_mut().prepare()
@@ -190,6 +284,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.wake_ended();
         let mut reactor = self.reactor.borrow_mut();
         for _ in 0..reactor.budget.messages {
             let Some(task) = reactor.inbox.next_woken() else { break };
@@ -218,11 +313,13 @@ impl Driver {
         for polled in 1..=budget.tasks {
             let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
             self.task_polls.set(self.task_polls.get() + 1);
+            self.task.set(task);
             if task != MAIN {
                 self.poll_task(task);
             } else if main().is_ready() {
                 return Poll::Ready(());
             }
+            self.task.set(MAIN);
             if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
                 let spent_ns = self.clock.now().as_nanos().saturating_sub(began_ns);
                 if spent_ns >= nanos(budget.task_time) {
@@ -275,7 +372,9 @@ impl Driver {
         self.run_queue.borrow_mut().clear();
         let waiters = self.reactor.borrow_mut().shut_down();
         waiters.wake();
+        self.wake_ended();
         self.wake_shutdown_waiters();
+        self.run_hooks();
         self.locals.clear();
     }
 
@@ -291,6 +390,11 @@ impl Driver {
         }
     }
 
+    /// Where a task was spawned.
+    pub(crate) fn spawned_at(&self, task: Id) -> Option<&'static Location<'static>> {
+        self.tasks.borrow_mut().get_mut(task).map(|task| task.spawned_at)
+    }
+
     /// Where the tasks that live now were spawned.
     pub(crate) fn spawn_locations(&self) -> Vec<&'static Location<'static>> {
         self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.spawned_at).collect()
@@ -298,7 +402,7 @@ impl Driver {
 }
 
 /// Drops what is somebody else's, and keeps the loop alive if that panics.
-fn drop_contained<T>(theirs: T) {
+pub(crate) fn drop_contained<T>(theirs: T) {
     if catch_unwind(AssertUnwindSafe(|| drop(theirs))).is_err() {
         tracing::error!("the drop of a future or a call panicked");
     }

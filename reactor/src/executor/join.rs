@@ -11,17 +11,21 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
-use crate::executor::Driver;
+use crate::executor::{Driver, context};
+use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
 
 /// Waits for a task, or aborts it. Dropping it lets the task run on.
 ///
-/// Cancel-safe: a result that was not taken stays.
+/// Cancel-safe: a result that was not taken stays. Awaited in a [scope](crate::scope) that ends before the task, it is
+/// ready with an error that [is a cancel](JoinError::is_cancelled); the task runs on, and may be awaited again.
 #[must_use = "dropping a JoinHandle detaches its task"]
 pub struct JoinHandle<T> {
-    pub(crate) state: Rc<JoinState<T>>,
-    pub(crate) driver: Weak<Driver>,
-    pub(crate) task: Id,
+    state: Rc<JoinState<T>>,
+    driver: Weak<Driver>,
+    task: Id,
+    /// Known to the scope and to the audit, while it is awaited.
+    waiting: Option<Waiting>,
 }
 
 /// Why a task has no result.
@@ -32,6 +36,13 @@ pub struct JoinError {
 
 enum Why {
     Aborted,
+    /// The scope of the task, or the one in which it was awaited.
+    Ended {
+        end: ScopeEnd,
+        awaited: bool,
+    },
+    /// A task of a scope returned an error, which the scope has.
+    Failed(String),
     /// In a mutex, though nobody shares it, because an error ought to be `Sync`.
     Panicked(Mutex<Box<dyn Any + Send>>),
 }
@@ -40,15 +51,20 @@ pub(crate) struct JoinState<T> {
     result: RefCell<Option<Result<T, JoinError>>>,
     finished: Cell<bool>,
     joiner: RefCell<Option<Waker>>,
+    spawned_at: &'static Location<'static>,
 }
 
 impl<T> JoinState<T> {
-    pub(crate) fn new() -> Rc<JoinState<T>> {
+    pub(crate) fn new(spawned_at: &'static Location<'static>) -> Rc<JoinState<T>> {
         let (result, joiner) = (RefCell::new(None), RefCell::new(None));
-        Rc::new(JoinState { result, finished: Cell::new(false), joiner })
+        Rc::new(JoinState { result, finished: Cell::new(false), joiner, spawned_at })
     }
 
-    fn complete(&self, result: Result<T, JoinError>) {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    pub(crate) fn complete(&self, result: Result<T, JoinError>) {
         *self.result.borrow_mut() = Some(result);
         self.finished.set(true);
         let joiner = self.joiner.borrow_mut().take();
@@ -93,6 +109,10 @@ impl<T> Drop for Outcome<T> {
 }
 
 impl<T> JoinHandle<T> {
+    pub(crate) fn new(state: Rc<JoinState<T>>, driver: Weak<Driver>, task: Id) -> JoinHandle<T> {
+        JoinHandle { state, driver, task, waiting: None }
+    }
+
     /// Ends the task: its future is dropped, on the loop's thread, in the next turn. One that has
     /// ended keeps its result.
     pub fn abort(&self) {
@@ -108,14 +128,43 @@ impl<T> JoinHandle<T> {
     }
 }
 
+impl<T> JoinHandle<T> {
+    /// # Errors
+    /// The end of the scope in which it is awaited, if that has ended.
+    fn wait_in_scope(&mut self, cx: &Context<'_>) -> Result<(), ScopeEnd> {
+        if self.waiting.as_ref().is_some_and(Waiting::has_moved) {
+            self.waiting = None;
+        }
+        let Some(waiting) = &mut self.waiting else {
+            let Some(driver) = context::try_current() else { return Ok(()) };
+            let waiting = self.waiting.insert(Waiting::begin(&driver, "join")?);
+            return match waiting.poll_end(cx) {
+                Poll::Ready(end) => Err(end),
+                Poll::Pending => Ok(()),
+            };
+        };
+        match waiting.poll_end(cx) {
+            Poll::Ready(end) => Err(end),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(result) = self.state.result.borrow_mut().take() {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = self.state.result.borrow_mut().take();
+        if let Some(result) = result {
+            self.waiting = None;
             return Poll::Ready(result);
         }
         assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
+        if let Err(end) = self.wait_in_scope(cx) {
+            self.waiting = None;
+            let why = Why::Ended { end, awaited: true };
+            return Poll::Ready(Err(JoinError { why, spawned_at: self.state.spawned_at }));
+        }
         let before = self.state.joiner.replace(Some(cx.waker().clone()));
         drop(before);
         Poll::Pending
@@ -137,6 +186,31 @@ impl JoinError {
         JoinError { why: Why::Panicked(Mutex::new(panic)), spawned_at: at }
     }
 
+    /// That of a task of a scope, dropped because the scope had ended.
+    pub(crate) fn ended(end: ScopeEnd, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError { why: Why::Ended { end, awaited: false }, spawned_at }
+    }
+
+    pub(crate) fn failed(message: String, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError { why: Why::Failed(message), spawned_at }
+    }
+
+    /// Whether a [scope](crate::scope) ended first, be it by a cancel, a deadline or the shutdown: that of the
+    /// task, which was then dropped, or that in which it was awaited; then it may still run, and be awaited again.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.why, Why::Ended { .. })
+    }
+
+    /// What ended that scope.
+    #[must_use]
+    pub fn scope_end(&self) -> Option<&ScopeEnd> {
+        match &self.why {
+            Why::Ended { end, .. } => Some(end),
+            _ => None,
+        }
+    }
+
     /// Whether the task was aborted, or its runtime dropped.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
@@ -156,11 +230,11 @@ impl JoinError {
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self.why {
             Why::Panicked(panic) => Ok(panic.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            Why::Aborted => Err(self),
+            _ => Err(self),
         }
     }
 
-    fn message(&self) -> Option<String> {
+    pub(crate) fn message(&self) -> Option<String> {
         let Why::Panicked(panic) = &self.why else { return None };
         let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -170,9 +244,15 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message() {
-            None => write!(f, "the task spawned at {} was aborted", self.spawned_at),
-            Some(message) => write!(f, "the task spawned at {} panicked: {message}", self.spawned_at),
+        if matches!(self.why, Why::Ended { awaited: true, .. }) {
+            f.write_str("the wait for ")?;
+        }
+        write!(f, "the task spawned at {} ", self.spawned_at)?;
+        match &self.why {
+            Why::Aborted => f.write_str("was aborted"),
+            Why::Ended { end, .. } => end.fmt(f),
+            Why::Failed(message) => write!(f, "failed: {message}"),
+            Why::Panicked(_) => write!(f, "panicked: {}", self.message().unwrap_or_default()),
         }
     }
 }

@@ -17,9 +17,11 @@ mod remote_join;
 mod runtime;
 mod task;
 
-pub(crate) use driver::Driver;
+pub(crate) use driver::{Driver, drop_contained};
 pub use elsewhere::WaitElsewhere;
 pub use identity::RuntimeId;
+pub(crate) use join::JoinState;
 pub use join::{JoinError, JoinHandle};
 pub use remote_join::RemoteJoinHandle;
 pub use runtime::{Runtime, shutdown_requested, spawn, yield_now};
+pub(crate) use task::MAIN;

@@ -59,6 +59,10 @@ impl Runtime {
         Builder::default()
     }
 
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
     pub(crate) fn over(reactor: Reactor, blocking: BlockingLimits) -> io::Result<Runtime> {
         Ok(Runtime { driver: Driver::new(reactor, blocking)? })
     }

@@ -11,7 +11,9 @@ use crate::drift::Firing;
 use crate::executor::{Driver, context};
 use crate::instant::Instant;
 use crate::leeway::Leeway;
+use crate::source::NEVER;
 use crate::token::Timer;
+use crate::waiters::Note;
 
 /// Waits until a deadline; never ends early. Made by [`sleep`] and [`sleep_until`].
 ///
@@ -158,7 +160,9 @@ impl Future for Sleep {
         }
         assert!(!this.driver.is_closed(), "the runtime of this sleep has been dropped");
         let waker = cx.waker().clone();
+        let (task, scope) = (this.driver.task(), this.driver.scope());
         let mut reactor = this.driver.reactor.borrow_mut();
+        let now_ns = reactor.now_ns;
         let timer = match this.state {
             State::Fired(_) => return Poll::Ready(()),
             State::Waiting(timer) => timer,
@@ -168,7 +172,9 @@ impl Future for Sleep {
         let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
         match plain.fired {
             None => {
-                let before = plain.waiters.set(0, waker);
+                let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
+                let note = Note { since_ns, until_ns: NEVER, task, scope };
+                let before = plain.waiters.set(0, waker, note);
                 drop(reactor);
                 drop(before);
                 Poll::Pending

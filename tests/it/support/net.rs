@@ -173,6 +173,9 @@ pub(crate) fn assert_baseline(runtime: &Runtime) {
     let live =
         (metrics.live_sources, metrics.live_timers, metrics.live_wheel_entries, metrics.live_tasks);
     assert_eq!(live, (0, 0, 0, 0), "sources, timers, wheel entries, tasks left: {runtime:?}");
+    assert_eq!(metrics.live_scopes, 0, "scopes left: {runtime:?}");
+    let waits = runtime.waits();
+    assert!(waits.is_empty(), "still waiting: {waits:?}");
     assert_eq!(metrics.early, 0);
 }
 

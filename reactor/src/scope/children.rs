@@ -1,0 +1,243 @@
+//! The tasks of a scope, and what became of them.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::event::Cause;
+use crate::executor::{JoinError, JoinHandle, JoinState, drop_contained};
+use crate::scope::strand::{Opened, Outcome};
+use crate::scope::tree::{Kind, Plan};
+use crate::scope::{Scope, ScopeDeadline, ScopeEnd};
+use crate::source::NEVER;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What became of the tasks of a scope that did not just finish.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) failures: Vec<ChildFailure>,
+    /// Tasks that still waited when the scope had ended, and were dropped.
+    pub(crate) cut_short: usize,
+}
+
+impl Report {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.failures.is_empty() && self.cut_short == 0
+    }
+}
+
+/// A task of a scope that failed or panicked.
+pub struct ChildFailure {
+    spawned_at: &'static Location<'static>,
+    why: Why,
+}
+
+enum Why {
+    Failed(BoxError),
+    Panicked(JoinError),
+}
+
+impl ChildFailure {
+    /// Where the task was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// The error that it returned; `None` if it panicked.
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        match &self.why {
+            Why::Failed(error) => Some(&**error),
+            Why::Panicked(_) => None,
+        }
+    }
+
+    /// Whether it panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self.why, Why::Panicked(_))
+    }
+
+    /// What it panicked with, to be resumed.
+    ///
+    /// # Errors
+    /// Itself, if it was no panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn std::any::Any + Send>, ChildFailure> {
+        let ChildFailure { spawned_at, why } = self;
+        match why {
+            Why::Panicked(panic) => panic
+                .try_into_panic()
+                .map_err(|panic| ChildFailure { spawned_at, why: Why::Panicked(panic) }),
+            why => Err(ChildFailure { spawned_at, why }),
+        }
+    }
+}
+
+impl fmt::Display for ChildFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Why::Failed(error) => write!(f, "the task spawned at {} failed: {error}", self.spawned_at),
+            Why::Panicked(panic) => panic.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for ChildFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChildFailure({self})")
+    }
+}
+
+impl StdError for ChildFailure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.why {
+            Why::Failed(error) => Some(&**error),
+            Why::Panicked(_) => None,
+        }
+    }
+}
+
+/// Waits for a task of a scope, or aborts it. Dropped, it leaves the task to its scope, which waits for it.
+///
+/// Awaited in a scope that ends before the task, it is ready with an error that
+/// [is a cancel](JoinError::is_cancelled).
+pub struct ScopedJoinHandle<T> {
+    join: JoinHandle<T>,
+}
+
+impl<T> ScopedJoinHandle<T> {
+    /// Ends the task: its future is dropped, on the loop's thread, in the next turn. To its scope that is no
+    /// failure.
+    pub fn abort(&self) {
+        self.join.abort();
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+}
+
+impl<T> Future for ScopedJoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.join).poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
+impl Scope {
+    /// Starts a task of the scope: it is over before the scope is. A panic of it ends the scope, and is
+    /// reported by it.
+    ///
+    /// In a scope that has ended the task runs until it first waits; in one that is over, not at all.
+    #[track_caller]
+    pub fn spawn<F: Future + 'static>(&self, future: F) -> ScopedJoinHandle<F::Output> {
+        self.spawn_child(async move { Ok(future.await) }, Location::caller())
+    }
+
+    /// Starts a task of the scope that may fail. The first failure ends the scope with a cause that names it;
+    /// the [error](crate::ScopeError::failures) of the scope has them all.
+    #[track_caller]
+    pub fn spawn_fallible<T: 'static, E: Into<BoxError>>(
+        &self,
+        future: impl Future<Output = Result<T, E>> + 'static,
+    ) -> ScopedJoinHandle<T> {
+        self.spawn_child(async move { future.await.map_err(Into::into) }, Location::caller())
+    }
+
+    fn spawn_child<T: 'static>(
+        &self,
+        future: impl Future<Output = Result<T, BoxError>> + 'static,
+        spawned_at: &'static Location<'static>,
+    ) -> ScopedJoinHandle<T> {
+        let driver = self.driver();
+        let state = JoinState::new(spawned_at);
+        let over = driver.reactor.borrow_mut().scopes.nodes.get_mut(self.node()).is_none();
+        let task = if over {
+            drop_contained(future);
+            state.complete(Err(JoinError::ended(ScopeEnd::over(&self.text()), spawned_at)));
+            crate::executor::MAIN
+        } else {
+            driver.spawn_with(
+                |task| {
+                    let deadline = ScopeDeadline { name: self.text(), budget: None, set_at: spawned_at };
+                    let (kind, parent) = (Kind::Task(task), Some(self.node()));
+                    let plan = Plan { kind, parent, deadline, own_ns: NEVER };
+                    let opened = Opened::new(driver.clone(), plan);
+                    let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
+                    run(child, future)
+                },
+                spawned_at,
+            )
+        };
+        ScopedJoinHandle { join: JoinHandle::new(state, Rc::downgrade(driver), task) }
+    }
+}
+
+async fn run<T>(child: Child<T>, future: impl Future<Output = Result<T, BoxError>>) {
+    let mut future = pin!(Some(future));
+    let outcome = poll_fn(|cx| child.opened.poll(cx, future.as_mut())).await;
+    child.finish(outcome);
+}
+
+/// A task of a scope. Dropped before it is finished, it was aborted.
+struct Child<T> {
+    opened: Opened,
+    scope: Scope,
+    state: Rc<JoinState<T>>,
+    spawned_at: &'static Location<'static>,
+}
+
+impl<T> Child<T> {
+    fn finish(&self, outcome: Outcome<Result<T, BoxError>>) {
+        let spawned_at = self.spawned_at;
+        let result = match outcome {
+            Outcome::Finished(Ok(value)) => Ok(value),
+            Outcome::Finished(Err(error)) => {
+                let message = error.to_string();
+                self.fail(ChildFailure { spawned_at, why: Why::Failed(error) });
+                Err(JoinError::failed(message, spawned_at))
+            }
+            Outcome::Panicked(panic) => {
+                let panic = JoinError::panicked(panic, spawned_at);
+                let message = panic.message().unwrap_or_default();
+                self.fail(ChildFailure { spawned_at, why: Why::Panicked(panic) });
+                Err(JoinError::panicked(Box::new(message), spawned_at))
+            }
+            Outcome::Dropped => {
+                self.scope.report().borrow_mut().cut_short += 1;
+                let end = self.opened.end().unwrap_or_else(|| ScopeEnd::over(&self.scope.text()));
+                Err(JoinError::ended(end, spawned_at))
+            }
+        };
+        self.state.complete(result);
+    }
+
+    fn fail(&self, failure: ChildFailure) {
+        let cause = Cause::from(failure.to_string());
+        self.scope.report().borrow_mut().failures.push(failure);
+        self.scope.cancel(cause);
+    }
+}
+
+impl<T> Drop for Child<T> {
+    fn drop(&mut self) {
+        if !self.state.is_finished() {
+            self.state.complete(Err(JoinError::aborted(self.spawned_at)));
+        }
+    }
+}

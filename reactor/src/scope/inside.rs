@@ -1,0 +1,218 @@
+//! Waiting in a scope for what is no operation on a source.
+
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::arena::Id;
+use crate::executor::{Driver, context};
+use crate::failure::Failure;
+use crate::instant::Instant;
+use crate::scope::tree::Member;
+use crate::scope::{ScopeEnd, ScopeId};
+use crate::source::NEVER;
+use crate::waiters::Note;
+use crate::waits::OtherWait;
+
+/// Something that waits in the current scope: it is told of the end, and the audit sees it.
+pub(crate) struct Waiting {
+    driver: Rc<Driver>,
+    note: usize,
+    scope: Option<Id>,
+    member: Option<usize>,
+}
+
+impl Waiting {
+    /// `what` is how the audit calls it.
+    ///
+    /// # Errors
+    /// That of the scope, if it has ended: nothing may begin in it.
+    pub(crate) fn begin(driver: &Rc<Driver>, what: &'static str) -> Result<Waiting, ScopeEnd> {
+        let scope = driver.scope();
+        let refused = scope.and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
+        if let Some(end) = refused {
+            driver.wake_ended();
+            return Err(end);
+        }
+        let since_ns = driver.reactor.borrow().now_ns;
+        let note = Note { since_ns, until_ns: NEVER, task: driver.task(), scope };
+        let note = driver.waits.borrow_mut().insert(OtherWait { what, note });
+        Ok(Waiting { driver: driver.clone(), note, scope, member: None })
+    }
+
+    fn since_ns(&self) -> u64 {
+        self.driver.waits.borrow().get(self.note).map_or(0, |wait| wait.note.since_ns)
+    }
+
+    /// Whether it is awaited in another scope than it began in.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.driver.scope() != self.scope
+    }
+
+    /// What ended the scope, if it has ended; whoever polls is woken when it does.
+    pub(crate) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<ScopeEnd> {
+        let Some(scope) = self.scope else { return Poll::Pending };
+        if let Some((_, end)) = self.driver.reactor.borrow_mut().scopes.end_of(scope) {
+            return Poll::Ready(end);
+        }
+        let waker = cx.waker().clone();
+        let before = {
+            let scopes = &mut self.driver.reactor.borrow_mut().scopes;
+            match self.member {
+                Some(member) => scopes.set_member_waker(scope, member, waker),
+                None => {
+                    self.member = scopes.join(scope, Member::Waker(waker));
+                    None
+                }
+            }
+        };
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.driver.waits.borrow_mut().try_remove(self.note);
+        if let (Some(scope), Some(member)) = (self.scope, self.member) {
+            let member = self.driver.reactor.borrow_mut().scopes.leave(scope, member);
+            drop(member);
+        }
+    }
+}
+
+/// Awaits `future` in the current [scope](crate::scope) as if it were one of this runtime's own operations: it
+/// ends with the scope, and with the runtime.
+///
+/// For what waits by means of its own, as for an answer of another thread. A scope that has ended already, or
+/// whose deadline has passed, lets it not begin: `future` is dropped without being polled. When the deadline
+/// comes while it waits, it is polled once more; after a cancel it is not.
+///
+/// Cancel-safe if `future` is.
+///
+/// # Errors
+/// [`Failure::Elapsed`], [`Failure::Cancelled`] or [`Failure::Shutdown`].
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn in_scope<F: IntoFuture>(future: F) -> Result<F::Output, Failure> {
+    in_scope_as("wait", future).await
+}
+
+/// As [`in_scope`], under a name by which the [audit](crate::waits) calls it, as `lookup`.
+///
+/// # Errors
+/// As [`in_scope`].
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn in_scope_as<F: IntoFuture>(what: &'static str, future: F) -> Result<F::Output, Failure> {
+    let driver = context::current("in_scope");
+    let mut waiting = Waiting::begin(&driver, what).map_err(|end| end.failure(None))?;
+    let mut shutdown = pin!(crate::shutdown_requested());
+    let mut future = pin!(future.into_future());
+    poll_fn(|cx| {
+        let ended = match waiting.poll_end(cx) {
+            Poll::Ready(end) => Some(end),
+            Poll::Pending => shutdown.as_mut().poll(cx).is_ready().then_some(ScopeEnd::Shutdown),
+        };
+        match ended {
+            Some(end) if !end.is_timeout() => Poll::Ready(Err(end.failure(Some(waiting.since_ns())))),
+            ended => match (future.as_mut().poll(cx), ended) {
+                (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
+                (Poll::Pending, Some(end)) => Poll::Ready(Err(end.failure(Some(waiting.since_ns())))),
+                (Poll::Pending, None) => Poll::Pending,
+            },
+        }
+    })
+    .await
+}
+
+/// Says whether something may begin now: not if the current scope has ended, its deadline has passed, or the
+/// runtime is shutting down. Operations on a [`Registration`](crate::Registration) see to it themselves; this is for
+/// what comes before one, as the SYN of a connect.
+///
+/// # Errors
+/// As [`in_scope`].
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn check_scope() -> Result<(), Failure> {
+    let driver = context::current("check_scope");
+    let refused = driver.scope().and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
+    match refused {
+        Some(end) => {
+            driver.wake_ended();
+            Err(end.failure(None))
+        }
+        None if driver.is_shut_down() => Err(Failure::Shutdown),
+        None => Ok(()),
+    }
+}
+
+/// The scope in which this code runs, if it runs in one.
+#[must_use]
+pub fn current_scope() -> Option<ScopeInfo> {
+    let driver = context::try_current()?;
+    let id = driver.scope()?;
+    Some(ScopeInfo::of(&driver, id))
+}
+
+/// What a scope was like when it was asked: see [`current_scope`].
+#[derive(Clone)]
+pub struct ScopeInfo {
+    id: ScopeId,
+    path: String,
+    deadline: Option<Instant>,
+    end: Option<ScopeEnd>,
+}
+
+impl ScopeInfo {
+    pub(crate) fn of(driver: &Driver, id: Id) -> ScopeInfo {
+        let mut reactor = driver.reactor.borrow_mut();
+        let effective_ns = reactor.scopes.effective_ns(id);
+        ScopeInfo {
+            id: ScopeId { id, reactor: reactor.id },
+            path: reactor.scope_path(id),
+            deadline: (effective_ns != NEVER).then(|| Instant::from_nanos(effective_ns)),
+            end: reactor.scopes.end_of(id).map(|(_, end)| end),
+        }
+    }
+
+    /// Names it for ever.
+    #[must_use]
+    pub fn id(&self) -> ScopeId {
+        self.id
+    }
+
+    /// The names of the scopes from the outermost to this one, as `request/lookup`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The earliest of its own deadline and of those around it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What ended it, if it had ended.
+    #[must_use]
+    pub fn end(&self) -> Option<&ScopeEnd> {
+        self.end.as_ref()
+    }
+}
+
+impl fmt::Debug for ScopeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopeInfo")
+            .field("path", &self.path)
+            .field("deadline", &self.deadline)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}

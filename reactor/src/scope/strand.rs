@@ -1,0 +1,142 @@
+//! One future polled in a scope: its end when the scope has ended.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::arena::Id;
+use crate::executor::{Driver, drop_contained};
+use crate::scope::ScopeEnd;
+use crate::scope::tree::{Closed, Plan};
+
+/// A node of the tree, closed when this is dropped. What is still in it then is ended and dropped.
+pub(crate) struct Opened {
+    pub(crate) driver: Rc<Driver>,
+    pub(crate) id: Id,
+}
+
+/// What became of a future.
+pub(crate) enum Outcome<T> {
+    Finished(T),
+    /// It still waited when its scope had ended, and was dropped.
+    Dropped,
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// Makes a scope the current one until it is dropped, also by a panic.
+struct Entered<'a> {
+    driver: &'a Driver,
+    before: Option<Id>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.driver.replace_scope(self.before);
+    }
+}
+
+impl Opened {
+    pub(crate) fn new(driver: Rc<Driver>, plan: Plan) -> Opened {
+        let budget_ns = plan.own_ns.saturating_sub(driver.reactor.borrow().now_ns);
+        let id = {
+            let mut reactor = driver.reactor.borrow_mut();
+            let leeway = reactor.leeway.for_timeout(budget_ns);
+            reactor.open_scope(plan, leeway)
+        };
+        Opened { driver, id }
+    }
+
+    fn enter(&self) -> Entered<'_> {
+        Entered { driver: &self.driver, before: self.driver.replace_scope(Some(self.id)) }
+    }
+
+    pub(crate) fn end(&self) -> Option<ScopeEnd> {
+        self.driver.reactor.borrow_mut().scopes.end_of(self.id).map(|(_, end)| end)
+    }
+
+    /// Has the one that polls woken when something happens to the scope.
+    pub(crate) fn keep_waker(&self, waker: &Waker) {
+        let kept = self.driver.reactor.borrow_mut().scopes.is_woken_by(self.id, waker);
+        if kept {
+            return;
+        }
+        let waker = waker.clone();
+        let before = self.driver.reactor.borrow_mut().scopes.set_waker(self.id, waker);
+        drop(before);
+    }
+
+    /// Polls `body`, which must be there until this is ready, in the scope. Once the scope has ended, `body` is
+    /// polled to see it; if it then waits for anything but its own shields and scopes, it is dropped.
+    pub(crate) fn poll<F: Future>(
+        &self,
+        cx: &mut Context<'_>,
+        mut body: Pin<&mut Option<F>>,
+    ) -> Poll<Outcome<F::Output>> {
+        self.keep_waker(cx.waker());
+        loop {
+            let (ended_before, began) = self.driver.reactor.borrow_mut().scopes.begin_poll(self.id);
+            let Some(future) = body.as_mut().as_pin_mut() else { return Poll::Pending };
+            let entered = self.enter();
+            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+            drop(entered);
+            let outcome = match polled {
+                Err(panic) => Outcome::Panicked(panic),
+                Ok(Poll::Ready(value)) => Outcome::Finished(value),
+                Ok(Poll::Pending) => {
+                    let mut reactor = self.driver.reactor.borrow_mut();
+                    if reactor.scopes.ended(self.id).is_none() {
+                        return Poll::Pending;
+                    }
+                    if !ended_before {
+                        // It ended in the midst of the poll: once more, from the beginning.
+                        continue;
+                    }
+                    if reactor.scopes.waits_for_its_own(self.id, began) {
+                        drop(reactor);
+                        // The end took the waker along.
+                        self.keep_waker(cx.waker());
+                        return Poll::Pending;
+                    }
+                    Outcome::Dropped
+                }
+            };
+            self.discard(body);
+            return Poll::Ready(outcome);
+        }
+    }
+
+    /// Drops the future, in the scope; a panic of the drop is contained.
+    fn discard<F>(&self, mut body: Pin<&mut Option<F>>) {
+        let entered = self.enter();
+        if catch_unwind(AssertUnwindSafe(|| body.set(None))).is_err() {
+            tracing::error!("the drop of a future in a scope panicked");
+        }
+        drop(entered);
+    }
+
+    /// Whether no task of the scope is left; if not, whoever polls is woken when the last has gone.
+    pub(crate) fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let left = {
+            let scopes = &mut self.driver.reactor.borrow_mut().scopes;
+            scopes.begin_poll(self.id);
+            scopes.nodes.get_mut(self.id).map_or(0, |node| node.tasks)
+        };
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        self.keep_waker(cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let Closed { tasks, node } = self.driver.reactor.borrow_mut().close_scope(self.id);
+        self.driver.wake_ended();
+        self.driver.drop_tasks(tasks);
+        drop_contained(node);
+    }
+}

@@ -1,0 +1,234 @@
+//! What ends an operation in a scope, and what its error says.
+
+use super::*;
+
+#[test]
+fn k03_precancelled_nothing_touches_the_socket() {
+    on_alarms("k03", async |_| {
+        let (left, right) = tcp_pair().await;
+        let (listener, address) = listen();
+        right.write_all(b"there").await.expect("sent");
+        left.peek(&mut [0; 5]).await.expect("it has come");
+        let queued = std::net::TcpStream::connect(address).expect("queued");
+        let before = kernel_sockets(address.port()).len();
+        scope("early", Unbounded, async |scope| {
+            scope.cancel("before it began");
+            for _ in 0..2 {
+                let read = left.read(&mut [0; 8]).await.expect_err("cancelled");
+                let write = left.write(b"nothing of this").await.expect_err("cancelled");
+                let accept = listener.accept().await.expect_err("cancelled");
+                let connect = punctual::net::TcpStream::connect(address).await.expect_err("cancelled");
+                for error in [read, write, accept, connect] {
+                    assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+                    assert_eq!(error.cause(), Some(&"before it began".into()));
+                    let said = error.to_string();
+                    let words = "was cancelled: before it began (scope \"early\")";
+                    assert!(said.ends_with(words), "{said}");
+                }
+            }
+        })
+        .await
+        .expect("the body has returned");
+        assert_eq!(kernel_sockets(address.port()).len(), before, "not even a SYN was sent");
+        let mut buffer = [0; 8];
+        assert_eq!(left.read(&mut buffer).await.expect("it is still there"), 5);
+        listener.accept().await.expect("it is still queued");
+        right.set_read_timeout(Some(20 * MS)).expect("open");
+        let error = right.read(&mut buffer).await.expect_err("nothing was sent");
+        assert_eq!(error.kind(), Kind::Timeout);
+        drop(queued);
+    });
+}
+
+#[test]
+fn k03_a_deadline_that_has_passed_lets_nothing_begin() {
+    on_alarms("k03 late", async |_| {
+        let (left, right) = wire::pair();
+        right.write(b"there").await.expect("sent");
+        let ended = scope("late", MS, async |scope| {
+            let begun = now_ns();
+            // The loop does not run meanwhile: the wheel cannot have ended it.
+            while now_ns() - begun < 1_000_000 {}
+            assert!(scope.end().is_none());
+            let failure = left.read(&mut [0; 8]).await.expect_err("too late");
+            assert_eq!(elapsed_of_scope(&failure).0, "late");
+            assert!(matches!(&failure, Failure::Elapsed(elapsed) if elapsed.before_it_began));
+            assert!(scope.end().is_some_and(|end| end.is_timeout()), "and that is its end for good");
+            scope.cancel("too late as well");
+            let again = left.read(&mut [0; 8]).await.expect_err("too late");
+            assert_eq!(elapsed_of_scope(&again).0, "late");
+            7
+        });
+        assert_eq!(ended.await.expect("the body has returned"), 7);
+        assert_eq!(left.read(&mut [0; 8]).await.expect("there"), 5, "nothing was consumed");
+    });
+}
+
+#[test]
+fn k04_level_triggered_and_idempotent() {
+    on_alarms("k04", async |_| {
+        let (left, _right) = wire::pair();
+        let hooks = Rc::new(Cell::new(0));
+        let counting = hooks.clone();
+        scope("level", Unbounded, async |scope| {
+            let _hook = scope.on_end(move |end| {
+                assert_eq!(end.cause(), Some(&"once".into()));
+                counting.set(counting.get() + 1);
+            });
+            let canceller = scope.clone();
+            let cancelling = spawn(async move {
+                canceller.cancel("once");
+                canceller.cancel("twice");
+                canceller.canceller().cancel("thrice").expect("room");
+            });
+            for _ in 0..5 {
+                let failure = left.read_byte().await.expect_err("cancelled");
+                assert_eq!(cause_of(&failure), ("once".into(), Some("level".into())));
+            }
+            drop(cancelling);
+        })
+        .await
+        .expect("the body has returned");
+        sleep(MS).await; // hooks run after the tasks of a turn
+        assert_eq!(hooks.get(), 1);
+        left.write(b"x").await.expect("the wire itself is not cancelled");
+    });
+}
+
+/// A runtime on a virtual clock with one end of a silent pair.
+fn silent() -> (Runtime, VirtualClock, Rc<Wire>, Wire) {
+    let (runtime, clock) = virtual_runtime();
+    let (near, far) = runtime.block_on(async { wire::pair() });
+    (runtime, clock, Rc::new(near), far)
+}
+
+#[test]
+fn k09_the_earlier_deadline_wins_and_says_whose_it_was() {
+    for (outer, inner, whose) in [(50, 20, "inner"), (20, 50, "outer"), (30, 30, "outer")] {
+        let (runtime, clock, near, _far) = silent();
+        let began = clock.now();
+        let failed = runtime.spawn(async move {
+            scope("outer", outer * MS, async |_| {
+                let ended = scope("inner", inner * MS, async |scope| {
+                    assert_eq!(scope.deadline(), Some(began + outer.min(inner) * MS));
+                    let here = current_scope().expect("in one");
+                    assert_eq!((here.path(), here.deadline()), ("outer/inner", scope.deadline()));
+                    near.read_byte().await.expect_err("silent")
+                });
+                ended.await.expect("the body has returned")
+            })
+            .await
+        });
+        run(&runtime);
+        clock.advance(outer.min(inner) * MS - NS);
+        run(&runtime);
+        assert!(!failed.is_finished(), "early");
+        clock.advance(2 * MS);
+        run(&runtime);
+        let failure = end_of(&runtime, failed).expect("the body has returned");
+        assert_eq!(elapsed_of_scope(&failure), (whose.into(), began + outer.min(inner) * MS));
+    }
+}
+
+#[test]
+fn k09_whose_deadline_also_against_those_of_the_source() {
+    for (of_scope, of_side, whose) in [(50, 20, None), (20, 50, Some("scope"))] {
+        let (runtime, clock, near, _far) = silent();
+        near.io.set_timeout(Direction::Read, Some(of_side * MS)).expect("open");
+        let failed = runtime.spawn(async move {
+            scope("scope", of_scope * MS, async |_| near.read_byte().await.expect_err("silent")).await
+        });
+        run(&runtime);
+        // Both are due when the loop comes to look.
+        clock.advance(100 * MS);
+        run(&runtime);
+        let failure = end_of(&runtime, failed).expect("the body has returned");
+        match whose {
+            Some(name) => assert_eq!(elapsed_of_scope(&failure).0, name),
+            None => assert!(
+                matches!(&failure, Failure::Elapsed(elapsed)
+                    if matches!(elapsed.bound, Bound::Timeout(given, _) if given == of_side * MS)),
+                "{failure:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn k10_the_first_cause_wins_and_stays() {
+    for cancelled_first in [false, true] {
+        let (runtime, clock, near, _far) = silent();
+        let deadline = clock.now() + 20 * MS;
+        let canceller = Rc::new(RefCell::new(None));
+        let (scopes, reading) = (canceller.clone(), near.clone());
+        let failed = runtime.spawn(async move {
+            scope("race", deadline, async |scope| {
+                *scopes.borrow_mut() = Some(scope.canceller());
+                let first = reading.read_byte().await.expect_err("silent");
+                let end = scope.end();
+                for _ in 0..3 {
+                    let again = reading.read_byte().await.expect_err("ended");
+                    assert_eq!(std::mem::discriminant(&first), std::mem::discriminant(&again));
+                    scope.cancel("too late");
+                    assert_eq!(scope.end(), end);
+                }
+                (first, end)
+            })
+            .await
+        });
+        run(&runtime);
+        let canceller = canceller.take().expect("it has begun");
+        if cancelled_first {
+            // Messages come before deadlines that are due in the same turn.
+            canceller.cancel("a microsecond before").expect("room");
+        } else {
+            let waits = deadline - NS;
+            let canceller = canceller.clone();
+            drop(runtime.spawn(async move {
+                sleep_until(waits).await;
+                canceller.cancel("after it has fired").expect("room");
+            }));
+            run(&runtime);
+        }
+        clock.advance(25 * MS);
+        run(&runtime);
+        let (failure, end) = end_of(&runtime, failed).expect("the body has returned");
+        if cancelled_first {
+            assert_eq!(cause_of(&failure).0, "a microsecond before");
+            assert!(end.is_some_and(|end| end.is_cancelled()));
+        } else {
+            assert_eq!(elapsed_of_scope(&failure), ("race".into(), deadline));
+            assert!(end.is_some_and(|end| end.is_timeout()));
+        }
+    }
+}
+
+#[test]
+fn pol2_what_comes_in_the_turn_of_the_deadline_is_not_lost() {
+    let (runtime, clock, near, far) = silent();
+    let reading = near.clone();
+    let read =
+        runtime.spawn(async move { scope("both", 20 * MS, async |_| reading.read_byte().await).await });
+    run(&runtime);
+    runtime.block_on(async { far.write(b"!").await }).expect("sent");
+    clock.advance(30 * MS);
+    run(&runtime);
+    let byte = end_of(&runtime, read).expect("the body has returned").expect("the data came first");
+    assert_eq!(byte, b'!');
+}
+
+#[test]
+fn an_error_names_the_scope_whose_deadline_it_was() {
+    on_alarms("named", async |_| {
+        let (stream, _silent) = tcp_pair().await;
+        let line = line!() + 1;
+        let ended = scope("checkout", 5 * MS, async |_| stream.read(&mut [0; 8]).await);
+        let error = ended.await.expect("the body has returned").expect_err("nobody writes");
+        let info = error.deadline().expect("a deadline");
+        assert_eq!((info.name(), info.budget()), (Some("checkout"), Some(5 * MS)));
+        let said = error.to_string();
+        let origin = format!("timed out after 5 ms (deadline \"checkout\" set at {}:{line}", file!());
+        assert!(said.contains(&origin), "{said}");
+        assert!(said.contains("fired ") && said.contains(" late"), "{said}");
+    });
+}
