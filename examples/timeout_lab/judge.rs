@@ -143,7 +143,7 @@ impl Holdings {
         let metrics = runtime.metrics();
         Leaked {
             fds: self.new_fds(),
-            tasks: metrics.live_tasks as u64,
+            tasks: (metrics.live_tasks + metrics.live_scopes) as u64,
             timers: (metrics.live_timers + metrics.live_wheel_entries + metrics.live_sources) as u64,
         }
     }

@@ -16,7 +16,8 @@ pub(crate) fn unshare() -> Result<Command, String> {
         ways.into_iter().find(|way| runs(Command::new("unshare").args(*way).arg("true")))
     });
     let Some(way) = way else {
-        return Err("a network namespace takes root, or user namespaces for everybody".to_owned());
+        return Err("a network of its own takes unshare(1), and root or user namespaces for everybody"
+            .to_owned());
     };
     let mut command = Command::new("unshare");
     command.args(*way);

@@ -20,6 +20,7 @@ pub(crate) struct Row {
     /// Everything leaked: the sum of the three below.
     pub(crate) leaked: Option<u64>,
     pub(crate) leaked_fds: u64,
+    /// Tasks and scopes.
     pub(crate) leaked_tasks: u64,
     /// Timers, entries in the wheel, and registrations.
     pub(crate) leaked_timers: u64,

@@ -4,6 +4,7 @@ mod connect;
 mod deadlines;
 mod names;
 mod process;
+mod scopes;
 mod streams;
 
 use std::future::Future;
@@ -42,7 +43,9 @@ pub(crate) enum Setting {
 
 /// In the order of the table.
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
-    [connect::ALL, names::ALL, streams::ALL, deadlines::ALL, process::ALL].into_iter().flatten()
+    [connect::ALL, scopes::ALL, names::ALL, streams::ALL, deadlines::ALL, process::ALL]
+        .into_iter()
+        .flatten()
 }
 
 impl Scenario {
