@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -42,25 +42,45 @@ impl Pause {
         self.retry_at.set(Some(Instant::now() + length));
         length
     }
-
-    /// The same, for what is also tried in between: a deadline has it tried once more.
-    pub(crate) fn begin_if_over(&self) {
-        if self.is_over() {
-            self.begin();
-        }
-    }
 }
 
-/// As [`Registration::operate`], for an `attempt` that begins `pause` and says `WouldBlock` where
-/// the kernel would never tell when to try again. When it is over, the operation tries again. Deadlines, cancels and
-/// the like are those of the registration.
+/// As [`Registration::operate`], for an `attempt` that begins `pause` and says `WouldBlock` where the kernel would never
+/// tell when to try again. When the pause is over, the operation tries again, and not before: a send that failed may itself
+/// make the kernel say that there is room. When its time has run out it is tried once more. Deadlines, cancels and the
+/// like are those of the registration.
 pub(crate) async fn operate<S: Source, T>(
     io: &Registration<S>,
     direction: Direction,
     pause: &Pause,
-    attempt: impl FnMut(&S) -> io::Result<Done<T>> + Unpin,
+    mut attempt: impl FnMut(&S) -> io::Result<Done<T>> + Unpin,
 ) -> Result<T, Failure> {
-    let mut operation = pin!(io.operate(direction, attempt));
+    match operate_paused(io, direction, pause, &mut attempt).await {
+        Err(Failure::Elapsed(elapsed)) if !elapsed.before_it_began && !pause.is_over() => {
+            let source = io.get_ref().ok_or(Failure::Closed)?;
+            match attempt(&source).map(Done::into_value) {
+                Ok(Some(value)) => Ok(value),
+                Err(error)
+                    if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                {
+                    Err(Failure::Io(error))
+                }
+                _ => Err(Failure::Elapsed(elapsed)),
+            }
+        }
+        result => result,
+    }
+}
+
+async fn operate_paused<S: Source, T>(
+    io: &Registration<S>,
+    direction: Direction,
+    pause: &Pause,
+    mut attempt: impl FnMut(&S) -> io::Result<Done<T>> + Unpin,
+) -> Result<T, Failure> {
+    let unless_paused = |source: &S| {
+        if pause.is_over() { attempt(source) } else { Err(ErrorKind::WouldBlock.into()) }
+    };
+    let mut operation = pin!(io.operate(direction, unless_paused));
     let mut waiting: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         loop {

@@ -36,6 +36,11 @@ impl<T> Done<T> {
         Done { value: None, bytes, drained: 0 < bytes && bytes < asked }
     }
 
+    /// What the operation ends with, if this was the last of it.
+    pub fn into_value(self) -> Option<T> {
+        self.value
+    }
+
     /// Makes a step the last one: the operation ends with `value`.
     #[must_use]
     pub fn ends_with(self, value: T) -> Done<T> {

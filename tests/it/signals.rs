@@ -12,12 +12,15 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal::SIGALRM;
+use punctual::net::transport::Udp;
+use punctual::net::{Batch, UnixListener, UnixStream};
 use punctual::reactor::{Direction, Done, Failure, Readiness, Registration};
 use punctual::{Instant, Runtime, sleep, spawn};
 use punctual_reactor::rig::SignalStorm;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::child::{self, Talking};
+use crate::support::post::{Couple, unix_name};
 use crate::support::{self, MS, US, now_ns, wire};
 use crate::timers::never_early::sweep;
 
@@ -122,6 +125,47 @@ fn s01_a_signal_storm_makes_nothing_early_and_interrupts_nobody() {
 fn s02_nor_does_one_that_asks_for_system_calls_to_be_restarted() {
     let _watchdog = support::watchdog("s02", Duration::from_secs(12));
     under_a_storm(200 * US, true, live_through_it);
+}
+
+/// Datagrams, batches of them, and a full backlog, for as long as a few hundred signals.
+fn sockets_live_through_it(runtime: &Runtime) {
+    runtime.block_on(async {
+        let ((left, left_at), (right, _)) = (Udp::bound(), Udp::bound());
+        let began_ns = now_ns();
+        let mut batch = Batch::new(4, 16);
+        while now_ns() - began_ns < 200_000_000 {
+            let sent = right.send_batch_to(&[(b"one", left_at), (b"two", left_at)]).await;
+            assert_eq!(sent.expect("not interrupted"), 2);
+            let mut received = 0;
+            while received < 2 {
+                received += left.recv_batch(&mut batch).await.expect("not interrupted");
+            }
+            let armed_ns = now_ns();
+            left.set_read_timeout(Some(5 * MS)).expect("open");
+            let error = left.recv_from(&mut [0; 8]).await.expect_err("silence");
+            assert!(error.is_timeout() && now_ns() - armed_ns >= 5_000_000, "{error}");
+            left.set_read_timeout(None).expect("open");
+        }
+        let address = unix_name("storm");
+        let _listener = UnixListener::bind_with_backlog(&address, 0).expect("bound");
+        let mut waiting = Vec::new();
+        loop {
+            let armed_ns = now_ns();
+            match UnixStream::connect_timeout(&address, 60 * MS).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => {
+                    assert!(error.is_timeout() && now_ns() - armed_ns >= 60_000_000, "{error}");
+                    break;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn s04_datagrams_and_unix_sockets_are_not_interrupted() {
+    let _watchdog = support::watchdog("s04", Duration::from_secs(12));
+    under_a_storm(200 * US, false, sockets_live_through_it);
 }
 
 /// A descriptor that somebody else owns.

@@ -108,12 +108,12 @@ impl<T: DatagramTransport> Socket<T> {
             attempt(io).map_err(|error| match error.kind() {
                 ErrorKind::WouldBlock if !silent => error,
                 ErrorKind::WouldBlock => {
-                    pause.begin_if_over();
+                    pause.begin();
                     error
                 }
                 // What BSDs say of a full queue; they too tell nobody when there is room.
                 _ if T::FULL_QUEUES_ARE_SILENT && ENOBUFS_IS_FULL && is_no_buffers(&error) => {
-                    pause.begin_if_over();
+                    pause.begin();
                     ErrorKind::WouldBlock.into()
                 }
                 _ => error,

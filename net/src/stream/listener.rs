@@ -54,9 +54,6 @@ impl<T: StreamTransport> Listener<T> {
     }
 
     fn accept_one(&self, io: &T::Listener) -> io::Result<Done<(T::Io, T::Address)>> {
-        if !self.backoff.pause().is_over() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
         match T::accept(io) {
             Ok(accepted) => {
                 self.backoff.pause().succeeded();

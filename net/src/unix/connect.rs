@@ -63,7 +63,7 @@ fn try_once(io: &mio::net::UnixStream, to: &SockAddr, pause: &Pause) -> io::Resu
         Err(error) if error.raw_os_error() == Some(libc::EISCONN) => Ok(Done::new(())),
         Err(error) => {
             if error.kind() == ErrorKind::WouldBlock {
-                pause.begin_if_over();
+                pause.begin();
             }
             Err(error)
         }
