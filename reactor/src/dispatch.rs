@@ -1,8 +1,6 @@
 //! Giving out what a turn has found: readiness, then messages, then due timers.
 
-use std::time::Duration;
-
-use crate::drift::Firing;
+use crate::drift::{Firing, HELD_UP};
 use crate::event::Event;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
@@ -21,8 +19,7 @@ const FIRES_PER_CLOCK_READ: u64 = 16;
 /// be slow.
 const EVENTS_PER_TIMER_CHECK: usize = 64;
 
-/// A loop part of the lateness from which on it is worth a warning, and how often.
-const LATE: Duration = Duration::from_millis(20);
+/// How often the loop warns of having been held up, at most.
 const WARN_EVERY_NS: u64 = 1_000_000_000;
 
 impl Reactor {
@@ -225,7 +222,7 @@ impl Reactor {
 
     fn record(&mut self, firing: &Firing) {
         self.drift.record(firing);
-        if firing.in_loop >= LATE
+        if firing.in_loop >= HELD_UP
             && self.pending.warned_at_ns.saturating_add(WARN_EVERY_NS) <= self.now_ns
         {
             self.pending.warned_at_ns = self.now_ns;

@@ -46,7 +46,12 @@ pub(crate) struct Wait {
     pub(crate) armed_ns: u64,
     /// When it ran again.
     pub(crate) woke_ns: u64,
+    /// How long the turns before it have taken that [held the loop up](HELD_UP), all together.
+    pub(crate) held_up_ns: u64,
 }
+
+/// From which length on a turn, or the loop's part of a lateness, is worth a warning, and a reason for what is late.
+pub(crate) const HELD_UP: Duration = Duration::from_millis(20);
 
 impl Wait {
     pub(crate) fn explain(&self, deadline_ns: u64, fired_ns: u64) -> Firing {
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn lateness_is_split_at_the_alarm_and_the_wake_up() {
-        let slept = |armed_ns, woke_ns| Wait { slept: true, armed_ns, woke_ns };
+        let slept = |armed_ns, woke_ns| Wait { slept: true, armed_ns, woke_ns, held_up_ns: 0 };
         assert_eq!(parts(slept(130, 180), 100, 200), [30, 50, 20]);
         assert_eq!(parts(slept(90, 180), 100, 200), [0, 80, 20], "an alarm for an earlier timer");
         assert_eq!(parts(slept(900, 180), 100, 200), [80, 0, 20], "I/O woke it within the leeway");

@@ -44,6 +44,7 @@ pub struct OperationElapsed {
     pub before_it_began: bool,
     /// The wait of the loop before it was ended, against which its lateness is explained.
     pub(crate) wait: Wait,
+    pub(crate) held_up_ns: u64,
 }
 
 /// The ways of bounding an operation.
@@ -71,6 +72,13 @@ impl OperationElapsed {
     pub fn firing(&self) -> Option<Firing> {
         let explain = || self.wait.explain(self.deadline.as_nanos(), self.fired.as_nanos());
         (!self.before_it_began).then(explain)
+    }
+
+    /// For how long the loop was held up while the operation waited: by turns of 20 ms and more, of which
+    /// one may have ended after the deadline.
+    #[must_use]
+    pub fn held_up(&self) -> Duration {
+        Duration::from_nanos(self.held_up_ns)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::arena::Id;
 use crate::clock::Clock;
+use crate::drift::Wait;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
@@ -74,6 +75,8 @@ pub(crate) struct Operation {
     /// The scope it began in, and as which of its members it waits.
     pub(crate) scope: Option<Id>,
     member: usize,
+    /// How long the loop had been held up before it waited, the turn it began in included.
+    held_up_before_ns: u64,
 }
 
 /// What an operation is to do when it is polled.
@@ -103,6 +106,7 @@ impl Operation {
             begun_at_ns: 0,
             scope: None,
             member: usize::MAX,
+            held_up_before_ns: 0,
         }
     }
 
@@ -133,7 +137,13 @@ impl Operation {
             bound,
             before_it_began: !self.waiting,
             wait: side.elapsed_after,
+            held_up_ns: self.held_up(&side.elapsed_after),
         }
+    }
+
+    /// How long turns held the loop up while it waited, until the one before which the loop waited like this.
+    fn held_up(&self, wait: &Wait) -> u64 {
+        if self.waiting { wait.held_up_ns.saturating_sub(self.held_up_before_ns) } else { 0 }
     }
 
     #[inline]
@@ -259,12 +269,15 @@ impl Reactor {
         if operation.begun_at_ns == 0 {
             operation.begun_at_ns = self.read_clock();
         }
+        let wait = self.wait;
         let Ok(source) = self.source(token) else { return Err(waker) };
         let side = source.side(operation.direction);
         let first = side.waiting == 0;
         let joins = !operation.waiting;
         if !operation.waiting {
             operation.waiting = true;
+            let turn_so_far_ns = operation.begun_at_ns.saturating_sub(wait.woke_ns);
+            operation.held_up_before_ns = wait.held_up_ns + turn_so_far_ns;
             side.waiting += 1;
             side.last_operation = side.last_operation.wrapping_add(1);
             operation.name = side.last_operation;
@@ -324,7 +337,11 @@ impl Reactor {
         };
         match scope_end {
             Some((order, end)) if order < source.0 => {
-                end.failure(operation.waiting.then_some(operation.begun_at_ns))
+                let mut failure = end.failure(operation.waiting.then_some(operation.begun_at_ns));
+                if let Failure::Elapsed(elapsed) = &mut failure {
+                    elapsed.held_up_ns = operation.held_up(&elapsed.wait);
+                }
+                failure
             }
             _ => source.1,
         }

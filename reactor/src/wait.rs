@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::clock::VirtualClock;
-use crate::drift::Wait;
+use crate::drift::{HELD_UP, Wait};
 use crate::instant::Instant;
 use crate::reactor::{ALARM, Reactor};
 use crate::source::NEVER;
@@ -37,15 +37,28 @@ impl Reactor {
         self.poll_once(Some(Duration::ZERO))?;
         let woke_ns = self.read_clock();
         self.wait = match self.prepared_for.take() {
-            None => Wait { slept: false, armed_ns: woke_ns, woke_ns },
-            Some(armed_ns) => Wait { slept: true, armed_ns, woke_ns },
+            None => {
+                let held_up_ns = self.held_up_until(woke_ns);
+                Wait { slept: false, armed_ns: woke_ns, woke_ns, held_up_ns }
+            }
+            Some(armed_ns) => Wait { slept: true, armed_ns, woke_ns, ..self.wait },
         };
         Ok(())
+    }
+
+    /// What [`Wait::held_up_ns`] becomes with the turn that ends now. A virtual clock moves as it is told.
+    fn held_up_until(&self, now_ns: u64) -> u64 {
+        let Wait { woke_ns, held_up_ns, .. } = self.wait;
+        let took_ns = now_ns.saturating_sub(woke_ns);
+        let long = took_ns >= HELD_UP.as_nanos() as u64;
+        let counts = long && woke_ns > 0 && self.clock.as_virtual().is_none();
+        held_up_ns + if counts { took_ns } else { 0 }
     }
 
     /// Sleeps until `target_ns` or an event; if it may `spin`, wakes a little before and spins the rest.
     fn sleep(&mut self, target_ns: u64, spin: bool) -> io::Result<()> {
         self.prepared_for = None;
+        let held_up_ns = self.held_up_until(self.now_ns);
         let lead_ns = match &mut self.spinner {
             Some(spinner) if spin => spinner.lead(self.now_ns),
             _ => 0,
@@ -66,7 +79,7 @@ impl Reactor {
             self.spin(target_ns)?;
             armed_ns = target_ns;
         }
-        self.wait = Wait { slept: true, armed_ns, woke_ns: self.now_ns };
+        self.wait = Wait { slept: true, armed_ns, woke_ns: self.now_ns, held_up_ns };
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl Error {
 
     pub(crate) fn timeout(phase: Phase, deadline: DeadlineInfo) -> Error {
         let mut error = Error::new(Kind::Timeout, phase);
-        error.0.diagnosis = deadline.firing.as_ref().and_then(Diagnosis::of_firing);
+        error.0.diagnosis = Diagnosis::of_loop(&deadline);
         error.0.deadline = Some(deadline);
         error
     }
@@ -117,14 +117,16 @@ impl Error {
 
     /// A timeout whose lateness came about like this.
     pub(crate) fn fired_as(mut self, firing: Firing) -> Error {
-        self.0.diagnosis = Diagnosis::of_firing(&firing);
-        self.with_deadline(|info| info.firing = Some(firing))
+        self = self.with_deadline(|info| info.firing = Some(firing));
+        self.0.diagnosis = self.deadline().and_then(Diagnosis::of_loop);
+        self
     }
 
     /// The timeout of a whole, explained by that of the `part` that was under way.
     pub(crate) fn explained_by(mut self, part: Option<&Error>) -> Error {
         if let (Some(info), Some(part)) = (&mut self.0.deadline, part.filter(|part| part.is_timeout())) {
             info.firing = part.deadline().and_then(|info| info.firing);
+            info.held_up = part.deadline().map(DeadlineInfo::held_up).unwrap_or_default();
             self.0.diagnosis = part.0.diagnosis.clone();
         }
         self

@@ -22,6 +22,7 @@ pub struct DeadlineInfo {
     /// Whether it is the timeout of a single read.
     pub(crate) idle: bool,
     pub(crate) firing: Option<Firing>,
+    pub(crate) held_up: Duration,
     /// What kind of bound it was, in words.
     pub(crate) description: Option<Cow<'static, str>>,
 }
@@ -40,6 +41,7 @@ impl DeadlineInfo {
             before_it_began: false,
             idle: false,
             firing: None,
+            held_up: Duration::ZERO,
             description: None,
         }
     }
@@ -99,6 +101,13 @@ impl DeadlineInfo {
         self.firing.as_ref()
     }
 
+    /// For how long our own loop was held up while the operation waited: by turns of 20 ms and more, of
+    /// which one may have ended after the deadline. Not known of a lookup.
+    #[must_use]
+    pub fn held_up(&self) -> Duration {
+        self.held_up
+    }
+
     /// The name that was given to the operation, or to the scope whose deadline it was.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -147,6 +156,7 @@ impl From<OperationElapsed> for DeadlineInfo {
             name: of_scope.map(Cow::Owned),
             before_it_began: elapsed.before_it_began,
             firing: elapsed.firing(),
+            held_up: elapsed.held_up(),
             ..DeadlineInfo::new(elapsed.deadline, elapsed.fired)
         }
     }

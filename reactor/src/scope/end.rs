@@ -123,6 +123,7 @@ impl ScopeEnd {
                 before_it_began: began_at_ns.is_none(),
                 began: began_at_ns.map_or(elapsed.fired, Instant::from_nanos),
                 wait: elapsed.wait,
+                held_up_ns: 0,
             }),
             ScopeEnd::Cancelled(cause) => Failure::Cancelled(cause.clone()),
             ScopeEnd::Shutdown => Failure::Shutdown,

@@ -43,11 +43,12 @@ use super::text::{Age, Bytes, Count, Short};
 pub enum Diagnosis {
     /// The deadline had passed before the operation began; the socket was not touched, and not asked.
     NotBegun,
-    /// Our own loop was held up while the deadline passed, and nothing else explains the timeout: what was to
-    /// be sent to have an answer may have waited for this loop. What held it up is not told yet.
+    /// Our own loop was held up while the deadline passed, or for most of the time that the operation had, and nothing
+    /// else explains the timeout: what was to be sent to have an answer may have waited for this loop. What held it
+    /// up is not told yet.
     #[non_exhaustive]
     LoopLate {
-        /// How long after the deadline the loop came round to it.
+        /// For how long: turns of 20 ms and more count.
         by: Duration,
     },
     /// Nobody has answered our request for a connection: the host is down or unknown, a firewall drops

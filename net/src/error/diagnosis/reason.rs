@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use punctual_reactor::{Firing, TcpInfo, TcpState};
+use punctual_reactor::{TcpInfo, TcpState};
 
 use super::Diagnosis;
-use crate::error::Phase;
+use crate::error::{DeadlineInfo, Phase};
 
 /// The part of the loop in a lateness from which on the loop is a reason: what it also warns of.
 const LOOP_LATE: Duration = Duration::from_millis(20);
@@ -14,11 +14,13 @@ const LOOP_LATE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(10);
 
 impl Diagnosis {
-    /// What the lateness of the firing alone says.
-    pub(crate) fn of_firing(firing: &Firing) -> Option<Diagnosis> {
-        let by = firing.in_loop;
-        let mostly = by >= LOOP_LATE && by * 2 >= firing.lateness();
-        mostly.then_some(Diagnosis::LoopLate { by })
+    /// What our own loop says: it was late to end the operation, or was held up for most of the time it had.
+    pub(crate) fn of_loop(info: &DeadlineInfo) -> Option<Diagnosis> {
+        let firing = info.firing.as_ref()?;
+        let of_lateness = firing.in_loop >= LOOP_LATE && firing.in_loop * 2 >= firing.lateness();
+        let of_time = info.elapsed().is_some_and(|elapsed| info.held_up * 2 >= elapsed);
+        let by = info.held_up.max(firing.in_loop);
+        (of_lateness || info.held_up >= LOOP_LATE && of_time).then_some(Diagnosis::LoopLate { by })
     }
 
     /// What the kernel says of an operation in `phase` that has got nowhere for so long. `None` if it sees nothing
