@@ -124,7 +124,7 @@ pub use remote::{Handle, SendError};
 pub use scope::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, in_scope, in_scope_as,
-    scope, shield,
+    outside_scopes, scope, shield,
 };
 pub use sys::{host_name, interface_index};
 #[cfg(feature = "process")]

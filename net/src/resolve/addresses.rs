@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use punctual_reactor::in_scope_as;
+
 use super::found::Found;
 
 /// The addresses of a name, as [`Resolver::lookup`](crate::Resolver::lookup) finds them: IPv6 first, each family
@@ -38,7 +40,9 @@ impl Addresses {
     pub async fn all(self) -> Vec<IpAddr> {
         let mut ips: Vec<IpAddr> = self.ips().collect();
         if let Some(rest) = self.0.rest {
-            ips.extend(rest.await.iter().map(SocketAddr::ip));
+            // A scope that has ended waits for nothing more.
+            let rest = in_scope_as("lookup", rest).await.unwrap_or_default();
+            ips.extend(rest.iter().map(SocketAddr::ip));
         }
         ips
     }

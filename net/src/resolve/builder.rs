@@ -20,6 +20,7 @@ pub struct ResolverBuilder {
     pub(super) rotate: Option<bool>,
     pub(super) timeout: Duration,
     pub(super) cache_entries: usize,
+    pub(super) server_port: Option<u16>,
     pub(super) paths: Paths,
     pub(super) system_library: bool,
 }
@@ -39,6 +40,7 @@ impl Default for ResolverBuilder {
             rotate: None,
             timeout: TIMEOUT,
             cache_entries: CACHE_ENTRIES,
+            server_port: None,
             paths: Paths::default(),
             system_library: cfg!(target_vendor = "apple"),
         }
@@ -49,6 +51,12 @@ impl ResolverBuilder {
     /// Asks these servers, in this order, instead of those in resolv.conf.
     pub fn servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> ResolverBuilder {
         self.servers = Some(servers.into_iter().collect());
+        self
+    }
+
+    /// Asks the servers that resolv.conf names on this port instead of 53, which only root can serve.
+    pub fn server_port(mut self, port: u16) -> ResolverBuilder {
+        self.server_port = Some(port);
         self
     }
 

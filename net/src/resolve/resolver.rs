@@ -3,13 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 
-use punctual_reactor::{Instant, RuntimeId, shutdown_requested, timeout};
+use punctual_reactor::{Instant, RuntimeId, in_scope_as, timeout};
 
 use super::Counters;
 use super::addresses::Addresses;
@@ -24,7 +22,7 @@ use super::random::Random;
 use super::shared::{Shared, Weakly};
 use super::sockets::Sockets;
 use super::{ResolverMetrics, query, system};
-use crate::error::{DeadlineInfo, DnsFailure, Error, Kind, Phase, Why};
+use crate::error::{DeadlineInfo, DnsFailure, Error, Phase, Why};
 
 /// Looks names up: in `/etc/hosts`, then at the servers of `/etc/resolv.conf`, as `/etc/nsswitch.conf` orders.
 ///
@@ -120,8 +118,8 @@ impl Resolver {
     /// search list off; a literal address is its own answer.
     ///
     /// # Errors
-    /// `Dns`, with the reason in [`Error::dns_failure`]; `InvalidInput` for what is no name; `Timeout`, `Shutdown`,
-    /// `Overloaded`; `Kernel(EMFILE)` and the like if this process lacks what it needs. The phase is `Resolve`.
+    /// `Dns`, with the reason in [`Error::dns_failure`]; `InvalidInput` for what is no name; `Timeout`, `Cancelled`,
+    /// `Shutdown`, `Overloaded`; `Kernel(EMFILE)` and the like if this process lacks what it needs. The phase is `Resolve`.
     ///
     /// Cancel-safe: dropped, it ends its queries.
     ///
@@ -131,9 +129,10 @@ impl Resolver {
         let (resolver, name) = (self.clone(), name.to_owned());
         async move {
             let budget = resolver.0.choices.timeout;
-            let lookup = until_shutdown(resolver.find(&name));
+            let lookup = in_scope_as("lookup", resolver.find(&name));
             let found = match timeout(budget, lookup).await {
-                Ok(found) => found.map(Addresses),
+                Ok(Ok(found)) => found.map(Addresses),
+                Ok(Err(failure)) => Err(Error::failed(Phase::Resolve, failure)),
                 Err(elapsed) => {
                     let firing = elapsed.firing();
                     let mut info = DeadlineInfo::new(firing.deadline, firing.fired);
@@ -238,7 +237,13 @@ impl Inner {
     fn plan(&self) -> (Plan, Rc<ResolvConf>) {
         let conf = self.files.borrow_mut().resolv_conf(Instant::now());
         let choices = &self.choices;
-        let mut servers = choices.servers.clone().unwrap_or_else(|| conf.servers_or_local());
+        let mut servers = choices.servers.clone().unwrap_or_else(|| {
+            let mut servers = conf.servers_or_local();
+            if let Some(port) = choices.server_port {
+                servers.iter_mut().for_each(|server| server.set_port(port));
+            }
+            servers
+        });
         let runtime = RuntimeId::current();
         if self.runtime.replace(runtime) != runtime || *self.cache_is_of.borrow() != servers {
             self.cache.borrow_mut().clear();
@@ -319,19 +324,6 @@ impl Drop for InFlight {
             in_flight.remove(&self.key);
         }
     }
-}
-
-/// A lookup is no operation on a source, which a shutdown would end by itself.
-async fn until_shutdown<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut shutdown = pin!(shutdown_requested());
-    let mut lookup = pin!(lookup);
-    poll_fn(|cx| {
-        if shutdown.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Error::new(Kind::Shutdown, Phase::Resolve)));
-        }
-        lookup.as_mut().poll(cx)
-    })
-    .await
 }
 
 impl fmt::Debug for Resolver {

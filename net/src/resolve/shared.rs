@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use punctual_reactor::Instant;
+use punctual_reactor::{Instant, outside_scopes};
 use slab::Slab;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -103,7 +103,9 @@ impl<T: Clone> Future for Shared<T> {
             Progress::Polled => (Progress::Polled, Poll::Pending),
             Progress::Runs(mut future) => {
                 let waker = Waker::from(this.state.wakers.clone());
-                match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                // It is nobody's in particular: the scope of whoever drives it must not end it for the others.
+                let poll = outside_scopes(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
+                match poll {
                     Poll::Pending => (Progress::Runs(future), Poll::Pending),
                     Poll::Ready(value) => {
                         drop(future);

@@ -153,6 +153,25 @@ pub fn check_scope() -> Result<(), Failure> {
     }
 }
 
+/// Runs `code` as if it were in no scope: for polling what several wait for, each in a scope of its own. What is begun
+/// there ends with none of theirs; whoever waits for it does so by [`in_scope`].
+pub fn outside_scopes<R>(code: impl FnOnce() -> R) -> R {
+    struct Left {
+        driver: Rc<Driver>,
+        scope: Option<Id>,
+    }
+    impl Drop for Left {
+        fn drop(&mut self) {
+            self.driver.replace_scope(self.scope);
+        }
+    }
+    let _left = context::try_current().map(|driver| {
+        let scope = driver.replace_scope(None);
+        Left { driver, scope }
+    });
+    code()
+}
+
 /// The scope in which this code runs, if it runs in one.
 #[must_use]
 pub fn current_scope() -> Option<ScopeInfo> {

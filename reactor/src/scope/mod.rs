@@ -28,6 +28,6 @@ pub use end::{ScopeDeadline, ScopeElapsed, ScopeEnd};
 pub use error::ScopeError;
 pub use hook::Hook;
 pub(crate) use inside::Waiting;
-pub use inside::{ScopeInfo, check_scope, current_scope, in_scope, in_scope_as};
+pub use inside::{ScopeInfo, check_scope, current_scope, in_scope, in_scope_as, outside_scopes};
 pub use open::{Limit, Scope, Unbounded, scope};
 pub use shield::shield;
