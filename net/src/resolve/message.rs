@@ -1,12 +1,12 @@
 //! Messages as they go over the wire: the question that is asked, and what an answer to it says. The format itself is the
 //! crate `domain`'s.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
 use domain::base::iana::{Class, Opcode, OptRcode, Rcode, Rtype};
-use domain::base::message::RecordSection;
-use domain::base::name::{Name as DomainName, ParsedName, ToName};
+use domain::base::name::{Name as DomainName, ParsedName};
 use domain::base::wire::ParseError;
 use domain::base::{Message, MessageBuilder};
 use domain::dep::octseq::array::Array;
@@ -152,9 +152,10 @@ impl Query {
         if code != Rcode::NOERROR.to_int().into() && code != Rcode::NXDOMAIN.to_int().into() {
             return Reply::Refusal(Refusal::Code(code));
         }
-        let Ok(chain) = Chain::follow(message, &self.name, self.family) else {
+        let Ok(records) = Records::read(message, self.family) else {
             return Reply::Refusal(Refusal::Malformed);
         };
+        let chain = Chain::follow(records, &self.name);
         if chain.aliases > ALIASES_MAX {
             return Reply::Refusal(Refusal::Aliases);
         }
@@ -188,107 +189,106 @@ fn build(id: u16, name: &[u8], family: Family, edns: bool) -> Option<Array<320>>
     Some(additional.finish())
 }
 
-fn wire(name: &ParsedName<&[u8]>) -> Wire {
+fn wire<Octets: AsRef<[u8]>>(name: &ParsedName<Octets>) -> Wire {
     name.iter()
         .flat_map(|label| std::iter::once(label.len() as u8).chain(label.as_slice().iter().copied()))
         .collect()
 }
 
-/// The aliases from the name that was asked for to its addresses. Records of other names in the answer are not
-/// looked at: nobody asked for them.
-struct Chain<'a> {
+/// In the one form in which names are compared. The lengths of labels are smaller than any letter.
+fn folded<Octets: AsRef<[u8]>>(name: &ParsedName<Octets>) -> Wire {
+    wire(name).to_ascii_lowercase()
+}
+
+fn is_within(name: &[u8], zone: &[u8]) -> bool {
+    let mut rest = name;
+    while rest.len() > zone.len() {
+        let label = rest.first().copied().unwrap_or(0);
+        rest = rest.get(usize::from(label) + 1..).unwrap_or(&[]);
+    }
+    rest == zone
+}
+
+/// The answer section by name, read once: whatever it holds, that takes time and room by its length alone.
+#[derive(Default)]
+struct Records(HashMap<Wire, OfName>);
+
+/// What is said of one name. Of several aliases the first counts.
+#[derive(Default)]
+struct OfName {
+    alias: Option<(Wire, u32)>,
+    addresses: Vec<IpAddr>,
+    ttl: Option<u32>,
+}
+
+impl Records {
+    fn read(message: &Message<&[u8]>, family: Family) -> Result<Records, ParseError> {
+        let mut records = Records::default();
+        for record in message.answer()? {
+            let record = record?;
+            if record.class() != Class::IN {
+                continue;
+            }
+            let ttl = bounded_ttl(record.ttl().as_secs());
+            let address = match (record.rtype(), family) {
+                (Rtype::A, Family::V4) => record.to_record::<A>()?.map(|data| data.data().addr().into()),
+                (Rtype::AAAA, Family::V6) => {
+                    record.to_record::<Aaaa>()?.map(|data| data.data().addr().into())
+                }
+                (Rtype::CNAME, _) => {
+                    let alias = record.to_record::<Cname<ParsedName<&[u8]>>>()?;
+                    let of_name = records.0.entry(folded(&record.owner())).or_default();
+                    let alias = alias.map(|alias| (folded(alias.data().cname()), ttl));
+                    of_name.alias = of_name.alias.take().or(alias);
+                    None
+                }
+                _ => None,
+            };
+            if let Some(address) = address {
+                records.0.entry(folded(&record.owner())).or_default().take(address, ttl);
+            }
+        }
+        Ok(records)
+    }
+}
+
+impl OfName {
+    fn take(&mut self, address: IpAddr, ttl: u32) {
+        self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
+        if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
+    }
+}
+
+/// The aliases from the name that was asked for to its addresses. Records of other names in the answer are of no
+/// use: nobody asked for them.
+struct Chain {
     /// Where it ends.
-    last: Owner<'a>,
+    last: Wire,
     aliases: usize,
     addresses: Vec<IpAddr>,
     /// Of the record that is to be forgotten first.
     ttl: u32,
 }
 
-enum Owner<'a> {
-    Asked(&'a [u8]),
-    Alias(ParsedName<&'a [u8]>),
-}
-
-impl Owner<'_> {
-    fn is(&self, other: &impl ToName) -> bool {
-        match self {
-            Owner::Asked(wire) => DomainName::from_octets(*wire).is_ok_and(|name| name.name_eq(other)),
-            Owner::Alias(name) => name.name_eq(other),
-        }
-    }
-
-    fn is_within(&self, zone: &impl ToName) -> bool {
-        match self {
-            Owner::Asked(wire) => DomainName::from_octets(*wire).is_ok_and(|name| name.ends_with(zone)),
-            Owner::Alias(name) => name.ends_with(zone),
-        }
-    }
-}
-
-impl<'a> Chain<'a> {
-    fn follow(
-        message: &'a Message<&'a [u8]>,
-        asked: &'a [u8],
-        family: Family,
-    ) -> Result<Chain<'a>, ParseError> {
-        let (last, addresses) = (Owner::Asked(asked), Vec::new());
-        let mut chain = Chain { last, aliases: 0, addresses, ttl: u32::MAX };
+impl Chain {
+    fn follow(mut records: Records, asked: &[u8]) -> Chain {
+        let last = asked.to_ascii_lowercase();
+        let mut chain = Chain { last, aliases: 0, addresses: Vec::new(), ttl: u32::MAX };
         while chain.aliases <= ALIASES_MAX {
-            let alias = chain.step(message.answer()?, family)?;
-            let Some(alias) = alias.filter(|_| chain.addresses.is_empty()) else { break };
-            chain.last = Owner::Alias(alias);
+            let Some(of_name) = records.0.get_mut(&chain.last) else { break };
+            if !of_name.addresses.is_empty() {
+                chain.ttl = chain.ttl.min(of_name.ttl.unwrap_or(0));
+                chain.addresses = std::mem::take(&mut of_name.addresses);
+                break;
+            }
+            let Some((alias, ttl)) = &of_name.alias else { break };
+            chain.ttl = chain.ttl.min(*ttl);
+            chain.last.clone_from(alias);
             chain.aliases += 1;
         }
-        Ok(chain)
-    }
-
-    /// Takes the addresses of the last name, or returns its alias.
-    fn step(
-        &mut self,
-        answer: RecordSection<'a, &'a [u8]>,
-        family: Family,
-    ) -> Result<Option<ParsedName<&'a [u8]>>, ParseError> {
-        let mut alias = None;
-        for record in answer {
-            let record = record?;
-            if record.class() != Class::IN || !self.last.is(&record.owner()) {
-                continue;
-            }
-            let ttl = bounded_ttl(record.ttl().as_secs());
-            match record.rtype() {
-                Rtype::A if family == Family::V4 => {
-                    if let Some(data) = record.to_record::<A>()? {
-                        self.take(data.data().addr().into(), ttl);
-                    }
-                }
-                Rtype::AAAA if family == Family::V6 => {
-                    if let Some(data) = record.to_record::<Aaaa>()? {
-                        self.take(data.data().addr().into(), ttl);
-                    }
-                }
-                Rtype::CNAME if alias.is_none() => {
-                    if let Some(data) = record.to_record::<Cname<_>>()? {
-                        alias = Some((data.into_data().into_cname(), ttl));
-                    }
-                }
-                _ => {}
-            }
-        }
-        if !self.addresses.is_empty() {
-            return Ok(None);
-        }
-        Ok(alias.map(|(alias, ttl)| {
-            self.ttl = self.ttl.min(ttl);
-            alias
-        }))
-    }
-
-    fn take(&mut self, address: IpAddr, ttl: u32) {
-        self.ttl = self.ttl.min(ttl);
-        if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(&address) {
-            self.addresses.push(address);
-        }
+        chain
     }
 }
 
@@ -300,13 +300,15 @@ struct Denial {
 }
 
 impl Denial {
-    fn of(message: &Message<&[u8]>, chain: &Chain<'_>) -> Denial {
+    fn of(message: &Message<&[u8]>, chain: &Chain) -> Denial {
         let mut denial = Denial { ttl: None, refers: false };
         let Ok(authority) = message.authority() else { return denial };
         for record in authority.map_while(Result::ok) {
             match record.rtype() {
                 Rtype::NS => denial.refers = true,
-                Rtype::SOA if denial.ttl.is_none() && chain.last.is_within(&record.owner()) => {
+                Rtype::SOA
+                    if denial.ttl.is_none() && is_within(&chain.last, &folded(&record.owner())) =>
+                {
                     let ttl = bounded_ttl(record.ttl().as_secs());
                     if let Ok(Some(soa)) = record.to_record::<Soa<_>>() {
                         denial.ttl = Some(ttl.min(bounded_ttl(soa.data().minimum().as_secs())));
@@ -329,3 +331,6 @@ impl Denial {
 fn bounded_ttl(seconds: u32) -> u32 {
     if seconds > i32::MAX as u32 { 0 } else { seconds }
 }
+
+#[cfg(test)]
+mod tests;
