@@ -3,6 +3,10 @@
 mod server;
 
 mod answers;
+mod files;
+mod hostile;
+mod memory;
+mod outside;
 mod sharing;
 mod trust;
 

@@ -190,9 +190,24 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    pub(crate) fn start<R: Into<Act>>(mut script: impl FnMut(&Asked) -> R + Send + 'static) -> Fake {
+    pub(crate) fn start<R: Into<Act>>(script: impl FnMut(&Asked) -> R + Send + 'static) -> Fake {
+        Fake::serve(sockets(), script)
+    }
+
+    /// On this address, which is free.
+    pub(crate) fn start_at<R: Into<Act>>(
+        address: SocketAddr,
+        script: impl FnMut(&Asked) -> R + Send + 'static,
+    ) -> Fake {
+        let tcp = TcpListener::bind(address).expect("a free port");
+        Fake::serve((UdpSocket::bind(address).expect("a free port"), tcp), script)
+    }
+
+    fn serve<R: Into<Act>>(
+        (udp, tcp): (UdpSocket, TcpListener),
+        mut script: impl FnMut(&Asked) -> R + Send + 'static,
+    ) -> Fake {
         let script: Script = Arc::new(Mutex::new(move |asked: &Asked| script(asked).into()));
-        let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("its address");
         let (asked, over) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
         let serve_udp = {
@@ -223,12 +238,14 @@ impl Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        let knock = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        knock.send_to(&[], self.address).expect("sent");
+        let knocked = UdpSocket::bind("127.0.0.1:0").and_then(|knock| knock.send_to(&[], self.address));
         drop(TcpStream::connect(self.address));
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(knocked.is_ok(), "it cannot be told to end: {knocked:?}");
         for thread in self.threads.drain(..) {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "the fake server panicked");
+            assert!(thread.join().is_ok(), "the fake server panicked");
         }
     }
 }

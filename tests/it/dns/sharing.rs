@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use punctual::net::{DnsFailure, Kind};
-use punctual::{JoinHandle, sleep, spawn, timeout};
+use punctual::net::{DnsFailure, Kind, Phase};
+use punctual::{JoinHandle, Unbounded, scope, sleep, spawn, timeout};
 
 use super::*;
 use crate::support::net::on_alarms;
@@ -112,6 +112,64 @@ fn n09_dropped_at_any_poll_nothing_is_left() {
         }
         panic!("the lookup never ended");
     });
+}
+
+/// The scope of one who waits ends that one's wait, also if it is the one who began the query.
+#[test]
+fn n09_a_scope_ends_the_lookup_of_its_own() {
+    on_alarms("n09 scopes", async |runtime| {
+        let server = Fake::start(|asked| match asked.is("silent.example") {
+            true => Act::Nothing,
+            false => Act::After(SHORT * 2, asked.addresses(&["192.0.2.1"], 60).bytes()),
+        });
+        let resolver = asking(&[&server]).build();
+        let late = scope("request", SHORT, async |_| all(&resolver, "a.example").await);
+        let patient = async {
+            // The other one is polled first, and has begun.
+            heard(&server, 2).await;
+            all(&resolver, "a.example").await
+        };
+        let (late, patient) = join(late, patient).await;
+        let error = late.expect("it looked").expect_err("late");
+        assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Resolve), "{error}");
+        assert_eq!(error.deadline().and_then(|info| info.name()), Some("request"), "{error}");
+        assert_eq!(patient.expect("an answer"), ips(&["192.0.2.1"]));
+        assert_eq!(server.count(), 2);
+
+        let cancelled = scope("request", Unbounded, async |scope| {
+            let canceller = scope.canceller();
+            let stopper = std::thread::spawn(move || {
+                std::thread::sleep(MS * 20);
+                canceller.cancel("not wanted any more").expect("the runtime is there");
+            });
+            let ended = all(&resolver, "silent.example").await;
+            stopper.join().expect("no panic");
+            ended
+        });
+        let error = cancelled.await.expect("it looked").expect_err("cancelled");
+        assert_eq!((error.kind(), error.phase()), (Kind::Cancelled, Phase::Resolve), "{error}");
+        assert_eq!((runtime.metrics().live_sources, resolver.metrics().in_flight), (0, 0));
+    });
+}
+
+async fn join<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> (A, B) {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    let (mut one, mut other) = (None, None);
+    std::future::poll_fn(|cx| {
+        if one.is_none()
+            && let Poll::Ready(value) = left.as_mut().poll(cx)
+        {
+            one = Some(value);
+        }
+        if other.is_none()
+            && let Poll::Ready(value) = right.as_mut().poll(cx)
+        {
+            other = Some(value);
+        }
+        if one.is_some() && other.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (one.expect("ready"), other.expect("ready"))
 }
 
 #[test]

@@ -1,0 +1,271 @@
+//! What the rest of the world does to a lookup: a process that ends, a real server, descriptors that run out,
+//! packets that are not let out.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant as StdInstant;
+
+use punctual::net::{Connect, DnsFailure, Kind, Phase};
+use punctual::{Runtime, sleep, spawn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::*;
+use crate::support::child::{self, Talking};
+use crate::support::namespace::{inside_namespace, sh};
+use crate::support::net::{assert_baseline, listen, on_alarms};
+use crate::support::skip;
+
+/// How long a process may take to end while a lookup hangs.
+const EXIT: Duration = Duration::from_millis(50);
+const CHILDREN: usize = 5;
+
+/// Starts the child that plays `role` a few times; returns how long each took from its last word to its end.
+fn exits(wrapper: &[&str], test: &str, role: &str) -> Vec<Duration> {
+    let one = |_| {
+        let mut talking = Talking::start(child::wrapped(wrapper, test, role));
+        talking.wait_for("leaving");
+        let leaving = StdInstant::now();
+        let status = talking.child.wait().expect("its end");
+        let took = leaving.elapsed();
+        assert!(status.success(), "{status}");
+        took
+    };
+    let mut took: Vec<Duration> = (0..CHILDREN).map(one).collect();
+    took.sort_unstable();
+    println!("{role}: from its last word to its end {took:?}");
+    took
+}
+
+#[test]
+fn exit_within_50_ms_while_a_lookup_hangs() {
+    let test = "dns::outside::exit_within_50_ms_while_a_lookup_hangs";
+    if child::plays("idle") {
+        return child::say("leaving");
+    }
+    if child::plays("hanging") {
+        let silent = Fake::silent();
+        let runtime = Runtime::new().expect("a runtime");
+        return runtime.block_on(async {
+            let resolver = asking(&[&silent]).build();
+            let hanging = spawn(async move { all(&resolver, "a.example").await });
+            while silent.count() < 2 {
+                sleep(MS).await;
+            }
+            drop(hanging);
+            child::say("leaving");
+        });
+    }
+    let (idle, hanging) = (exits(&[], test, "idle"), exits(&[], test, "hanging"));
+    assert!(
+        hanging[CHILDREN / 2] <= EXIT.max(idle[CHILDREN / 2] * 3),
+        "{hanging:?}, an idle one {idle:?}"
+    );
+}
+
+/// The same with a `getaddrinfo` that is stuck: its server is silent.
+#[test]
+fn exit_within_50_ms_while_getaddrinfo_hangs() {
+    let test = "dns::outside::exit_within_50_ms_while_getaddrinfo_hangs";
+    const WAY: [&str; 3] = ["unshare", "-n", "-m"];
+    if child::plays("stuck") {
+        let own = std::env::temp_dir().join(format!("punctual-stuck-{}", std::process::id()));
+        fs::create_dir_all(&own).expect("a directory");
+        fs::write(own.join("resolv"), "nameserver 127.0.0.1\n").expect("written");
+        fs::write(own.join("nsswitch"), "hosts: dns\n").expect("written");
+        let own = own.display();
+        sh(&format!(
+            "ip link set lo up
+             mount --bind {own}/resolv /etc/resolv.conf
+             mount --bind {own}/nsswitch /etc/nsswitch.conf
+             rm -r {own}"
+        ));
+        let silent = UdpSocket::bind("127.0.0.1:53").expect("port 53 of one's own");
+        silent.set_nonblocking(true).expect("set");
+        return Runtime::new().expect("a runtime").block_on(async {
+            let lookup = Resolver::system_library().lookup("hangs.example");
+            let hanging = spawn(lookup);
+            while silent.recv(&mut [0; 512]).is_err() {
+                sleep(MS).await;
+            }
+            assert!(!hanging.is_finished());
+            drop(hanging);
+            child::say("leaving");
+        });
+    }
+    let probe = ["sh", "-ec", "mount --bind /etc/hosts /etc/resolv.conf"];
+    let works = Command::new(WAY[0]).args(&WAY[1..]).args(probe).output();
+    let works = works.is_ok_and(|output| output.status.success());
+    if !works {
+        return skip("no namespace of mounts here; root would run it");
+    }
+    let stuck = exits(&WAY, test, "stuck");
+    assert!(stuck[CHILDREN / 2] <= EXIT, "{stuck:?}");
+}
+
+/// Debian's dnsmasq; it ends when it is dropped.
+struct Dnsmasq {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Dnsmasq {
+    fn start(records: &[String]) -> Result<Dnsmasq, String> {
+        let paths = ["/usr/sbin/dnsmasq", "/usr/local/sbin/dnsmasq", "/sbin/dnsmasq"];
+        let Some(path) = paths.into_iter().find(|path| fs::exists(path).unwrap_or(false)) else {
+            return Err("no dnsmasq here; Debian's dnsmasq-base installed would run it".into());
+        };
+        loop {
+            let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = tcp.local_addr().expect("its address");
+            drop(tcp);
+            let mut command = Command::new(path);
+            command.args([
+                "--no-daemon",
+                "--conf-file=/dev/null",
+                "--no-resolv",
+                "--no-hosts",
+                "--pid-file",
+            ]);
+            command.args([
+                "--bind-interfaces",
+                "--listen-address=127.0.0.1",
+                "--local=/test.example/",
+                "--user=",
+            ]);
+            command.arg(format!("--port={}", address.port())).args(records);
+            let mut child =
+                command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+            let log = BufReader::new(child.stderr.take().expect("it was piped"));
+            let mut lines = log.lines().map_while(Result::ok);
+            if lines.any(|line| line.contains("started, version")) {
+                // What it has to say later goes nowhere.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(Dnsmasq { child, address });
+            }
+            let status = child.wait().expect("its end");
+            assert_eq!(status.code(), Some(2), "the port may have been taken meanwhile");
+        }
+    }
+}
+
+impl Drop for Dnsmasq {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_real_server_is_understood() {
+    let mut records: Vec<String> = [
+        "--host-record=here.test.example,127.0.0.1,60",
+        "--host-record=both.test.example,192.0.2.1,2001:db8::1,60",
+        "--cname=alias.test.example,both.test.example,60",
+        "--txt-record=text.test.example,words",
+    ]
+    .map(String::from)
+    .into();
+    // More than fit into 1232 bytes.
+    records.extend((0..100).map(|n| format!("--host-record=many.test.example,198.51.100.{n}")));
+    let server = match Dnsmasq::start(&records) {
+        Ok(server) => server,
+        Err(why) => return skip(&why),
+    };
+    on_alarms("dnsmasq", async |_| {
+        let resolver = asking_at([server.address]).build();
+        assert_eq!(
+            all(&resolver, "both.test.example").await.expect("known"),
+            ips(&["2001:db8::1", "192.0.2.1"])
+        );
+        assert_eq!(
+            all(&resolver, "alias.test.example").await.expect("known"),
+            ips(&["2001:db8::1", "192.0.2.1"])
+        );
+        let many = all(&resolver, "many.test.example").await.expect("known");
+        assert_eq!((many.len(), resolver.metrics().truncated), (100, 1), "over TCP");
+        let none = all(&resolver, "none.test.example").await;
+        assert_eq!(why(&none), (Kind::Dns, Some(DnsFailure::NoSuchName)), "{none:?}");
+        let empty = all(&resolver, "text.test.example").await;
+        assert_eq!(why(&empty), (Kind::Dns, Some(DnsFailure::NoAddress)), "{empty:?}");
+        let foreign = all(&resolver, "elsewhere.example").await;
+        assert_eq!(
+            why(&foreign),
+            (Kind::Dns, Some(DnsFailure::ServerFailure)),
+            "it has nobody to ask: {foreign:?}"
+        );
+        let sentence = foreign.expect_err("refused").to_string();
+        assert!(sentence.contains(" answered REFUSED, 2 tries"), "{sentence}");
+        assert_eq!(resolver.metrics().ignored, 0);
+
+        let (listener, address) = listen();
+        let accepting = spawn(async move { listener.accept().await });
+        let connect = Connect::to(("here.test.example", address.port())).resolver(&resolver);
+        assert_eq!(connect.await.expect("connected").peer_addr(), address);
+        accepting.await.expect("no panic").expect("accepted");
+    });
+}
+
+#[test]
+fn r02_emfile_on_the_socket_of_a_query() {
+    if !child::plays("emfile") {
+        let test = "dns::outside::r02_emfile_on_the_socket_of_a_query";
+        return child::succeed(child::command(test, "emfile"));
+    }
+    let server = Fake::start(|asked| asked.addresses(&["192.0.2.1"], 60));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let resolver = asking(&[&server]).cache_entries(0).build();
+        all(&resolver, "a.example").await.expect("room for sockets");
+        let unlimited = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: Some(64), maximum: unlimited.maximum };
+        setrlimit(Resource::Nofile, limit).expect("lowered");
+        let hoard: Vec<_> =
+            std::iter::repeat_with(|| fs::File::open("/dev/null")).map_while(Result::ok).collect();
+        for _ in 0..3 {
+            let error = resolver.lookup("a.example").await.expect_err("no descriptor is left");
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (Kind::Kernel(libc::EMFILE), Phase::Resolve),
+                "{error}"
+            );
+            assert!(error.is_retry_safe() && resolver.metrics().in_flight == 0, "{error}");
+        }
+        drop(hoard);
+        assert_eq!(all(&resolver, "a.example").await.expect("room again"), ips(&["192.0.2.1"]));
+        setrlimit(Resource::Nofile, unlimited).expect("as it was");
+    });
+    assert_baseline(&runtime);
+}
+
+#[test]
+fn r03_packets_that_are_not_let_out() {
+    if !inside_namespace("dns::outside::r03_packets_that_are_not_let_out") {
+        return;
+    }
+    on_alarms("r03", async |_| {
+        let (barred, good) = (Fake::silent(), Fake::start(|asked| asked.addresses(&["192.0.2.1"], 60)));
+        let port = barred.address.port();
+        for how in ["drop", "reject"] {
+            sh(&format!(
+                "nft add table inet dns{port}
+                 nft add chain inet dns{port} out '{{ type filter hook output priority 0; }}'
+                 nft add rule inet dns{port} out udp dport {port} {how}"
+            ));
+            let resolver = asking(&[&barred, &good]).build();
+            assert_eq!(all(&resolver, "a.example").await.expect(how), ips(&["192.0.2.1"]));
+            let failed = all(&asking(&[&barred]).build(), "b.example").await;
+            assert_eq!(why(&failed), (Kind::Dns, Some(DnsFailure::NoAnswer)));
+            let error = failed.expect_err("nothing is let out");
+            assert!(
+                error.is_retry_safe() && error.to_string().contains("Operation not permitted"),
+                "{how}: {error}"
+            );
+            sh(&format!("nft delete table inet dns{port}"));
+            let failed = all(&asking(&[&barred]).try_timeout(SHORT).build(), "c.example").await;
+            assert!(failed.expect_err("it is silent").to_string().contains("did not answer"));
+        }
+        assert_eq!(barred.count(), 2 * 2 * 2, "it heard nothing but the last");
+    });
+}
