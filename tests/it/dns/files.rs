@@ -141,7 +141,7 @@ fn n08_resolv_conf_changes() {
                         3 => fs::remove_file(&path),
                         4 => fs::write(&path, [0xff, 0xfe, 0, b'\n', 0x80]),
                         5 => fs::write(&path, whole.repeat(3_000)),
-                        6 => fs::set_permissions(&path, fs::Permissions::from_mode(0)),
+                        6 => fs::set_permissions(&path, fs::Permissions::from_mode(0o000)),
                         _ => fs::write(path.with_extension("new"), whole)
                             .and_then(|()| fs::rename(path.with_extension("new"), &path)),
                     };

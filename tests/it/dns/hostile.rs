@@ -10,12 +10,13 @@ use crate::support::net::on_alarms;
 fn n06_hostile_packets() {
     on_alarms("n06", async |_| {
         type Evil = fn(&Asked) -> Vec<u8>;
+        type Packet = Box<dyn Fn(&Asked) -> Vec<u8> + Send>;
         let record = |owner: &'static [u8]| {
             move |asked: &Asked| asked.answer().record(1, owner, asked.kind, 60, &[0; 4]).bytes()
         };
         let to_itself = record(&[0xc0, 0xff]);
         let forward = record(&[0xff, 0xff]);
-        let evil: [(&str, Box<dyn Fn(&Asked) -> Vec<u8> + Send>); 8] = [
+        let evil: [(&str, Packet); 8] = [
             ("a pointer beyond the end", Box::new(to_itself)),
             ("a pointer forward", Box::new(forward)),
             (
