@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
                 }
                 write!(f, ", fired {:?} late", elapsed.lateness())
             }
-            Failure::Cancelled(cause) => write!(f, "cancelled: {cause}"),
+            Failure::Cancelled(cause) => write!(f, "cancelled: {}", cause.as_str().escape_debug()),
             Failure::Closed => f.write_str("closed"),
             Failure::Shutdown => f.write_str("the runtime is shutting down"),
         }
@@ -125,5 +125,16 @@ impl From<Failure> for io::Error {
             Failure::Io(error) => error,
             other => io::Error::new(kind, other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_breaks_no_line() {
+        let failure = Failure::Cancelled(Cause::from("the user\nhas \u{1b}[31mleft"));
+        assert_eq!(failure.to_string(), "cancelled: the user\\nhas \\u{1b}[31mleft");
     }
 }

@@ -114,6 +114,12 @@ impl DeadlineInfo {
         self.name.as_deref()
     }
 
+    /// The name of the scope whose deadline it was, if it was a scope's and not the operation's own.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.name().filter(|_| self.of_scope)
+    }
+
     /// What it asked for, where that is more than an end of time: `idle timeout`, `half-close linger`,
     /// `fewer than 500 B/s for 5s, got 12 bytes`.
     #[must_use]

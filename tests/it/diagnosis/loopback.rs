@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use punctual::net::{Connect, Diagnosis, Error, Phase, TcpListener};
 use punctual::reactor::Direction;
-use punctual::{sleep, spawn};
+use punctual::{scope, sleep, spawn};
 
 use super::{Armed, read_in_vain, write_in_vain};
 use crate::support::MS;
@@ -222,6 +222,33 @@ fn b03_our_own_loop_that_took_the_time_there_was() {
         let diagnosis = read_in_vain(&stream, 500 * MS).await;
         assert!(matches!(diagnosis, Diagnosis::PeerSilent { .. }), "{diagnosis:?}");
         holding.await.expect("no panic");
+    });
+}
+
+#[test]
+fn k09_a_deadline_of_a_scope() {
+    on_alarms("scope", async |_| {
+        let (stream, _peer) = tcp_pair().await;
+        let (_listener, address, _filler) = deaf_listener();
+        for phase in [Phase::Read, Phase::Connect] {
+            let armed = Armed::with(80 * MS);
+            let ended = scope("checkout", 80 * MS, async |_| {
+                let error = match phase {
+                    Phase::Read => stream.read(&mut [0; 8]).await.expect_err("silent"),
+                    _ => Connect::to(address).timeout(PATIENCE).await.expect_err("deaf"),
+                };
+                let diagnosis = armed.ended_by(&error, phase);
+                let info = error.deadline().expect("a deadline");
+                assert_eq!((info.name(), info.scope()), (Some("checkout"), Some("checkout")));
+                assert!(error.to_string().contains("(deadline \"checkout\" set at "), "{error}");
+                match (phase, diagnosis) {
+                    (Phase::Read, Diagnosis::PeerSilent { .. }) => {}
+                    (Phase::Connect, Diagnosis::NoSynAck { syns_sent: 1, .. }) => {}
+                    (_, other) => panic!("{other:?}"),
+                }
+            });
+            ended.await.expect("the body has returned");
+        }
     });
 }
 
