@@ -21,6 +21,8 @@ pub use punctual_reactor::{
     in_scope_as, scope, shield, waits,
 };
 
+#[cfg(feature = "fs")]
+pub use punctual_reactor::fs;
 #[cfg(feature = "process")]
 pub use punctual_reactor::process;
 #[cfg(feature = "signal")]

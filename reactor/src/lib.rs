@@ -127,6 +127,8 @@ pub use scope::{
     outside_scopes, scope, shield,
 };
 pub use sys::{host_name, interface_index};
+#[cfg(feature = "fs")]
+pub use system::fs;
 #[cfg(feature = "process")]
 pub use system::process;
 #[cfg(feature = "signal")]

@@ -16,6 +16,7 @@ mod diagnosis; // section 10 of the design
 mod dns; // N
 mod fault_proxy; // B05
 mod fds; // F
+mod files;
 mod half_close; // X
 mod scopes; // K
 mod signal_events; // S

@@ -3,6 +3,8 @@
 
 mod blocking;
 mod fd;
+#[cfg(feature = "fs")]
+pub mod fs;
 mod pipe;
 mod pool;
 #[cfg(feature = "process")]
