@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use crate::builder::BlockingLimits;
 use crate::executor::{Driver, WaitElsewhere, context};
 use crate::failure::Failure;
+use crate::scope::in_scope_as;
 use crate::system::pool::{Pool, lock};
-use crate::system::unless_ended::unless_ended;
 
 /// Runs `run`, which may block, on the runtime's pool of threads, and waits for what it returns.
 ///
@@ -97,8 +97,9 @@ impl BlockingPool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let call = self.call(run)?;
-        unless_ended(call).await.unwrap_or_else(|failure| Err(BlockingError::Ended(failure)))
+        // Within the scope, so that one which has ended queues nothing.
+        let call = async { self.call(run)?.await };
+        in_scope_as("blocking work", call).await?
     }
 
     /// Queues `run` at once.
@@ -138,7 +139,8 @@ pub enum BlockingError {
     NoThread(io::Error),
     /// The work panicked.
     Panicked(BlockingPanic),
-    /// The wait was ended: the runtime shuts down, or the pool is closed. Work that has begun goes on.
+    /// The wait was ended: by its scope, by the runtime that shuts down, or by the pool that was closed. Work that has begun
+    /// goes on.
     Ended(Failure),
 }
 
@@ -202,6 +204,12 @@ impl From<BlockingError> for io::Error {
             BlockingError::Ended(failure) => failure.into(),
             other => io::Error::other(other),
         }
+    }
+}
+
+impl From<Failure> for BlockingError {
+    fn from(failure: Failure) -> BlockingError {
+        BlockingError::Ended(failure)
     }
 }
 

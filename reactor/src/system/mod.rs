@@ -11,7 +11,6 @@ mod pool;
 pub mod process;
 #[cfg(feature = "signal")]
 pub mod signal;
-mod unless_ended;
 
 pub use blocking::{BlockingError, BlockingPanic, BlockingPool, blocking};
 pub use fd::{AsyncFd, RegisterError, RegisterErrorKind};

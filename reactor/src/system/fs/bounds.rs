@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::executor::Driver;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
-use crate::system::unless_ended::unless_ended;
+use crate::scope::in_scope_as;
 use crate::time::Sleep;
 
 /// The two bounds of a file's operations, and where they were set. The earlier counts.
@@ -40,10 +40,11 @@ impl Bounds {
     ) -> Result<T, Failure> {
         let began = driver.clock.now();
         let Some((deadline, bound)) = self.due(began) else {
-            return unless_ended(future).await.and_then(|result| result);
+            return in_scope_as("file operation", future).await.and_then(|result| result);
         };
         let elapsed = |fired: Instant, before_it_began| {
             let wait = driver.reactor.borrow().wait;
+            let bound = bound.clone();
             let elapsed = OperationElapsed { began, deadline, fired, bound, before_it_began, wait };
             Failure::Elapsed(elapsed)
         };
@@ -52,7 +53,7 @@ impl Bounds {
         }
         let leeway = driver.reactor.borrow().guard_leeway(deadline - began);
         let mut sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
-        let mut future = pin!(unless_ended(future));
+        let mut future = pin!(in_scope_as("file operation", future));
         poll_fn(|cx| {
             // What is done in time is no timeout.
             if let Poll::Ready(result) = future.as_mut().poll(cx) {
