@@ -39,14 +39,23 @@ impl Bounds {
         future: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let began = driver.clock.now();
+        let held_up_before_ns = driver.reactor.borrow().wait.held_up_ns;
         let Some((deadline, bound)) = self.due(began) else {
             return in_scope_as("file operation", future).await.and_then(|result| result);
         };
         let elapsed = |fired: Instant, before_it_began| {
             let wait = driver.reactor.borrow().wait;
             let bound = bound.clone();
-            let elapsed = OperationElapsed { began, deadline, fired, bound, before_it_began, wait };
-            Failure::Elapsed(elapsed)
+            let held_up_ns = wait.held_up_ns.saturating_sub(held_up_before_ns);
+            Failure::Elapsed(OperationElapsed {
+                began,
+                deadline,
+                fired,
+                bound,
+                before_it_began,
+                wait,
+                held_up_ns,
+            })
         };
         if deadline <= began {
             return Err(elapsed(began, true));
