@@ -144,25 +144,30 @@ fn multicast_is_heard_by_its_members() {
 
 #[test]
 fn multicast_over_ipv6() {
-    // The loopback interface has no route for it until it is given one.
+    // The loopback interface does not bring it back.
     if !inside_namespace("udp::multicast_over_ipv6") {
         return;
     }
-    sh("ip -6 route add ff00::/8 dev lo table local");
+    sh("ip link add v0 type veth peer name v1
+        ip -6 addr add fd77::1/64 dev v0 nodad
+        ip link set v0 up; ip link set v1 up");
+    let addresses = std::fs::read_to_string("/proc/self/net/if_inet6").expect("/proc");
+    let line = addresses.lines().find(|line| line.ends_with("v0")).expect("the address just given");
+    let index = line.split_whitespace().nth(1).and_then(|index| u32::from_str_radix(index, 16).ok());
+    let index = index.expect("the number of the interface");
     on_alarms("multicast v6", async |_| {
         let member = UdpSocket::bind("[::]:0").expect("bound");
-        // The loopback interface has the number 1, on Linux.
-        let (group, loopback) = (Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 0x77), 1);
-        let sender = UdpSocket::bind("[::1]:0").expect("bound");
-        sender.with_socket(|socket| socket.set_multicast_if_v6(loopback)).expect("open").expect("set");
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x77);
+        let sender = UdpSocket::bind("[fd77::1]:0").expect("bound");
+        sender.with_socket(|socket| socket.set_multicast_if_v6(index)).expect("open").expect("set");
         sender.set_multicast_loop_v6(true).expect("set");
-        member.join_multicast_v6(&group, loopback).expect("joined");
+        member.join_multicast_v6(&group, index).expect("joined");
         member.set_read_timeout(Some(PATIENCE)).expect("open");
         let port = member.local_addr().expect("its address").port();
         sender.send_to(b"all", SocketAddr::from((group, port))).await.expect("sent");
         let datagram = member.recv_from(&mut [0; 8]).await.expect("received");
         assert_eq!(datagram.from, sender.local_addr().expect("its address"));
-        member.leave_multicast_v6(&group, loopback).expect("left");
+        member.leave_multicast_v6(&group, index).expect("left");
     });
 }
 
