@@ -125,6 +125,58 @@ fn echo_server_refuses_wrong_input() {
 }
 
 #[test]
+fn proxy_hands_a_half_close_on_and_says_why_it_dropped_a_client() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = server.local_addr().expect("its address").to_string();
+    let mut proxy = example("proxy")
+        .args(["127.0.0.1:0", &address, "--idle", "200ms"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut lines = BufReader::new(proxy.stdout.take().expect("piped")).lines();
+    let mut line = || lines.next().expect("a line").expect("in UTF-8");
+    let listening = line();
+    let address = listening.split([' ', ',']).find(|word| word.starts_with("127.0.0.1:"));
+    let address = address.unwrap_or_else(|| panic!("no address in {listening:?}"));
+    let connect = || {
+        let client = TcpStream::connect(address).expect("connected");
+        client.set_read_timeout(Some(Duration::from_secs(20))).expect("a bound on this test");
+        client
+    };
+
+    let mut client = connect();
+    client.write_all(b"request").expect("sent");
+    client.shutdown(std::net::Shutdown::Write).expect("ended");
+    let (mut served, _) = server.accept().expect("the proxy connects");
+    let mut request = String::new();
+    served.read_to_string(&mut request).expect("the request, then its end");
+    served.write_all(b"response").expect("sent");
+    drop(served);
+    let mut response = String::new();
+    client.read_to_string(&mut response).expect("the response, then its end");
+    assert_eq!((&*request, &*response), ("request", "response"));
+    let said = line();
+    assert!(
+        said.ends_with("7 bytes had gone from client to server (ended) and 8 back (ended)"),
+        "{said}"
+    );
+
+    let mut silent = connect();
+    let reset = silent.read(&mut [0; 8]).expect_err("reset, and not ended");
+    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    let said = line();
+    assert!(said.contains("timed out after 200 ms (idle timeout set at "), "{said}");
+    proxy.kill().expect("killed");
+    proxy.wait().expect("reaped");
+}
+
+#[test]
+fn proxy_refuses_wrong_input() {
+    refuses("proxy", &["nowhere", "127.0.0.1:1"], "nowhere");
+    refuses("proxy", &["127.0.0.1:0", "127.0.0.1:1", "--min-rate", "0"], "min-rate");
+}
+
+#[test]
 fn embed_runs_in_somebody_elses_poll() {
     let output = run("embed", &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

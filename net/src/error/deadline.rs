@@ -121,7 +121,7 @@ impl DeadlineInfo {
     }
 
     /// What it asked for, where that is more than an end of time: `idle timeout`, `half-close linger`,
-    /// `fewer than 500 B/s for 5s, got 12 bytes`.
+    /// `fewer than 500 B/s for 5 s (got 12)`.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref().or((self.idle && !self.of_scope).then_some("idle timeout"))

@@ -23,6 +23,7 @@ pub use deadline::DeadlineInfo;
 pub use diagnosis::Diagnosis;
 pub use dns::DnsFailure;
 pub(crate) use dns::Why;
+pub(crate) use text::Short;
 
 /// Why an operation on the network ended without its result.
 ///

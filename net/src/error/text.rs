@@ -25,7 +25,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// A duration in its largest fitting unit, to three digits: `61 µs`, `1.25 s`.
-pub(super) struct Short(pub(super) Duration);
+pub(crate) struct Short(pub(crate) Duration);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

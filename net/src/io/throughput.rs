@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use punctual_reactor::Instant;
 
-use crate::error::DeadlineInfo;
+use crate::error::{DeadlineInfo, Short};
 
 /// The least that must move: so many bytes per so much time, judged over windows of [`grace`](Throughput::grace).
 ///
@@ -66,11 +66,8 @@ impl Throughput {
     /// Why a window with `moved` bytes is too little, in words.
     fn verdict(&self, moved: u64) -> Cow<'static, str> {
         let Throughput { bytes, per, grace, .. } = self;
-        let unit = match per.as_secs_f64() {
-            1.0 => "s".to_owned(),
-            _ => format!("{per:?}"),
-        };
-        format!("fewer than {bytes} B/{unit} for {grace:?}, got {moved} bytes").into()
+        let unit = if *per == Duration::from_secs(1) { "s".to_owned() } else { Short(*per).to_string() };
+        format!("fewer than {bytes} B/{unit} for {} (got {moved})", Short(*grace)).into()
     }
 }
 
@@ -171,10 +168,10 @@ mod tests {
         assert_eq!(meter.due(), Instant::FAR_FUTURE);
         meter.run(at(1000));
         meter.moved(2499);
-        assert!(meter.judge(at(5999)).is_none());
+        assert!(meter.judge(at(6000) - Duration::from_nanos(1)).is_none());
         let info = meter.judge(at(6000)).expect("one byte too few");
         assert_eq!((info.deadline(), info.fired(), info.budget()), (at(6000), at(6000), Some(5 * S)));
-        assert_eq!(info.description(), Some("fewer than 500 B/s for 5s, got 2499 bytes"));
+        assert_eq!(info.description(), Some("fewer than 500 B/s for 5 s (got 2499)"));
         meter.moved(1);
         assert!(meter.judge(at(6500)).is_none());
         assert_eq!(meter.due(), at(11_500), "the next begins when the last was judged");

@@ -60,6 +60,25 @@ fn a_response_larger_than_all_buffers_arrives_whole_after_the_end_of_the_request
 }
 
 #[test]
+fn x04_both_streams_are_closed_when_a_copy_is_over_though_its_future_is_kept() {
+    on_virtual("kept future", async |_| {
+        for fails in [false, true] {
+            let (mut client, proxy_client) = duplex(64);
+            let (proxy_server, mut server) = duplex(64);
+            let mut copying =
+                copy_bidirectional(proxy_client, proxy_server, unbounded().idle_timeout(S));
+            if !fails {
+                client.end();
+                server.end();
+            }
+            assert_eq!((&mut copying).await.is_err(), fails);
+            assert!(client.is_alone() && server.is_alone(), "nobody has to drop it");
+            drop(copying);
+        }
+    });
+}
+
+#[test]
 fn x06_what_was_sent_before_a_reset_arrives_and_the_reset_is_no_end() {
     on_virtual("reset", async |_| {
         let (mut client, mut server, copying) = proxied(64, unbounded());
