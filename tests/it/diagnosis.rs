@@ -9,8 +9,9 @@ mod others;
 use std::time::Duration;
 
 use punctual::net::{Diagnosis, Error, Kind, Phase, TcpStream};
+use punctual::reactor::Direction;
 
-use crate::support::now_ns;
+use crate::support::{MS, now_ns};
 
 /// A timeout that is about to be made: when it was armed, and how long it is.
 struct Armed {
@@ -48,13 +49,30 @@ impl Armed {
     }
 }
 
-/// A read of at most `bound`, from a peer that says nothing.
-async fn read_in_vain(stream: &TcpStream, bound: Duration) -> Diagnosis {
+/// A read of at most `bound`, from a peer that says nothing, and how late it ended.
+async fn read_and_be_late(stream: &TcpStream, bound: Duration) -> (Diagnosis, Duration) {
     stream.set_read_timeout(Some(bound)).expect("open");
     let armed = Armed::with(bound);
     let error = stream.read(&mut [0; 64]).await.expect_err("nothing is said");
     assert_eq!(error.peer(), Some(stream.peer_addr()));
-    armed.ended_by(&error, Phase::Read)
+    (armed.ended_by(&error, Phase::Read), error.deadline().expect("a deadline").lateness())
+}
+
+/// The same where the loop is not what is looked at.
+async fn read_in_vain(stream: &TcpStream, bound: Duration) -> Diagnosis {
+    let (diagnosis, _) = read_and_be_late(stream, bound).await;
+    or_of_kernel(diagnosis, || stream.diagnose(Direction::Read))
+}
+
+/// A busy machine holds our loop up, which is then the reason, and rightly so; what the kernel thinks is asked then.
+fn or_of_kernel(diagnosis: Diagnosis, ask: impl FnOnce() -> Option<Diagnosis>) -> Diagnosis {
+    match diagnosis {
+        Diagnosis::LoopLate { by, .. } => {
+            assert!(by >= 20 * MS, "{by:?} is no reason");
+            ask().expect("a reason of the kernel's")
+        }
+        diagnosis => diagnosis,
+    }
 }
 
 /// A write of more than anything takes, for at most `bound`.
@@ -62,5 +80,6 @@ async fn write_in_vain(stream: &TcpStream, bound: Duration) -> (Diagnosis, u64) 
     stream.set_write_timeout(Some(bound)).expect("open");
     let armed = Armed::with(bound);
     let error = stream.write_all(&vec![0x5a; 64 << 20]).await.expect_err("nobody reads that much");
-    (armed.ended_by(&error, Phase::Write), error.transferred())
+    let diagnosis = armed.ended_by(&error, Phase::Write);
+    (or_of_kernel(diagnosis, || stream.diagnose(Direction::Write)), error.transferred())
 }

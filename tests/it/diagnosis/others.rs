@@ -94,7 +94,9 @@ fn a_diagnosis_travels_through_the_io_traits_whole() {
         let wrapped = io::Error::new(error.kind(), error);
         let inner = wrapped.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
         let ours = inner.and_then(Error::from_io).expect("one of ours");
-        assert!(matches!(ours.diagnosis(), Some(Diagnosis::PeerSilent { .. })), "{ours:?}");
+        let kept =
+            matches!(ours.diagnosis(), Some(Diagnosis::PeerSilent { .. } | Diagnosis::LoopLate { .. }));
+        assert!(kept, "{ours:?}");
         assert!(ours.deadline().and_then(|info| info.firing()).is_some(), "{ours:?}");
         let sentence = ours.to_string();
         let inner = wrapped.into_inner().and_then(|inner| inner.downcast::<io::Error>().ok());
