@@ -110,17 +110,19 @@ impl Plan {
             attempt(address, &self.setup, deadline, described)
         };
         let (rest, rest_until) = found.rest.unzip();
+        let rest = rest.map(|rest| Box::pin(unless_ended(async { Ok(rest.await) })));
         let mut race = Race::new(found.addresses, self.pace, limit.deadline, dial)
             .with_late(rest, rest_until.unwrap_or(limit.deadline));
-        match poll_fn(|cx| race.poll(cx)).await {
-            Ok(stream) => Ok(stream),
-            Err(Lost::Ended(error)) => Err(error),
+        let named = matches!(target.0, target::Kind::Name { .. });
+        let (error, several) = match poll_fn(|cx| race.poll(cx)).await {
+            Ok(stream) => return Ok(stream),
+            Err(Lost::Ended(error)) => (error, false),
             Err(Lost::Failed(failures)) => {
-                let label = failures.addresses > 1 || matches!(target.0, target::Kind::Name { .. });
-                let error = limit.summary(failures, first);
-                Err(if label { error.with_target(target.to_string()) } else { error })
+                let several = failures.addresses > 1;
+                (limit.summary(failures, first), several)
             }
-        }
+        };
+        Err(if named || several { error.with_target(target.to_string()) } else { error })
     }
 }
 

@@ -74,7 +74,7 @@ impl<T, A, F, R> Race<A, F, R>
 where
     A: FnMut(SocketAddr, Instant) -> F,
     F: Future<Output = Result<T, Vain>>,
-    R: Future<Output = Vec<SocketAddr>> + Unpin,
+    R: Future<Output = Result<Vec<SocketAddr>, Error>> + Unpin,
 {
     pub(super) fn new(addresses: Vec<SocketAddr>, pace: Pace, deadline: Instant, attempt: A) -> Self {
         Race {
@@ -93,7 +93,7 @@ where
         }
     }
 
-    /// Takes in more addresses if they come by `until`.
+    /// Takes in more addresses if they come by `until`; an error ends it all.
     pub(super) fn with_late(mut self, late: Option<R>, until: Instant) -> Self {
         self.late = late.map(|late| (late, sleep_until(until.min(self.deadline))));
         self
@@ -102,12 +102,12 @@ where
     /// Runs it to its end.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Lost>> {
         loop {
-            if let Some(end) = self.poll_running(cx) {
+            let end = self.poll_running(cx);
+            if let Some(end) = end.or_else(|| self.poll_late(cx).map(|error| Err(Lost::Ended(error)))) {
                 // Whoever is still on the way has lost: closed here, and not when the caller lets go of the race.
                 self.running.clear();
                 return Poll::Ready(end);
             }
-            self.poll_late(cx);
             if !self.may_start(cx) {
                 break;
             }
@@ -138,17 +138,21 @@ where
         None
     }
 
-    fn poll_late(&mut self, cx: &mut Context<'_>) {
-        let Some((late, until)) = &mut self.late else { return };
-        if let Poll::Ready(late) = Pin::new(late).poll(cx) {
-            self.late = None;
-            self.addresses += late.len();
-            let waiting = std::mem::take(&mut self.waiting);
-            let last = self.started.last().copied();
-            self.waiting = self.pace.order_late(waiting, late, self.started.len(), last);
-        } else if Pin::new(until).poll(cx).is_ready() {
-            self.late = None;
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        let (late, until) = self.late.as_mut()?;
+        match Pin::new(late).poll(cx) {
+            Poll::Ready(Err(error)) => return Some(error),
+            Poll::Ready(Ok(late)) => {
+                self.late = None;
+                self.addresses += late.len();
+                let waiting = std::mem::take(&mut self.waiting);
+                let last = self.started.last().copied();
+                self.waiting = self.pace.order_late(waiting, late, self.started.len(), last);
+            }
+            Poll::Pending if Pin::new(until).poll(cx).is_ready() => self.late = None,
+            Poll::Pending => {}
         }
+        None
     }
 
     fn may_start(&mut self, cx: &mut Context<'_>) -> bool {
@@ -206,7 +210,7 @@ mod tests {
     const HANDSHAKE: Duration = Duration::from_millis(1);
     const BUDGET: Duration = Duration::from_secs(30);
 
-    type NoLate = Pending<Vec<SocketAddr>>;
+    type NoLate = Pending<Result<Vec<SocketAddr>, Error>>;
 
     /// What becomes of an attempt is in the port of its address.
     const OPEN: u16 = 1;
@@ -297,7 +301,7 @@ mod tests {
         HappyEyeballs::default().delay(DELAY)
     }
 
-    async fn run<R: Future<Output = Vec<SocketAddr>> + Unpin>(
+    async fn run<R: Future<Output = Result<Vec<SocketAddr>, Error>> + Unpin>(
         hosts: &Rc<Hosts>,
         addresses: Vec<SocketAddr>,
         rules: Option<HappyEyeballs>,
@@ -464,10 +468,10 @@ mod tests {
     fn found(
         after: Duration,
         addresses: Vec<SocketAddr>,
-    ) -> Pin<Box<dyn Future<Output = Vec<SocketAddr>>>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, Error>>>> {
         Box::pin(async move {
             sleep(after).await;
-            addresses
+            Ok(addresses)
         })
     }
 
@@ -501,7 +505,7 @@ mod tests {
             let began = Instant::now();
             let dial = |address, deadline| hosts.dial(address, deadline);
             let mut race = Race::new(vec![v4(CLOSED)], Pace::new(Some(rules())), began + BUDGET, dial)
-                .with_late(Some(pending()), began + DELAY);
+                .with_late(Some::<NoLate>(pending()), began + DELAY);
             let Err(Lost::Failed(failures)) = poll_fn(|cx| race.poll(cx)).await else { panic!() };
             assert_eq!((failures.causes.len(), failures.addresses), (1, 1));
             assert_eq!(began.elapsed(), DELAY, "{:?}", began.elapsed());

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 
 use punctual::net::{Connect, Error, HappyEyeballs, Kind, Phase, TcpListener, TcpStream};
-use punctual::{Instant, Runtime, spawn, timeout};
+use punctual::{Instant, Runtime, scope, spawn, timeout};
 
 use super::{ECONNREFUSED, fails, syns_to};
 use crate::support::net::*;
@@ -86,6 +86,26 @@ fn dropped_midway_closes_all() {
         assert_eq!(runtime.metrics().live_sources, 3, "none was given up for another");
         racing.abort();
         assert!(racing.await.is_err());
+        assert!(addresses.iter().all(|address| syns_to(address.port()).is_empty()));
+        assert_eq!(runtime.metrics().live_sources, 0);
+    });
+}
+
+#[test]
+fn a_scope_ends_all_and_its_deadline_is_named() {
+    on_alarms("scope", async |runtime| {
+        let holders = [deaf_listener(), deaf_listener()];
+        let addresses: Vec<_> = holders.iter().map(|(_, address, _)| *address).collect();
+        let rules = HappyEyeballs::default().delay(10 * MS);
+        let connect = Connect::to(addresses.clone()).happy_eyeballs(rules).timeout(PATIENCE);
+        let armed = now_ns();
+        let mut told = None;
+        // Its body ends in time to say how.
+        let ended = scope("request", 80 * MS, async |_| told = connect.connect().await.err()).await;
+        assert!(now_ns() - armed >= 80_000_000, "early: {ended:?}");
+        let error = told.expect("nobody answers");
+        assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect), "{error}");
+        assert_eq!(error.deadline().and_then(|info| info.name()), Some("request"), "{error}");
         assert!(addresses.iter().all(|address| syns_to(address.port()).is_empty()));
         assert_eq!(runtime.metrics().live_sources, 0);
     });
