@@ -440,7 +440,8 @@ mod tests {
             let hosts = Rc::new(Hosts::default());
             let began = Instant::now();
             let addresses = vec![v6(SILENT); 1_000];
-            let failures = run(&hosts, addresses, Some(rules()), None::<NoLate>).await;
+            let hasty = rules().delay(10 * MS);
+            let failures = run(&hosts, addresses, Some(hasty), None::<NoLate>).await;
             let Err(Failures { causes, addresses, out_of_time }) = failures else {
                 panic!("nobody answers")
             };
