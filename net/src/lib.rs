@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Connect ── resolve ──▶ connect ──▶ TcpStream ── read ── write ── shutdown ── close
-//!      │  (helper threads)    │            │  ▲
+//!      │  (stub resolver)     │            │  ▲
 //!      └── one budget over both, 30 s      │  └── deadline per side: absolute, sticky, seen by what waits
 //!                                          └───── timeout per side: given to each operation anew
 //!   TcpListener ── accept ──▶ TcpStream

@@ -6,8 +6,8 @@ use punctual_reactor::in_scope_as;
 
 use super::found::Found;
 
-/// The addresses of a name, as [`Resolver::lookup`](crate::Resolver::lookup) finds them: IPv6 first, each family
-/// in the order in which it was answered.
+/// The addresses of a name, as [`Resolver::lookup`](crate::Resolver::lookup) finds them: those of servers IPv6 first,
+/// each family in the order in which it was answered; those of a file or of the system's library as they stand there.
 ///
 /// If one family's answer is late, the other's is given out after 50 ms (RFC 8305, section 3);
 /// [`all`](Addresses::all) waits for both. Dropping it ends the query that is still under way.

@@ -96,6 +96,9 @@ impl fmt::Display for Failed {
             Failed::Ended(failure) => return failure.fmt(f),
             Failed::Shutdown => return f.write_str("the runtime is shutting down"),
         };
+        if reports.is_empty() {
+            return f.write_str("there is no server to ask");
+        }
         for (index, report) in reports.iter().take(SERVERS_SHOWN).enumerate() {
             write!(f, "{}{report}", if index == 0 { "" } else { "; " })?;
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 /// The addresses of a name.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// IPv6 first, each family in the order in which it was answered.
+    /// Those of servers IPv6 first, each family in the order in which it was answered.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Those of the family whose answer was not there yet (RFC 8305, section 3).
     pub(crate) rest: Option<Rest>,

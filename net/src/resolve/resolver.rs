@@ -39,6 +39,9 @@ use crate::error::{DeadlineInfo, DnsFailure, Error, Phase, Why};
 /// - The files are looked at again when they are used, every 2.5 s at most. One that cannot be read leaves
 ///   everything as it was; one that looks half-written is believed when it still looks so at the second look. No
 ///   resolv.conf means 127.0.0.1.
+/// - Addresses of a family that this host has no way to are found all the same (RFC 6724 would put them last): a
+///   [`Connect`](crate::Connect) races both families, and learns at once that there is no way.
+/// - The variables `LOCALDOMAIN` and `RES_OPTIONS` are not looked at.
 /// - At most 32 queries are under way at a time, each with one socket; others wait for their turn.
 ///
 /// A clone is the same resolver: cheap, with the same cache. It belongs to its thread. Whatever ends a lookup early
@@ -56,6 +59,8 @@ pub(super) struct Inner {
     runtime: Cell<Option<RuntimeId>>,
     in_flight: RefCell<HashMap<Key, (u64, Weakly<Outcome>)>>,
     begun: Cell<u64>,
+    /// Which server is to be asked first, if they take turns.
+    turn: Cell<usize>,
     sockets: Rc<Sockets>,
     counters: Counters,
 }
@@ -92,6 +97,7 @@ impl Resolver {
             runtime: Cell::new(None),
             in_flight: RefCell::default(),
             begun: Cell::new(0),
+            turn: Cell::new(0),
             sockets: Rc::default(),
             counters: Counters::default(),
             choices,
@@ -250,7 +256,8 @@ impl Inner {
             self.cache_is_of.borrow_mut().clone_from(&servers);
         }
         if choices.rotate.unwrap_or(conf.rotate) && !servers.is_empty() {
-            let first = self.begun.get() as usize % servers.len();
+            let turn = self.turn.replace(self.turn.get().wrapping_add(1));
+            let first = turn % servers.len();
             servers.rotate_left(first);
         }
         let plan = Plan {
@@ -271,7 +278,8 @@ impl Inner {
         }
         let under_way = self.in_flight.borrow().get(&key).and_then(|(_, query)| query.upgrade());
         // Nobody may have driven it since: an old one is not trusted to end.
-        if let Some(query) = under_way.filter(|query| now - query.begun() < plan.timeout * plan.attempts)
+        if let Some(query) =
+            under_way.filter(|query| now - query.begun() < plan.timeout.saturating_mul(plan.attempts))
         {
             Counters::add(&self.counters.shared);
             return query;

@@ -201,6 +201,22 @@ fn a_server_that_cannot_be_reached_is_followed_by_the_next() {
 }
 
 #[test]
+fn times_and_servers_that_make_no_sense_do_no_harm() {
+    on_alarms("extremes", async |_| {
+        let server = Fake::start(|asked| asked.addresses(&["192.0.2.1"], 60));
+        let ever =
+            asking(&[&server]).try_timeout(Duration::MAX).timeout(Duration::MAX).attempts(u32::MAX);
+        assert_eq!(all(&ever.build(), "a.example").await.expect("an answer"), ips(&["192.0.2.1"]));
+        let never = all(&asking(&[&server]).try_timeout(Duration::ZERO).build(), "a.example").await;
+        assert_eq!(why(&never), (Kind::Dns, Some(DnsFailure::NoAnswer)));
+        let nobody = all(&asking(&[]).build(), "a.example").await;
+        assert_eq!(why(&nobody), (Kind::Dns, Some(DnsFailure::NoAnswer)));
+        let sentence = nobody.expect_err("there is nobody to ask").to_string();
+        assert_eq!(sentence, "resolve a.example failed: no answer: there is no server to ask");
+    });
+}
+
+#[test]
 fn what_is_not_there_is_said_by_its_kind() {
     on_alarms("denials", async |_| {
         let server = Fake::start(|asked| match asked.is("empty.example") {

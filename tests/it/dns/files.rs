@@ -186,6 +186,11 @@ fn options_of_resolv_conf_are_obeyed() {
             drop(all(&resolver, &format!("name-{n}.example")).await);
         }
         assert_eq!(asked(), [4, 4, 4], "each begins with the next");
+        let resolver = asking(&[&servers[1], &servers[2]]).rotate(true).build();
+        for n in 0..4 {
+            drop(all(&resolver, &format!("name-{n}.example")).await);
+        }
+        assert_eq!(asked(), [4, 8, 8], "also if there are two");
 
         files.write("resolv", "nameserver 127.0.0.1\noptions no-aaaa use-vc\n");
         let resolver = files.resolver(port).build();

@@ -68,19 +68,8 @@ fn exit_within_50_ms_while_a_lookup_hangs() {
 #[test]
 fn exit_within_50_ms_while_getaddrinfo_hangs() {
     let test = "dns::outside::exit_within_50_ms_while_getaddrinfo_hangs";
-    const WAY: [&str; 3] = ["unshare", "-n", "-m"];
     if child::plays("stuck") {
-        let own = std::env::temp_dir().join(format!("punctual-stuck-{}", std::process::id()));
-        fs::create_dir_all(&own).expect("a directory");
-        fs::write(own.join("resolv"), "nameserver 127.0.0.1\n").expect("written");
-        fs::write(own.join("nsswitch"), "hosts: dns\n").expect("written");
-        let own = own.display();
-        sh(&format!(
-            "ip link set lo up
-             mount --bind {own}/resolv /etc/resolv.conf
-             mount --bind {own}/nsswitch /etc/nsswitch.conf
-             rm -r {own}"
-        ));
+        put_files("", "nameserver 127.0.0.1\n", "hosts: dns\n");
         let silent = UdpSocket::bind("127.0.0.1:53").expect("port 53 of one's own");
         silent.set_nonblocking(true).expect("set");
         return Runtime::new().expect("a runtime").block_on(async {
@@ -94,14 +83,89 @@ fn exit_within_50_ms_while_getaddrinfo_hangs() {
             child::say("leaving");
         });
     }
-    let probe = ["sh", "-ec", "mount --bind /etc/hosts /etc/resolv.conf"];
-    let works = Command::new(WAY[0]).args(&WAY[1..]).args(probe).output();
+    if !files_can_be_put() {
+        return;
+    }
+    let stuck = exits(&OWN_FILES, test, "stuck");
+    assert!(stuck[CHILDREN / 2] <= EXIT, "{stuck:?}");
+}
+
+/// A way into a namespace where the system's files are this test's: `hosts`, `resolv.conf` and `nsswitch.conf`.
+const OWN_FILES: [&str; 3] = ["unshare", "-n", "-m"];
+
+/// In there: puts the files in their places.
+fn put_files(hosts: &str, resolv_conf: &str, nsswitch: &str) {
+    let own = std::env::temp_dir().join(format!("punctual-etc-{}", std::process::id()));
+    fs::create_dir_all(&own).expect("a directory");
+    sh("ip link set lo up");
+    for (name, text) in [("hosts", hosts), ("resolv.conf", resolv_conf), ("nsswitch.conf", nsswitch)] {
+        fs::write(own.join(name), text).expect("written");
+        sh(&format!("mount --bind {}/{name} /etc/{name}", own.display()));
+    }
+    // What is mounted stays.
+    fs::remove_dir_all(&own).expect("removed");
+}
+
+/// Whether there is a way in, from outside.
+fn files_can_be_put() -> bool {
+    let probe = [
+        "sh",
+        "-ec",
+        "ip link set lo up; mount --bind /etc/hosts /etc/resolv.conf; mount --bind /etc/hosts /etc/nsswitch.conf",
+    ];
+    let works = Command::new(OWN_FILES[0]).args(&OWN_FILES[1..]).args(probe).output();
     let works = works.is_ok_and(|output| output.status.success());
     if !works {
-        return skip("no namespace of mounts here; root would run it");
+        skip("no namespace with mounts and ip here; root, with iproute2 installed, would run it");
     }
-    let stuck = exits(&WAY, test, "stuck");
-    assert!(stuck[CHILDREN / 2] <= EXIT, "{stuck:?}");
+    works
+}
+
+/// A connect that is told nothing does as `/etc` says.
+#[test]
+fn a_connect_does_as_the_files_of_the_system_say() {
+    let test = "dns::outside::a_connect_does_as_the_files_of_the_system_say";
+    if !child::plays("system") {
+        if files_can_be_put() {
+            child::succeed(child::wrapped(&OWN_FILES, test, "system"));
+        }
+        return;
+    }
+    put_files(
+        "127.0.0.1 listed.example\n",
+        "nameserver 127.0.0.1\nsearch corp.example\noptions timeout:1\n",
+        "hosts: files dns\n",
+    );
+    let server = Fake::start_at("127.0.0.1:53".parse().expect("an address"), |asked| {
+        match (asked.is("asked.corp.example"), asked.kind) {
+            (true, A) => asked.addresses(&["127.0.0.1"], 60),
+            (true, _) => asked.answer().soa("example", 60, 60),
+            (false, _) => asked.code(NXDOMAIN).soa("example", 60, 60),
+        }
+    });
+    // One after the other: the port is there once.
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (listener, address) = listen();
+        for (name, questions) in [("listed.example", 0), ("asked", 2), ("asked", 2)] {
+            let stream = Connect::to((name, address.port())).connect().await.expect(name);
+            assert_eq!((stream.peer_addr(), server.count()), (address, questions), "{name}");
+            drop(listener.accept().await.expect("accepted"));
+        }
+        let none = Connect::to("none.example:80").connect().await.expect_err("it is not there");
+        assert_eq!(
+            (none.kind(), none.dns_failure()),
+            (Kind::Dns, Some(DnsFailure::NoSuchName)),
+            "{none}"
+        );
+    });
+    assert_baseline(&runtime);
+    // Another runtime remembers nothing of this one's: it may have another clock.
+    let before = server.count();
+    Runtime::new().expect("a runtime").block_on(async {
+        drop(Connect::to("asked:9").connect().await);
+    });
+    assert_eq!(server.count(), before + 2);
 }
 
 /// Debian's dnsmasq; it ends when it is dropped.
