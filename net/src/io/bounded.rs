@@ -24,6 +24,8 @@ use crate::io::throughput::Meter;
 /// - a [**least throughput**](Throughput) is judged over the time spent waiting for the stream alone: who reads
 ///   seldom is not taken for a peer that sends slowly.
 ///
+/// An operation also ends with the [scope](punctual_reactor::scope) it began in, whatever the stream knows of scopes.
+///
 /// What waits when a bound is reached tries once more first. The error is a `Timeout`, in `Phase::Read` or
 /// `Phase::Write` (flushing and closing included), and travels inside the `io::Error`.
 ///

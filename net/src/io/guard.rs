@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
+use punctual_reactor::{Failure, Instant, Leeway, Sleep, sleep_until};
 
 use crate::error::{DeadlineInfo, Error, Phase};
+use crate::io::scoped::Scoped;
 use crate::io::throughput::Meter;
 
 /// One timer for all bounds of one side, there only while an operation waits.
@@ -21,11 +22,13 @@ pub(super) struct Guard {
     /// When the operation that waits began.
     began: Option<Instant>,
     sleep: Option<Sleep>,
+    scoped: Scoped,
 }
 
 impl Guard {
     pub(super) fn new(phase: Phase) -> Guard {
-        Guard { phase, deadline: None, timeout: None, meter: None, began: None, sleep: None }
+        let scoped = Scoped::default();
+        Guard { phase, deadline: None, timeout: None, meter: None, began: None, sleep: None, scoped }
     }
 
     /// Runs one poll of an operation, which says how much it has moved, under the bounds.
@@ -46,6 +49,12 @@ impl Guard {
             Some(began) => began,
             None => self.begin()?,
         };
+        // What a cancel has ended is not tried again.
+        let ended = match self.began.map(|_| self.poll_scope(cx)) {
+            Some(Poll::Ready(failure @ Failure::Elapsed(_))) => Some(failure),
+            Some(Poll::Ready(failure)) => return Poll::Ready(self.fail(failure)),
+            Some(Poll::Pending) | None => None,
+        };
         if let Poll::Ready(result) = operation(cx) {
             self.give_up();
             if let (Some(meter), Ok(value)) = (&mut self.meter, &result) {
@@ -54,13 +63,30 @@ impl Guard {
             return Poll::Ready(result);
         }
         self.wait(began);
+        if let Some(failure) = ended {
+            return Poll::Ready(self.fail(failure));
+        }
+        if let Poll::Ready(failure) = self.poll_scope(cx) {
+            return Poll::Ready(self.fail(failure));
+        }
         let info = ready!(self.poll_over(cx, began));
         self.give_up();
         Poll::Ready(Err(Error::timeout(self.phase, info).into()))
     }
 
+    fn poll_scope(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        self.scoped.poll(cx, self.phase.as_str())
+    }
+
+    /// The scope has ended what waited.
+    fn fail<T>(&mut self, failure: Failure) -> io::Result<T> {
+        self.give_up();
+        Err(Error::failed(self.phase, failure).into())
+    }
+
     /// An operation begins: one that is out of time touches nothing.
     fn begin(&self) -> Result<Instant, Error> {
+        Scoped::check().map_err(|failure| Error::failed(self.phase, failure))?;
         if self.deadline.is_none() && self.timeout.is_none() {
             // Nothing counts from here.
             return Ok(Instant::FAR_FUTURE);
@@ -87,6 +113,7 @@ impl Guard {
     pub(super) fn give_up(&mut self) {
         if self.began.take().is_some() {
             self.sleep = None;
+            self.scoped.leave();
             if let Some(meter) = &mut self.meter {
                 meter.pause(Instant::now());
             }

@@ -9,6 +9,7 @@ mod chain;
 mod copy;
 mod guard;
 mod read_to_end;
+mod scoped;
 mod take;
 mod throughput;
 

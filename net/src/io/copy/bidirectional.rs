@@ -15,6 +15,7 @@ use crate::io::copy::options::CopyOptions;
 use crate::io::copy::outcome::{Copied, FlowEnd};
 use crate::io::copy::pipe::Pipe;
 use crate::io::copy::watch::Watch;
+use crate::io::scoped::Scoped;
 
 /// Copies from `a` to `b` and from `b` to `a` at once, until both have ended. What a proxy does.
 ///
@@ -38,6 +39,7 @@ use crate::io::copy::watch::Watch;
 /// [`Error::copied`] says how much went each way, how each way ended, and what was read but not taken.
 /// - A bound of `options`: `Timeout` in `Phase::Copy`; its
 ///   [description](DeadlineInfo::description) says which.
+/// - The scope it waits in, as `Timeout` or `Cancelled`.
 /// - A stream: its own error, in `Phase::Read` or `Phase::Write`.
 ///
 /// To a peer, a stream that is closed after a failure looks as if it had ended. Where that would pass for the whole
@@ -66,7 +68,14 @@ where
 {
     let pipes = [(); 2].map(|()| Pipe::new(options.buffer, true));
     let watch = Watch::new(options, Instant::now());
-    CopyBidirectional { streams: Some((a, b)), pipes, watch, state: State::New, failed: None }
+    CopyBidirectional {
+        streams: Some((a, b)),
+        pipes,
+        watch,
+        state: State::New,
+        scoped: Scoped::default(),
+        failed: None,
+    }
 }
 
 /// The future of a [`copy_bidirectional`].
@@ -78,6 +87,7 @@ pub struct CopyBidirectional<A, B> {
     pipes: [Pipe; 2],
     watch: Watch,
     state: State,
+    scoped: Scoped,
     /// A receiver that failed while the other direction goes on.
     failed: Option<Error>,
 }
@@ -111,8 +121,13 @@ where
         }
         if matches!(this.state, State::New) {
             this.state = State::Copying;
+            if let Err(failure) = Scoped::check() {
+                this.failed = Some(Error::failed(Phase::Copy, failure).with_target(this.between()));
+                return Poll::Ready(this.end());
+            }
             if let Some(info) = this.watch.over_before_it_began() {
-                return Poll::Ready(this.fail_at_once(info));
+                this.failed = Some(this.timed_out(info));
+                return Poll::Ready(this.end());
             }
         }
         let result = match this.poll_copying(cx) {
@@ -146,6 +161,10 @@ where
         if after != before {
             self.watch.moved([0, 1].map(|n| after[n].taken - before[n].taken));
         }
+        if let Poll::Ready(failure) = self.scoped.poll(cx, "copy") {
+            let ended = Error::failed(Phase::Copy, failure).with_target(self.between());
+            return Poll::Ready(Err(self.failed.take().unwrap_or(ended)));
+        }
         let Poll::Ready(info) = self.watch.poll(cx) else { return Poll::Pending };
         let late = self.timed_out(info);
         Poll::Ready(Err(self.failed.take().unwrap_or(late)))
@@ -175,13 +194,12 @@ where
     }
 
     fn timed_out(&self, info: DeadlineInfo) -> Error {
-        let [a, b] = &self.watch.options().names;
-        Error::timeout(Phase::Copy, info).with_target(format!("{a} and {b}"))
+        Error::timeout(Phase::Copy, info).with_target(self.between())
     }
 
-    fn fail_at_once(&mut self, info: DeadlineInfo) -> Result<Copied, Error> {
-        self.failed = Some(self.timed_out(info));
-        self.end()
+    fn between(&self) -> String {
+        let [a, b] = &self.watch.options().names;
+        format!("{a} and {b}")
     }
 
     fn begin_closing(&mut self, within: Duration, error: Error) {
@@ -198,6 +216,7 @@ where
             State::Closing(_, error) => Some(error),
             _ => self.failed.take(),
         };
+        self.scoped.leave();
         drop(self.streams.take());
         match failed {
             None => Ok(copied),

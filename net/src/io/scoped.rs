@@ -1,0 +1,45 @@
+//! [`Scoped`]: how poll-based operations learn that the scope they wait in has ended.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use punctual_reactor::{Failure, check_scope, current_scope, in_scope_as};
+
+/// Waits for the end of the scope of whoever polls it first. Outside of scopes it costs a look, and no memory.
+#[derive(Default)]
+pub(super) struct Scoped {
+    end: Option<Pin<Box<dyn Future<Output = Result<Infallible, Failure>>>>>,
+}
+
+impl Scoped {
+    /// Whether something may begin in the present scope.
+    pub(super) fn check() -> Result<(), Failure> {
+        // Outside of a runtime there are no scopes.
+        if current_scope().is_some() { check_scope() } else { Ok(()) }
+    }
+
+    /// Ready when the scope has ended: by its deadline, or cancelled.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, what: &'static str) -> Poll<Failure> {
+        if self.end.is_none() && current_scope().is_some() {
+            self.end = Some(Box::pin(in_scope_as(what, pending())));
+        }
+        let Some(end) = &mut self.end else { return Poll::Pending };
+        let Err(failure) = ready!(end.as_mut().poll(cx));
+        self.end = None;
+        Poll::Ready(failure)
+    }
+
+    /// What waited has ended.
+    pub(super) fn leave(&mut self) {
+        self.end = None;
+    }
+}
+
+impl fmt::Debug for Scoped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped").field("waits", &self.end.is_some()).finish()
+    }
+}
