@@ -8,10 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use punctual_reactor::{Failure, check_scope, current_scope, in_scope_as};
 
+/// Has no result but the scope's end.
+type End = dyn Future<Output = Result<Infallible, Failure>>;
+
 /// Waits for the end of the scope of whoever polls it first. Outside of scopes it costs a look, and no memory.
 #[derive(Default)]
 pub(super) struct Scoped {
-    end: Option<Pin<Box<dyn Future<Output = Result<Infallible, Failure>>>>>,
+    end: Option<Pin<Box<End>>>,
 }
 
 impl Scoped {
