@@ -44,10 +44,10 @@ impl Pause {
     }
 }
 
-/// As [`Registration::operate`], for an `attempt` that begins `pause` and says `WouldBlock` where the kernel would never
-/// tell when to try again. When the pause is over, the operation tries again, and not before: a send that failed may itself
-/// make the kernel say that there is room. When its time has run out it is tried once more. Deadlines, cancels and the
-/// like are those of the registration.
+/// As [`Registration::operate`], for an `attempt` that begins `pause` and says `WouldBlock` where the kernel
+/// would never tell when to try again. When the pause is over, the operation tries again, and not before: a
+/// send that failed may itself make the kernel say that there is room. When its time has run out it is tried
+/// once more. Deadlines, cancels and the like are those of the registration.
 pub(crate) async fn operate<S: Source, T>(
     io: &Registration<S>,
     direction: Direction,

@@ -313,7 +313,7 @@ fn a_full_queue_of_a_receiver_times_out_and_is_tried_until_there_is_room() {
     on_alarms("full queue", async |runtime| {
         for connected in [false, true] {
             let (receiver, address) = UnixMessages::bound();
-            let sender = Rc::new(UnixDatagram::unbound().expect("a socket"));
+            let sender = UnixDatagram::unbound().expect("a socket");
             let to = if connected {
                 sender.connect(&address).expect("connected");
                 None
@@ -335,8 +335,11 @@ fn a_full_queue_of_a_receiver_times_out_and_is_tried_until_there_is_room() {
                 let turns = runtime.metrics().turns - turns;
                 assert!(turns <= 40, "no spinning: {turns} turns in {budget:?}");
             }
-            sender.set_write_deadline(None).expect("open");
-            let (writer, to) = (sender.clone(), to.clone());
+            // One that knows nothing yet of the queue.
+            let (writer, to) = (UnixDatagram::unbound().expect("a socket"), to.clone());
+            if connected {
+                writer.connect(&address).expect("connected");
+            }
             let sending = spawn(async move {
                 match &to {
                     Some(to) => writer.send_to(b"pending", to).await,
@@ -347,6 +350,13 @@ fn a_full_queue_of_a_receiver_times_out_and_is_tried_until_there_is_room() {
             assert!(!sending.is_finished(), "there is no room yet");
             // A connected sender is woken by the kernel; the other has to look for itself.
             assert_eq!(runtime.metrics().live_timers, usize::from(!connected));
+            // A full queue is nothing to those who send elsewhere.
+            let (other, other_at) = UnixMessages::bound();
+            if !connected {
+                sender.set_write_deadline(Some(Instant::now() + PATIENCE)).expect("open");
+                sender.send_to(b"elsewhere", other_at).await.expect("there is room");
+                assert_eq!(other.recv(&mut [0; 16]).await.expect("received"), 9);
+            }
             for _ in 0..filled {
                 assert_eq!(receiver.recv(&mut [0; 16]).await.expect("a filler"), 6);
             }

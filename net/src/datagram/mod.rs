@@ -26,8 +26,8 @@ pub struct Datagram<A> {
     pub from: A,
     /// Whether it was longer than the buffer: the rest is lost (`MSG_TRUNC`, recvmsg(2)).
     pub truncated: bool,
-    /// When the kernel took it in, if it [was asked](Socket::set_receive_timestamps) to say so. This is a time of the clock
-    /// on the wall, which may be set and step; it is not to be compared with deadlines.
+    /// When the kernel took it in, if it [was asked](Socket::set_receive_timestamps) to say so. This is a time
+    /// of the clock on the wall, which may be set and step; it is not to be compared with deadlines.
     pub received_at: Option<SystemTime>,
 }
 

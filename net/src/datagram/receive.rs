@@ -12,14 +12,14 @@ use crate::socket::transport::DatagramTransport;
 
 /// Receiving datagrams. Those of a connected socket come from its peer alone.
 impl<T: DatagramTransport> Socket<T> {
-    /// Receives the next datagram into `buffer`, or waits for it. Returns its length, which may be 0: there is no end of
-    /// datagrams. With an empty `buffer` too it waits for one and takes it.
+    /// Receives the next datagram into `buffer`, or waits for it. Returns its length, which may be 0: there is
+    /// no end of datagrams. With an empty `buffer` too it waits for one and takes it.
     ///
     /// # Errors
     /// `Kernel(EMSGSIZE)` if the datagram was longer than `buffer`, which holds the front of it, as many bytes as
-    /// [`transferred`](Error::transferred) says; the rest is lost. A deadline or timeout of the read side, a cancel, a close.
-    /// What the kernel says: on a connected UDP socket `Kernel(ECONNREFUSED)`, once, if nobody received what was sent
-    /// before. The socket is usable after all of these but a cancel and a close.
+    /// [`transferred`](Error::transferred) says; the rest is lost. A deadline or timeout of the read side, a
+    /// cancel, a close. What the kernel says: on a connected UDP socket `Kernel(ECONNREFUSED)`, once, if nobody
+    /// received what was sent before. The socket is usable after all of these but a cancel and a close.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         let datagram = self.take(buffer, false).await?;
         if datagram.truncated {
@@ -30,8 +30,8 @@ impl<T: DatagramTransport> Socket<T> {
         Ok(datagram.len)
     }
 
-    /// As [`recv`](Socket::recv), with all that is known of the datagram. One that was longer than `buffer` is not an error
-    /// here: [`truncated`](Datagram::truncated) says so.
+    /// As [`recv`](Socket::recv), with all that is known of the datagram. One that was longer than `buffer` is
+    /// not an error here: [`truncated`](Datagram::truncated) says so.
     ///
     /// # Errors
     /// As [`recv`](Socket::recv), but for `Kernel(EMSGSIZE)`.
@@ -56,8 +56,8 @@ impl<T: DatagramTransport> Socket<T> {
         done.await.map_err(|failure| self.read_failed(failure))
     }
 
-    /// Receives what has come, as many datagrams as `batch` has room for, in one system call (recvmmsg(2)) where there is one,
-    /// or waits for the first. Returns how many there are, at least one.
+    /// Receives what has come, as many datagrams as `batch` has room for, in one system call (recvmmsg(2))
+    /// where there is one, or waits for the first. Returns how many there are, at least one.
     ///
     /// # Errors
     /// As [`recv_from`](Socket::recv_from); `batch` is then empty.
@@ -71,9 +71,10 @@ impl<T: DatagramTransport> Socket<T> {
         done.await.map_err(|failure| self.read_failed(failure))
     }
 
-    /// Has the kernel say of each datagram when it took it in: [`Datagram::received_at`] (`SO_TIMESTAMPNS`, socket(7), in
-    /// nanoseconds; elsewhere than on Linux `SO_TIMESTAMP`, in microseconds). What has come before it was asked, and in
-    /// the first moments after, may have the time at which it was received here instead.
+    /// Has the kernel say of each datagram when it took it in: [`Datagram::received_at`] (`SO_TIMESTAMPNS`,
+    /// socket(7), in nanoseconds; elsewhere than on Linux `SO_TIMESTAMP`, in microseconds). What has come
+    /// before it was asked, and in the first moments after, may have the time at which it was received here
+    /// instead.
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.

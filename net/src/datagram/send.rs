@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use punctual_reactor::{Direction, Done, Failure, messages};
+use punctual_reactor::{Direction, Done, Failure, Readiness, messages};
 use socket2::{SockAddr, SockRef};
 
 use super::Batch;
@@ -14,7 +14,8 @@ use crate::socket::Socket;
 use crate::socket::transport::DatagramTransport;
 use crate::stream::NO_SIGNAL;
 
-/// How soon a full queue is tried again, and how long it is left alone at most, where nobody tells when there is room.
+/// How soon a full queue is tried again, and how long it is left alone at most, where nobody tells when there
+/// is room.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -24,11 +25,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// receiver; of that the kernel tells a socket that is [connected](Socket::connect) to it, and no other: a send to
 /// an address is tried anew after 1 ms, 2 ms, and so on up to every 50 ms, and once more when its deadline comes.
 impl<T: DatagramTransport> Socket<T> {
-    /// Sends a datagram to whom the socket is connected to. Returns how many bytes that were: all. An empty one is a
-    /// datagram too.
+    /// Sends a datagram to whom the socket is connected to. Returns how many bytes that were: all. An empty one
+    /// is a datagram too.
     ///
     /// # Errors
-    /// A deadline or timeout of the write side, a cancel, a close, or what the kernel says: `Kernel(EDESTADDRREQ)` or
+    /// A deadline or timeout of the write side, a cancel, a close, or what the kernel says:
+    /// `Kernel(EDESTADDRREQ)` or
     /// `Kernel(ENOTCONN)` on a socket that is not connected, `Kernel(EMSGSIZE)` for a datagram that is too long, and
     /// `Kernel(ECONNREFUSED)` if nobody is there; of UDP that concerns an earlier datagram, is said once, and the
     /// socket stays usable.
@@ -54,9 +56,9 @@ impl<T: DatagramTransport> Socket<T> {
         sent.await.map_err(|failure| T::at(Error::failed(Phase::Write, failure), &address))
     }
 
-    /// Sends the first of `payloads`, each as a datagram, in one system call (sendmmsg(2)) where there is one; up to
-    /// [`Batch::MAX`], and as many as there is room for. Returns how many were sent, at least one unless there were none:
-    /// go on with the next.
+    /// Sends the first of `payloads`, each as a datagram, in one system call (sendmmsg(2)) where there is one;
+    /// up to [`Batch::MAX`], and as many as there is room for. Returns how many were sent, at least one unless
+    /// there were none: go on with the next.
     ///
     /// # Errors
     /// As [`send`](Socket::send), of the first; an error of a later one is that of the call which begins with it.
@@ -72,7 +74,8 @@ impl<T: DatagramTransport> Socket<T> {
     /// As [`send_batch`](Socket::send_batch), each to the address beside it.
     ///
     /// # Errors
-    /// As [`send_to`](Socket::send_to), of the first; but an address that makes no sense is found before any is sent.
+    /// As [`send_to`](Socket::send_to), of the first; but an address that makes no sense is found before any is
+    /// sent.
     pub async fn send_batch_to(
         &self,
         messages: &[(impl AsRef<[u8]>, T::Address)],
@@ -103,6 +106,11 @@ impl<T: DatagramTransport> Socket<T> {
         silent: bool,
         mut attempt: impl FnMut(&T::Io) -> io::Result<Done<V>> + Unpin,
     ) -> Result<V, Failure> {
+        if silent {
+            // One queue that is full says nothing of another's: each send has its own try. A closed socket says so
+            // in the operation itself.
+            let _ = self.io.assume(Readiness::WRITABLE);
+        }
         let pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
         let sending = operate(&self.io, Direction::Write, &pause, |io| {
             attempt(io).map_err(|error| match error.kind() {

@@ -11,8 +11,8 @@ use crate::error::{Error, Phase};
 
 /// Socket options.
 impl<T: Transport> Socket<T> {
-    /// The room in the kernel for what has come and was not read (`SO_RCVBUF`, socket(7)), in bytes. Linux counts its own
-    /// bookkeeping in, and says twice of what was set.
+    /// The room in the kernel for what has come and was not read (`SO_RCVBUF`, socket(7)), in bytes. Linux
+    /// counts its own bookkeeping in, and says twice of what was set.
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.
@@ -20,7 +20,8 @@ impl<T: Transport> Socket<T> {
         self.option(|io| SockRef::from(io).recv_buffer_size())
     }
 
-    /// Sets the room for what has come and was not read (`SO_RCVBUF`); the kernel has its bounds (`net.core.rmem_max`).
+    /// Sets the room for what has come and was not read (`SO_RCVBUF`); the kernel has its bounds
+    /// (`net.core.rmem_max`).
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.
@@ -36,7 +37,8 @@ impl<T: Transport> Socket<T> {
         self.option(|io| SockRef::from(io).send_buffer_size())
     }
 
-    /// Sets the room for what was written and is not gone (`SO_SNDBUF`); the kernel has its bounds (`net.core.wmem_max`).
+    /// Sets the room for what was written and is not gone (`SO_SNDBUF`); the kernel has its bounds
+    /// (`net.core.wmem_max`).
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.

@@ -78,8 +78,8 @@ pub(crate) mod sealed {
 
     /// What is different of datagrams.
     pub trait Datagrams: Kind<Names = Ends<<Self as Kind>::Address>> {
-        /// Whether the kernel says `EAGAIN`, and never that there is room again, where the queue of the receiver is full
-        /// and the socket not connected to it.
+        /// Whether the kernel says `EAGAIN`, and never that there is room again, where the queue of the
+        /// receiver is full and the socket not connected to it.
         const FULL_QUEUES_ARE_SILENT: bool;
 
         fn to_kernel(address: &Self::Address) -> io::Result<SockAddr>;

@@ -14,8 +14,8 @@ use crate::socket::Socket;
 use crate::socket::transport::{DatagramTransport, Transport, Udp, sealed};
 use crate::target::Target;
 
-/// A UDP socket (udp(7)), with a deadline and a timeout on each side: a [`Socket`], where it says what holds for every
-/// operation.
+/// A UDP socket (udp(7)), with a deadline and a timeout on each side: a [`Socket`], where it says what holds
+/// for every operation.
 pub type UdpSocket = Socket<Udp>;
 
 impl Transport for Udp {}
@@ -103,9 +103,10 @@ impl UdpSocket {
         registered.map_err(unbound).map(|io| Socket::assemble(io, Ends::new(local, peer)))
     }
 
-    /// Connects the socket: [`send`](Socket::send) goes to the first of the addresses that can be had, and nothing is received
-    /// but from there. Nothing is sent, so that nobody needs to be there; but if the peer's host refuses what is sent
-    /// later, the socket learns of it: one operation fails with `Kernel(ECONNREFUSED)`. Another connect replaces it.
+    /// Connects the socket: [`send`](Socket::send) goes to the first of the addresses that can be had, and
+    /// nothing is received but from there. Nothing is sent, so that nobody needs to be there; but if the peer's
+    /// host refuses what is sent later, the socket learns of it: one operation fails with
+    /// `Kernel(ECONNREFUSED)`. Another connect replaces it.
     ///
     /// # Errors
     /// What the kernel says, as `Kernel(ENETUNREACH)`; `InvalidInput` for a name or what does not parse; `Closed`.

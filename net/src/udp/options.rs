@@ -39,7 +39,8 @@ impl UdpSocket {
         self.option(|io| io.set_ttl(ttl))
     }
 
-    /// How many hops its IPv4 multicasts may take (`IP_MULTICAST_TTL`); 1 unless it was set: they stay in the local network.
+    /// How many hops its IPv4 multicasts may take (`IP_MULTICAST_TTL`); 1 unless it was set: they stay in the
+    /// local network.
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.
@@ -87,7 +88,8 @@ impl UdpSocket {
         self.option(|io| io.set_multicast_loop_v6(multicast_loop_v6))
     }
 
-    /// Receives what is sent to the multicast address `group` on the interface with the address `interface`, or that the kernel chooses for `UNSPECIFIED` (`IP_ADD_MEMBERSHIP`).
+    /// Receives what is sent to the multicast address `group` on the interface with the address `interface`, or
+    /// that the kernel chooses for `UNSPECIFIED` (`IP_ADD_MEMBERSHIP`).
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.
@@ -103,7 +105,8 @@ impl UdpSocket {
         self.option(|io| io.leave_multicast_v4(group, interface))
     }
 
-    /// Receives what is sent to the multicast address `group` on the interface with the number `interface`, or that the kernel chooses for 0 (`IPV6_ADD_MEMBERSHIP`).
+    /// Receives what is sent to the multicast address `group` on the interface with the number `interface`, or
+    /// that the kernel chooses for 0 (`IPV6_ADD_MEMBERSHIP`).
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.
@@ -111,7 +114,8 @@ impl UdpSocket {
         self.option(|io| io.join_multicast_v6(group, interface))
     }
 
-    /// Undoes [`join_multicast_v6`](UdpSocket::join_multicast_v6), with the same arguments (`IPV6_DROP_MEMBERSHIP`).
+    /// Undoes [`join_multicast_v6`](UdpSocket::join_multicast_v6), with the same arguments
+    /// (`IPV6_DROP_MEMBERSHIP`).
     ///
     /// # Errors
     /// `Closed`, or what the kernel says.

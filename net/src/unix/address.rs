@@ -11,7 +11,8 @@ use socket2::SockAddr;
 
 /// The address of a Unix socket (unix(7)): a path, a name in Linux's abstract namespace, or none at all.
 ///
-/// Made from whatever a path is made from. `Display` writes a path as it is, an abstract name with an `@` before it, as
+/// Made from whatever a path is made from. `Display` writes a path as it is, an abstract name with an `@`
+/// before it, as
 /// `ss` and `/proc/net/unix` do, and nothing unprintable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnixAddress(Kind);
@@ -27,8 +28,8 @@ impl UnixAddress {
     /// A socket that was neither bound nor given a name.
     pub(crate) const UNNAMED: UnixAddress = UnixAddress(Kind::Unnamed);
 
-    /// A name in the abstract namespace: it is no file, needs no permission and is gone with the last socket that has it.
-    /// Linux alone has it; elsewhere whoever uses the address says so.
+    /// A name in the abstract namespace: it is no file, needs no permission and is gone with the last socket
+    /// that has it. Linux alone has it; elsewhere whoever uses the address says so.
     pub fn from_abstract_name(name: impl AsRef<[u8]>) -> UnixAddress {
         UnixAddress(Kind::Abstract(name.as_ref().to_vec()))
     }

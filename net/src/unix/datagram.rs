@@ -12,8 +12,8 @@ use crate::error::{Error, Phase};
 use crate::socket::Socket;
 use crate::socket::transport::{DatagramTransport, Transport, UnixMessages, sealed};
 
-/// A Unix datagram socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it says what holds for
-/// every operation. Nothing is lost or put out of order on the way.
+/// A Unix datagram socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it says
+/// what holds for every operation. Nothing is lost or put out of order on the way.
 pub type UnixDatagram = Socket<UnixMessages>;
 
 impl Transport for UnixMessages {}
@@ -48,8 +48,8 @@ impl sealed::Datagrams for UnixMessages {
 
 /// Making a socket.
 impl UnixDatagram {
-    /// Binds to `address`, at which others reach it. The file of a path stays when the socket is closed: remove it, or the
-    /// next to bind it is refused with `EADDRINUSE`.
+    /// Binds to `address`, at which others reach it. The file of a path stays when the socket is closed: remove
+    /// it, or the next to bind it is refused with `EADDRINUSE`.
     ///
     /// # Errors
     /// What the kernel says, as `Kernel(EADDRINUSE)`; `InvalidInput` for an address that makes no sense.
@@ -136,11 +136,12 @@ impl UnixDatagram {
         registered.map_err(failed).map(|io| Socket::assemble(io, Ends::new(local, peer)))
     }
 
-    /// Connects the socket: [`send`](Socket::send) goes to `address`, and nothing is received but from there. Another connect
-    /// replaces it.
+    /// Connects the socket: [`send`](Socket::send) goes to `address`, and nothing is received but from there.
+    /// Another connect replaces it.
     ///
     /// # Errors
-    /// What the kernel says, as `Kernel(ENOENT)` where nothing is; `InvalidInput` for an address that makes no sense;
+    /// What the kernel says, as `Kernel(ENOENT)` where nothing is; `InvalidInput` for an address that makes no
+    /// sense;
     /// `Closed`.
     pub fn connect(&self, address: impl Into<UnixAddress>) -> Result<(), Error> {
         let address = address.into();

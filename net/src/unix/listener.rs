@@ -13,14 +13,14 @@ use crate::stream::{BACKLOG, Listener};
 
 /// Accepts Unix stream connections, each under its own deadline: a [`Listener`].
 ///
-/// The file of a path stays when the listener is closed: remove it, or the next to bind it is refused with `EADDRINUSE`.
-/// A name in the abstract namespace goes by itself.
+/// The file of a path stays when the listener is closed: remove it, or the next to bind it is refused with
+/// `EADDRINUSE`. A name in the abstract namespace goes by itself.
 pub type UnixListener = Listener<Unix>;
 
 /// Making a listener.
 impl UnixListener {
-    /// Listens on `address`. Up to 4096 connections may wait to be accepted, or fewer if the kernel is set to allow fewer
-    /// (`net.core.somaxconn`).
+    /// Listens on `address`. Up to 4096 connections may wait to be accepted, or fewer if the kernel is set to
+    /// allow fewer (`net.core.somaxconn`).
     ///
     /// # Errors
     /// What the kernel says, as `Kernel(EADDRINUSE)`; `InvalidInput` for an address that makes no sense.
@@ -32,8 +32,8 @@ impl UnixListener {
         UnixListener::bind_with_backlog(address, BACKLOG)
     }
 
-    /// As [`bind`](UnixListener::bind), with room for `backlog` connections that wait to be accepted (listen(2)); Linux takes
-    /// one more. The next finds no room and gets `EAGAIN`.
+    /// As [`bind`](UnixListener::bind), with room for `backlog` connections that wait to be accepted
+    /// (listen(2)); Linux takes one more. The next finds no room and gets `EAGAIN`.
     ///
     /// # Errors
     /// As [`bind`](UnixListener::bind).

@@ -13,8 +13,8 @@ use crate::error::{Error, Phase};
 use crate::socket::Socket;
 use crate::socket::transport::{StreamTransport, Transport, Unix, sealed};
 
-/// A connected Unix stream socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it says what
-/// holds for every operation.
+/// A connected Unix stream socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it
+/// says what holds for every operation.
 ///
 /// A peer may send descriptors along with its bytes. They are not received, but they cut reads short: what one read
 /// returns less than was asked for says nothing of what comes next, here as anywhere.
@@ -78,8 +78,8 @@ impl sealed::Stream for Unix {
     }
 }
 
-/// Who is at the other end of a [`UnixStream`], as it was when the connection was made; for the end that connected, as
-/// it was when the other began to listen.
+/// Who is at the other end of a [`UnixStream`], as it was when the connection was made; for the end that
+/// connected, as it was when the other began to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -102,10 +102,10 @@ impl UnixStream {
         connect::connect(address.into(), CONNECT_TIMEOUT)
     }
 
-    /// Connects within `budget`. A Unix connect succeeds or fails at once, but for one case: where as many wait to be accepted
-    /// as the listener has room for, the kernel says `EAGAIN`, and no event ever tells that there is room again
-    /// (connect(2)). It is then tried anew after 1 ms, 2 ms, and so on up to every 50 ms, and once more when the
-    /// budget is used up.
+    /// Connects within `budget`. A Unix connect succeeds or fails at once, but for one case: where as many wait
+    /// to be accepted as the listener has room for, the kernel says `EAGAIN`, and no event ever tells that
+    /// there is room again (connect(2)). It is then tried anew after 1 ms, 2 ms, and so on up to every 50 ms,
+    /// and once more when the budget is used up.
     ///
     /// Cancel-safe: dropped before it is ready, no connection is left.
     ///
@@ -163,8 +163,8 @@ impl UnixStream {
         self.io.into_inner().map(std::os::unix::net::UnixStream::from).ok_or(closed)
     }
 
-    /// Registers a connected socket; both sides are worth a try at once. Short reads are not trusted: a descriptor that was
-    /// sent along cuts them.
+    /// Registers a connected socket; both sides are worth a try at once. Short reads are not trusted: a
+    /// descriptor that was sent along cuts them.
     #[track_caller]
     pub(super) fn adopt(
         io: mio::net::UnixStream,
@@ -182,8 +182,8 @@ impl UnixStream {
 
 /// The two ends.
 impl UnixStream {
-    /// The address of the other end, as it was when the connection was made. That of a client is unnamed, unless the
-    /// client has bound its socket first.
+    /// The address of the other end, as it was when the connection was made. That of a client is unnamed,
+    /// unless the client has bound its socket first.
     #[must_use]
     pub fn peer_addr(&self) -> &UnixAddress {
         &self.names

@@ -55,8 +55,8 @@ pub fn receive(
     let mut part = io_vector(buffer);
     let mut header = slot.header(&mut part, timestamp);
     let flags = libc::MSG_DONTWAIT | imp::CLOSE_ON_EXEC | if peek { libc::MSG_PEEK } else { 0 };
-    // SAFETY: the header points at `slot`, at `part` and through it at `buffer`, with their lengths; all three outlive
-    // the call and nothing else uses them meanwhile.
+    // SAFETY: the header points at `slot`, at `part` and through it at `buffer`, with their lengths; all three
+    // outlive the call and nothing else uses them meanwhile.
     let bytes = check(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) })?;
     Ok(slot.arrival(&header, bytes))
 }
@@ -75,8 +75,8 @@ pub fn receive_many<'a>(
     imp::receive_many(fd, buffers, timestamp, arrivals)
 }
 
-/// Sends up to [`BATCH_MAX`] messages, each to the address beside it or to whom the socket is connected to. It does not
-/// block and raises no signal. Returns how many were sent, which is 0 only if there were none.
+/// Sends up to [`BATCH_MAX`] messages, each to the address beside it or to whom the socket is connected to. It
+/// does not block and raises no signal. Returns how many were sent, which is 0 only if there were none.
 ///
 /// # Errors
 /// What the kernel says of the first.
@@ -175,11 +175,12 @@ impl Slot {
         header.msg_control = self.control.0.as_mut_ptr().cast();
         header.msg_controllen = filled.msg_controllen.min(CONTROL as _);
         let mut at = None;
-        // SAFETY: the header points at the control buffer alone, of which the kernel has filled `msg_controllen` bytes.
+        // SAFETY: the header points at the control buffer alone, of which the kernel has filled
+        // `msg_controllen` bytes.
         let mut next = unsafe { libc::CMSG_FIRSTHDR(&header) };
         while !next.is_null() {
-            // SAFETY: the macros hand out pointers to whole headers within the buffer, and null at its end; the length
-            // is that of the header with its data, of which no more is used than the buffer has.
+            // SAFETY: the macros hand out pointers to whole headers within the buffer, and null at its end; the
+            // length is that of the header with its data, of which no more is used than the buffer has.
             let (kind, data) = unsafe {
                 let message = next.read_unaligned();
                 let start: *const u8 = libc::CMSG_DATA(next);

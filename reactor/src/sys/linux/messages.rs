@@ -56,8 +56,8 @@ pub(in crate::sys) fn receive_many<'a>(
         return Ok(0);
     }
     let flags = libc::MSG_DONTWAIT | CLOSE_ON_EXEC;
-    // SAFETY: the first `count` headers point at slots and parts of this frame, and these at buffers that are borrowed
-    // for the whole of it; nothing else uses them during the call.
+    // SAFETY: the first `count` headers point at slots and parts of this frame, and these at buffers that are
+    // borrowed for the whole of it; nothing else uses them during the call.
     let received = unsafe {
         let headers = headers.as_mut_ptr();
         libc::recvmmsg(fd.as_raw_fd(), headers, count, flags as _, std::ptr::null_mut())
@@ -93,8 +93,8 @@ pub(in crate::sys) fn send_many<'a>(
         return Ok(0);
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the first `count` headers point at names and parts of this frame, and these at payloads that are borrowed
-    // for the whole of it. The kernel only reads them.
+    // SAFETY: the first `count` headers point at names and parts of this frame, and these at payloads that are
+    // borrowed for the whole of it. The kernel only reads them.
     let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
     check(sent as isize)
 }
