@@ -31,8 +31,7 @@ impl Lab {
     ) -> (Result<T, Error>, Outcome) {
         let began = now();
         let result = operation().await;
-        let fired = now() - began;
-        let mut outcome = Outcome::of(&result, self.set, fired);
+        let mut outcome = Outcome::of(&result, self.set, began);
         if self.sabotage == Some(How::Class) {
             outcome.class = Class::Failed(Kind::Protocol);
         }

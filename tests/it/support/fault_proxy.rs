@@ -40,6 +40,8 @@ const TRICKLE: usize = 16;
 const HELD_MAX: usize = 64 * 1024;
 /// What the kernel is to buffer of what the proxy does not take, so that a sender is soon held up.
 pub(crate) const NARROW: usize = 16 * 1024;
+/// How long what is held back is kept after both ends have ended: one of them may still be waiting for it.
+const FORGOTTEN: Duration = Duration::from_secs(5);
 /// How long the thread sleeps at most: so long a change from outside may go unseen.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -165,7 +167,8 @@ impl Proxy {
                 end.set_nonblocking(true).expect("set");
                 end.set_nodelay(true).expect("set");
             }
-            self.pipes.push(Pipe { ends: [client, server], flows: faults.map(Flow::new) });
+            let flows = faults.map(Flow::new);
+            self.pipes.push(Pipe { ends: [client, server], flows, ended_at: None });
         }
     }
 
@@ -197,6 +200,8 @@ impl Proxy {
 struct Pipe {
     ends: [TcpStream; 2],
     flows: [Flow; 2],
+    /// Since when both ends have ended.
+    ended_at: Option<Instant>,
 }
 
 /// Why a connection is given up.
@@ -215,7 +220,11 @@ impl Pipe {
                 return false;
             }
         }
-        !self.flows.iter().all(|flow| flow.told_end && flow.ended)
+        if !self.flows.iter().all(|flow| flow.ended) {
+            return true;
+        }
+        let ended_at = *self.ended_at.get_or_insert(now);
+        now - ended_at < FORGOTTEN && !self.flows.iter().all(|flow| flow.told_end)
     }
 }
 
