@@ -40,7 +40,7 @@ const TRICKLE: usize = 16;
 const HELD_MAX: usize = 64 * 1024;
 /// What the kernel is to buffer of what the proxy does not take, so that a sender is soon held up.
 pub(crate) const NARROW: usize = 16 * 1024;
-/// How long what is held back is kept after both ends have ended: one of them may still be waiting for it.
+/// How long what is held back is kept after one end has ended: the other may still be waiting for it.
 const FORGOTTEN: Duration = Duration::from_secs(5);
 /// How long the thread sleeps at most: so long a change from outside may go unseen.
 const NAP: Duration = Duration::from_millis(2);
@@ -168,7 +168,7 @@ impl Proxy {
                 end.set_nodelay(true).expect("set");
             }
             let flows = faults.map(Flow::new);
-            self.pipes.push(Pipe { ends: [client, server], flows, ended_at: None });
+            self.pipes.push(Pipe { ends: [client, server], flows, moved: (0, Instant::now()) });
         }
     }
 
@@ -200,8 +200,8 @@ impl Proxy {
 struct Pipe {
     ends: [TcpStream; 2],
     flows: [Flow; 2],
-    /// Since when both ends have ended.
-    ended_at: Option<Instant>,
+    /// How many bytes have moved, and when that was noticed.
+    moved: (usize, Instant),
 }
 
 /// Why a connection is given up.
@@ -220,11 +220,14 @@ impl Pipe {
                 return false;
             }
         }
-        if !self.flows.iter().all(|flow| flow.ended) {
-            return true;
+        let moved = self.flows.iter().map(|flow| flow.taken + flow.given).sum();
+        if moved != self.moved.0 {
+            self.moved = (moved, now);
         }
-        let ended_at = *self.ended_at.get_or_insert(now);
-        now - ended_at < FORGOTTEN && !self.flows.iter().all(|flow| flow.told_end)
+        let one_ended = self.flows.iter().any(|flow| flow.ended);
+        let all_told = self.flows.iter().all(|flow| flow.ended && flow.told_end);
+        let forgotten = one_ended && now - self.moved.1 >= FORGOTTEN;
+        !all_told && !forgotten
     }
 }
 
@@ -280,6 +283,7 @@ impl Flow {
             let mut bytes = vec![0; 16 * 1024];
             let Some(read) = unless_blocked(from.read(&mut bytes))? else { break };
             bytes.truncate(read);
+            bytes.shrink_to_fit();
             if read == 0 {
                 self.ended = true;
             } else if self.told_end {
