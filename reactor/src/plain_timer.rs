@@ -20,6 +20,7 @@ impl Reactor {
         let id = self.plain.insert(PlainTimer {
             key,
             deadline,
+            what: "sleep",
             held,
             fired: None,
             fired_in_turn: 0,

@@ -29,6 +29,8 @@ pub(crate) struct TimerKey {
 pub(crate) struct PlainTimer {
     pub(crate) key: TimerKey,
     pub(crate) deadline: Instant,
+    /// What the audit calls it.
+    pub(crate) what: &'static str,
     /// Kept after it has fired, until its owner looks: the timer of a sleep.
     pub(crate) held: bool,
     pub(crate) fired: Option<Firing>,

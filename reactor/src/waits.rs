@@ -92,7 +92,8 @@ pub fn waits() -> Vec<Wait> {
 impl Runtime {
     /// What waits now: every operation on a source, every sleep, join, and [other wait](crate::in_scope_as) of this
     /// runtime's own. What was woken and has not run since is not among them, nor is what is waited for by means
-    /// that the runtime does not know.
+    /// that the runtime does not know. A [`timeout`](crate::timeout) is a wait of its own: of what it guards the
+    /// runtime knows only that it waits, in contrast to what is in a [`scope`](crate::scope).
     ///
     /// It costs a walk over all sources and timers, and nothing when it is not called. From another thread
     /// have the loop do it: `handle.call(|| tell(waits()))`.
@@ -148,9 +149,9 @@ impl Reactor {
             }
         }
         for (_, plain) in self.plain.iter_mut() {
-            let until_ns = plain.deadline.as_nanos();
+            let (what, until_ns) = (plain.what, plain.deadline.as_nanos());
             let notes = plain.waiters.notes();
-            found.extend(notes.map(|note| Found { what: "sleep", token: None, until_ns, note }));
+            found.extend(notes.map(|note| Found { what, token: None, until_ns, note }));
         }
         found
     }

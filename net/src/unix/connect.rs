@@ -50,6 +50,7 @@ async fn attempt(to: &SockAddr, deadline: Instant) -> Result<mio::net::UnixStrea
     socket.set_nonblocking(true).map_err(Failure::Io)?;
     let io = mio::net::UnixStream::from(OwnedFd::from(socket));
     let io = Registration::new(io, Interest::WRITABLE, Readiness::WRITABLE).map_err(Failure::Io)?;
+    io.set_label(Direction::Write, "unix-connect");
     io.set_deadline(Direction::Write, Some(deadline))?;
     let pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
     operate(&io, Direction::Write, &pause, |io| try_once(io, to, &pause)).await?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
-use crate::executor::{Driver, context};
+use crate::executor::Driver;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
 
@@ -128,28 +128,6 @@ impl<T> JoinHandle<T> {
     }
 }
 
-impl<T> JoinHandle<T> {
-    /// # Errors
-    /// The end of the scope in which it is awaited, if that has ended.
-    fn wait_in_scope(&mut self, cx: &Context<'_>) -> Result<(), ScopeEnd> {
-        if self.waiting.as_ref().is_some_and(Waiting::has_moved) {
-            self.waiting = None;
-        }
-        let Some(waiting) = &mut self.waiting else {
-            let Some(driver) = context::try_current() else { return Ok(()) };
-            let waiting = self.waiting.insert(Waiting::begin(&driver, "join")?);
-            return match waiting.poll_end(cx) {
-                Poll::Ready(end) => Err(end),
-                Poll::Pending => Ok(()),
-            };
-        };
-        match waiting.poll_end(cx) {
-            Poll::Ready(end) => Err(end),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
@@ -160,10 +138,8 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(result);
         }
         assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
-        if let Err(end) = self.wait_in_scope(cx) {
-            self.waiting = None;
-            let why = Why::Ended { end, awaited: true };
-            return Poll::Ready(Err(JoinError { why, spawned_at: self.state.spawned_at }));
+        if let Err(end) = Waiting::poll(&mut self.waiting, "join", cx) {
+            return Poll::Ready(Err(JoinError::not_awaited(end, self.state.spawned_at)));
         }
         let before = self.state.joiner.replace(Some(cx.waker().clone()));
         drop(before);
@@ -189,6 +165,11 @@ impl JoinError {
     /// That of a task of a scope, dropped because the scope had ended.
     pub(crate) fn ended(end: ScopeEnd, spawned_at: &'static Location<'static>) -> JoinError {
         JoinError { why: Why::Ended { end, awaited: false }, spawned_at }
+    }
+
+    /// That of whoever awaited it in a scope that has ended.
+    pub(crate) fn not_awaited(end: ScopeEnd, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError { why: Why::Ended { end, awaited: true }, spawned_at }
     }
 
     pub(crate) fn failed(message: String, spawned_at: &'static Location<'static>) -> JoinError {

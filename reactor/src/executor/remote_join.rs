@@ -10,13 +10,17 @@ use std::task::{Context, Poll, Waker};
 use crate::executor::join::JoinError;
 use crate::executor::{context, spawn};
 use crate::remote::{Handle, SendError};
+use crate::scope::Waiting;
 
 /// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
 ///
-/// A loop that ends first, its runtime dropped, resolves it with an error. A loop that nobody drives does not.
+/// Awaited in a [scope](crate::scope) that ends before the task, it is ready with an error that
+/// [is a cancel](JoinError::is_cancelled); the task runs on. A loop that ends first, its runtime dropped, resolves it with an error. A loop that nobody drives does not.
 #[must_use = "dropping a RemoteJoinHandle detaches its task"]
 pub struct RemoteJoinHandle<T> {
     shared: Arc<Exchange<T>>,
+    /// Known to the scope and to the audit of the loop on which it is awaited, while it is.
+    waiting: Option<Waiting>,
 }
 
 const GIVEN: &str = "a RemoteJoinHandle was awaited again after it had given its result";
@@ -24,6 +28,7 @@ const GIVEN: &str = "a RemoteJoinHandle was awaited again after it had given its
 struct Exchange<T> {
     state: Mutex<State<T>>,
     done: Condvar,
+    spawned_at: &'static Location<'static>,
 }
 
 struct State<T> {
@@ -81,7 +86,7 @@ impl Handle {
     {
         let spawned_at = Location::caller();
         let state = Mutex::new(State { result: None, finished: false, joiner: None });
-        let shared = Arc::new(Exchange { state, done: Condvar::new() });
+        let shared = Arc::new(Exchange { state, done: Condvar::new(), spawned_at });
         let sender = Sender { shared: shared.clone(), spawned_at };
         self.call(move || {
             if context::try_current().is_none() {
@@ -91,7 +96,7 @@ impl Handle {
             let report = async move { sender.complete(task.await) };
             drop(spawn(report));
         })?;
-        Ok(RemoteJoinHandle { shared })
+        Ok(RemoteJoinHandle { shared, waiting: None })
     }
 }
 
@@ -119,14 +124,21 @@ impl<T> RemoteJoinHandle<T> {
 impl<T> Future for RemoteJoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.shared.state();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut state = this.shared.state();
         if let Some(result) = state.result.take() {
+            drop(state);
+            this.waiting = None;
             return Poll::Ready(result);
         }
         assert!(!state.finished, "{GIVEN}");
         state.joiner = Some(cx.waker().clone());
-        Poll::Pending
+        drop(state);
+        match Waiting::poll(&mut this.waiting, "join", cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(Err(JoinError::not_awaited(end, this.shared.spawned_at))),
+        }
     }
 }
 

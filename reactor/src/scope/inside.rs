@@ -3,22 +3,26 @@
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::arena::Id;
 use crate::executor::{Driver, context};
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::remote::{Handle, Shared};
+use crate::scope::strand::Entered;
 use crate::scope::tree::Member;
 use crate::scope::{ScopeEnd, ScopeId};
 use crate::source::NEVER;
 use crate::waiters::Note;
 use crate::waits::OtherWait;
 
-/// Something that waits in the current scope: it is told of the end, and the audit sees it.
+/// Something that waits in the current scope: it is told of the end, and the audit sees it. It may be dropped on
+/// another thread than it began on.
 pub(crate) struct Waiting {
-    driver: Rc<Driver>,
+    remote: Arc<Shared>,
+    since_ns: u64,
     note: usize,
     scope: Option<Id>,
     member: Option<usize>,
@@ -29,7 +33,7 @@ impl Waiting {
     ///
     /// # Errors
     /// That of the scope, if it has ended: nothing may begin in it.
-    pub(crate) fn begin(driver: &Rc<Driver>, what: &'static str) -> Result<Waiting, ScopeEnd> {
+    fn begin(driver: &Driver, what: &'static str) -> Result<Waiting, ScopeEnd> {
         let scope = driver.scope();
         let refused = scope.and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
         if let Some(end) = refused {
@@ -39,27 +43,49 @@ impl Waiting {
         let since_ns = driver.reactor.borrow().now_ns;
         let note = Note { since_ns, until_ns: NEVER, task: driver.task(), scope };
         let note = driver.waits.borrow_mut().insert(OtherWait { what, note });
-        Ok(Waiting { driver: driver.clone(), note, scope, member: None })
+        Ok(Waiting { remote: driver.remote.clone(), since_ns, note, scope, member: None })
     }
 
-    fn since_ns(&self) -> u64 {
-        self.driver.waits.borrow().get(self.note).map_or(0, |wait| wait.note.since_ns)
+    /// As a member of the current scope, which begins to wait if it did not wait there already. Outside of a
+    /// runtime nothing is done.
+    ///
+    /// # Errors
+    /// The end of the scope, once it has ended; then it waits no longer.
+    pub(crate) fn poll(
+        slot: &mut Option<Waiting>,
+        what: &'static str,
+        cx: &Context<'_>,
+    ) -> Result<(), ScopeEnd> {
+        let Some(driver) = context::try_current() else { return Ok(()) };
+        let stays = |waiting: &Waiting| waiting.is_of(&driver) && waiting.scope == driver.scope();
+        if !slot.as_ref().is_some_and(stays) {
+            // First, so that it is forgotten where it was.
+            *slot = None;
+            *slot = Some(Waiting::begin(&driver, what)?);
+        }
+        let end = slot.as_mut().and_then(|waiting| waiting.poll_end(&driver, cx));
+        match end {
+            None => Ok(()),
+            Some(end) => {
+                *slot = None;
+                Err(end)
+            }
+        }
     }
 
-    /// Whether it is awaited in another scope than it began in.
-    pub(crate) fn has_moved(&self) -> bool {
-        self.driver.scope() != self.scope
+    fn is_of(&self, driver: &Driver) -> bool {
+        driver.is_reached_by(&self.remote)
     }
 
     /// What ended the scope, if it has ended; whoever polls is woken when it does.
-    pub(crate) fn poll_end(&mut self, cx: &Context<'_>) -> Poll<ScopeEnd> {
-        let Some(scope) = self.scope else { return Poll::Pending };
-        if let Some((_, end)) = self.driver.reactor.borrow_mut().scopes.end_of(scope) {
-            return Poll::Ready(end);
+    fn poll_end(&mut self, driver: &Driver, cx: &Context<'_>) -> Option<ScopeEnd> {
+        let scope = self.scope?;
+        if let Some((_, end)) = driver.reactor.borrow_mut().scopes.end_of(scope) {
+            return Some(end);
         }
         let waker = cx.waker().clone();
         let before = {
-            let scopes = &mut self.driver.reactor.borrow_mut().scopes;
+            let scopes = &mut driver.reactor.borrow_mut().scopes;
             match self.member {
                 Some(member) => scopes.set_member_waker(scope, member, waker),
                 None => {
@@ -69,16 +95,28 @@ impl Waiting {
             }
         };
         drop(before);
-        Poll::Pending
+        None
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.driver.waits.borrow_mut().try_remove(self.note);
-        if let (Some(scope), Some(member)) = (self.scope, self.member) {
-            let member = self.driver.reactor.borrow_mut().scopes.leave(scope, member);
-            drop(member);
+        let (note, place) = (self.note, self.scope.zip(self.member));
+        let forget = move |driver: &Driver| {
+            driver.waits.borrow_mut().try_remove(note);
+            if let Some((scope, member)) = place {
+                let member = driver.reactor.borrow_mut().scopes.leave(scope, member);
+                drop(member);
+            }
+        };
+        match context::try_current() {
+            Some(driver) if self.is_of(&driver) => forget(&driver),
+            _ => {
+                // On another thread, or between two runs of the loop, which then does it.
+                let handle = Handle { shared: self.remote.clone() };
+                // A loop that has ended has nothing left to forget.
+                let _ = handle.call(move || context::try_current().iter().for_each(|here| forget(here)));
+            }
         }
     }
 }
@@ -111,18 +149,18 @@ pub async fn in_scope<F: IntoFuture>(future: F) -> Result<F::Output, Failure> {
 pub async fn in_scope_as<F: IntoFuture>(what: &'static str, future: F) -> Result<F::Output, Failure> {
     let driver = context::current("in_scope");
     let mut waiting = Waiting::begin(&driver, what).map_err(|end| end.failure(None))?;
+    let began_ns = waiting.since_ns;
     let mut shutdown = pin!(crate::shutdown_requested());
     let mut future = pin!(future.into_future());
     poll_fn(|cx| {
-        let ended = match waiting.poll_end(cx) {
-            Poll::Ready(end) => Some(end),
-            Poll::Pending => shutdown.as_mut().poll(cx).is_ready().then_some(ScopeEnd::Shutdown),
-        };
+        let ended = waiting.poll_end(&driver, cx);
+        let mut shut_down = || shutdown.as_mut().poll(cx).is_ready().then_some(ScopeEnd::Shutdown);
+        let ended = ended.or_else(&mut shut_down);
         match ended {
-            Some(end) if !end.is_timeout() => Poll::Ready(Err(end.failure(Some(waiting.since_ns())))),
+            Some(end) if !end.is_timeout() => Poll::Ready(Err(end.failure(Some(began_ns)))),
             ended => match (future.as_mut().poll(cx), ended) {
                 (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
-                (Poll::Pending, Some(end)) => Poll::Ready(Err(end.failure(Some(waiting.since_ns())))),
+                (Poll::Pending, Some(end)) => Poll::Ready(Err(end.failure(Some(began_ns)))),
                 (Poll::Pending, None) => Poll::Pending,
             },
         }
@@ -156,19 +194,8 @@ pub fn check_scope() -> Result<(), Failure> {
 /// Runs `code` as if it were in no scope: for polling what several wait for, each in a scope of its own. What is begun
 /// there ends with none of theirs; whoever waits for it does so by [`in_scope`].
 pub fn outside_scopes<R>(code: impl FnOnce() -> R) -> R {
-    struct Left {
-        driver: Rc<Driver>,
-        scope: Option<Id>,
-    }
-    impl Drop for Left {
-        fn drop(&mut self) {
-            self.driver.replace_scope(self.scope);
-        }
-    }
-    let _left = context::try_current().map(|driver| {
-        let scope = driver.replace_scope(None);
-        Left { driver, scope }
-    });
+    let driver = context::try_current();
+    let _left = driver.as_ref().map(|driver| Entered::new(driver, None));
     code()
 }
 

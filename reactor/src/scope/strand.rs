@@ -26,10 +26,16 @@ pub(crate) enum Outcome<T> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Makes a scope the current one until it is dropped, also by a panic.
-struct Entered<'a> {
+/// Makes a scope the current one, or none, until it is dropped, also by a panic.
+pub(crate) struct Entered<'a> {
     driver: &'a Driver,
     before: Option<Id>,
+}
+
+impl Entered<'_> {
+    pub(crate) fn new(driver: &Driver, scope: Option<Id>) -> Entered<'_> {
+        Entered { driver, before: driver.replace_scope(scope) }
+    }
 }
 
 impl Drop for Entered<'_> {
@@ -50,7 +56,7 @@ impl Opened {
     }
 
     fn enter(&self) -> Entered<'_> {
-        Entered { driver: &self.driver, before: self.driver.replace_scope(Some(self.id)) }
+        Entered::new(&self.driver, Some(self.id))
     }
 
     pub(crate) fn end(&self) -> Option<ScopeEnd> {

@@ -259,6 +259,23 @@ impl Scopes {
         }
         let hooks = std::mem::take(&mut node.hooks);
         hooks_due.extend(hooks.into_iter().map(|(number, hook)| (number, (end.clone(), hook))));
+        if node.kind == Kind::Shield {
+            let parent = node.parent;
+            self.wake_waiting(parent);
+        }
+    }
+
+    /// Wakes the futures around a shield or a task that is over, within one task: one that has ended and waited
+    /// for it need not have awaited it, and then has a waker of its own.
+    fn wake_waiting(&mut self, mut index: u32) {
+        let Scopes { nodes, woken, .. } = self;
+        while let Some((_, node)) = nodes.at_index(index).filter(|(_, node)| node.end.is_some()) {
+            woken.extend(node.waker.take());
+            if matches!(node.kind, Kind::Task(_)) {
+                return;
+            }
+            index = node.parent;
+        }
     }
 
     /// The deadline of the node at `index` has come up in the wheel.
@@ -322,6 +339,8 @@ impl Scopes {
             parent.tasks -= 1;
             if parent.tasks == 0 {
                 woken.extend(parent.waker.take());
+                let around = parent.parent;
+                self.wake_waiting(around);
             }
         }
     }

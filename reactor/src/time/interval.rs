@@ -54,7 +54,7 @@ pub fn interval(period: Duration) -> Interval {
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "the period of an interval is zero: it would tick without end");
-    let sleep = Sleep::new(context::current("interval_at"), start);
+    let sleep = Sleep::new(context::current("interval_at"), start).called("interval");
     Interval { sleep, period, missed: MissedTicks::default() }
 }
 

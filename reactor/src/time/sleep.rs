@@ -24,6 +24,8 @@ pub struct Sleep {
     driver: Rc<Driver>,
     deadline: Instant,
     leeway: Leeway,
+    /// What the audit calls it.
+    what: &'static str,
     state: State,
 }
 
@@ -57,7 +59,13 @@ pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
 
 impl Sleep {
     pub(crate) fn new(driver: Rc<Driver>, deadline: Instant) -> Sleep {
-        Sleep { driver, deadline, leeway: Leeway::NONE, state: State::New }
+        Sleep { driver, deadline, leeway: Leeway::NONE, what: "sleep", state: State::New }
+    }
+
+    /// Has the audit call it `what`.
+    pub(crate) fn called(mut self, what: &'static str) -> Sleep {
+        self.what = what;
+        self
     }
 
     /// Lets it end up to `leeway` later, in order to share a wake-up with others.
@@ -174,6 +182,7 @@ impl Future for Sleep {
             None => {
                 let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
                 let note = Note { since_ns, until_ns: NEVER, task, scope };
+                plain.what = this.what;
                 let before = plain.waiters.set(0, waker, note);
                 drop(reactor);
                 drop(before);

@@ -101,7 +101,7 @@ fn guard<F: Future>(
     let driver = context::current("timeout");
     let budget = deadline - now;
     let leeway = driver.reactor.borrow().guard_leeway(budget);
-    let mut sleep = Sleep::new(driver, deadline).with_leeway(leeway);
+    let mut sleep = Sleep::new(driver, deadline).with_leeway(leeway).called("timeout");
     async move {
         let mut future = pin!(future);
         poll_fn(|cx| {
