@@ -95,13 +95,6 @@ fn k04_level_triggered_and_idempotent() {
     });
 }
 
-/// A runtime on a virtual clock with one end of a silent pair.
-fn silent() -> (Runtime, VirtualClock, Rc<Wire>, Wire) {
-    let (runtime, clock) = virtual_runtime();
-    let (near, far) = runtime.block_on(async { wire::pair() });
-    (runtime, clock, Rc::new(near), far)
-}
-
 #[test]
 fn k09_the_earlier_deadline_wins_and_says_whose_it_was() {
     for (outer, inner, whose) in [(50, 20, "inner"), (20, 50, "outer"), (30, 30, "outer")] {
@@ -231,4 +224,229 @@ fn an_error_names_the_scope_whose_deadline_it_was() {
         assert!(said.contains(&origin), "{said}");
         assert!(said.contains("fired ") && said.contains(" late"), "{said}");
     });
+}
+
+#[test]
+fn k12_a_cancelled_send_has_sent_nothing_and_a_cancelled_receive_took_nothing() {
+    on_alarms("k12", async |_| {
+        let (left, right) = tcp_pair().await;
+        let (full, drain) = tcp_pair().await;
+        let filled = full.fill().await;
+        let ended = scope("k12", Unbounded, async |scope| {
+            let canceller = scope.clone();
+            let _cancelling = spawn(async move {
+                sleep(5 * MS).await;
+                canceller.cancel("enough");
+            });
+            let write = full.write_all(b"one message").await.expect_err("the window is full");
+            assert_eq!((write.kind(), write.transferred()), (Kind::Cancelled, 0));
+            // What had come just before the cancel is still there, as is what comes after.
+            right.write_all(b"whole").await.expect_err("in the same scope");
+            let read = left.read(&mut [0; 8]).await.expect_err("cancelled");
+            assert_eq!((read.kind(), read.transferred()), (Kind::Cancelled, 0));
+        });
+        ended.await.expect("the body has returned");
+        let mut received = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        drain.set_read_timeout(Some(30 * MS)).expect("open");
+        while let Ok(bytes) = drain.read(&mut buffer).await {
+            received += bytes;
+        }
+        assert_eq!(received, filled, "not a byte of the message was sent");
+        right.write_all(b"whole").await.expect("open");
+        assert_eq!(left.read(&mut buffer).await.expect("it came"), 5);
+    });
+}
+
+#[test]
+fn k17_a_result_and_a_cancel_in_both_orders() {
+    for cancelled_first in [false, true] {
+        let (runtime, _clock, near, far) = silent();
+        let canceller = Rc::new(RefCell::new(None));
+        let (slot, reading) = (canceller.clone(), near.clone());
+        let task = runtime.spawn(async move {
+            scope("k17", Unbounded, async |scope| {
+                *slot.borrow_mut() = Some(scope.canceller());
+                reading.read_byte().await
+            })
+            .await
+        });
+        run(&runtime);
+        let canceller: Canceller = canceller.take().expect("it has begun");
+        runtime.block_on(async { far.write(b"!").await }).expect("sent");
+        if cancelled_first {
+            // The byte is there, but nobody has read it when the cancel comes.
+            canceller.cancel("first").expect("room");
+            run(&runtime);
+        } else {
+            run(&runtime);
+            canceller.cancel("too late").expect("room");
+        }
+        run(&runtime);
+        let result = end_of(&runtime, task).expect("the body has returned");
+        if cancelled_first && result.is_err() {
+            assert_eq!(cause_of(&result.expect_err("cancelled")).0, "first");
+            let left = runtime.block_on(async { near.read_byte().await });
+            assert_eq!(left.expect("it is still there"), b'!', "a cancel consumes nothing");
+        } else {
+            assert_eq!(result.expect("it came"), b'!');
+            assert!(poll_in(&runtime, near.read_byte()), "one result, and no second");
+            let stale = runtime.metrics().stale_events;
+            assert!(cancelled_first || stale >= 1, "the late cancel is counted");
+        }
+    }
+}
+
+/// Whether `future` waits.
+fn poll_in<F: Future>(runtime: &Runtime, future: F) -> bool {
+    runtime.block_on(async { poll_once(future).is_pending() })
+}
+
+#[test]
+fn k18_a_hook_never_runs_after_a_true_stop_and_else_once() {
+    on_alarms("k18", async |_| {
+        for (stop_before, stop_between) in [(true, false), (false, true), (false, false)] {
+            let runs = Rc::new(Cell::new(0));
+            let counting = runs.clone();
+            let (scope_is, hook) = scope("k18", Unbounded, async |scope| {
+                let hook = scope.on_end(move |_| counting.set(counting.get() + 1));
+                if stop_before {
+                    assert!(hook.stop());
+                    assert!(!hook.stop(), "once");
+                }
+                scope.cancel("k18");
+                if stop_between {
+                    assert!(hook.stop(), "it has not run yet");
+                }
+                sleep_out().await;
+                (scope.clone(), hook)
+            })
+            .await
+            .expect("the body has returned");
+            let runs_now = usize::from(!stop_before && !stop_between);
+            assert_eq!(runs.get(), runs_now);
+            assert!(!hook.stop() && scope_is.end().is_some());
+            // In a scope that has ended it runs all the same.
+            let counting = runs.clone();
+            let _late = scope_is.on_end(move |_| counting.set(counting.get() + 1));
+            sleep(MS).await;
+            assert_eq!(runs.get(), runs_now + 1);
+        }
+        // Of a scope that is done without an end it never runs, and is dropped.
+        let count = Rc::new(Cell::new(0));
+        let kept = Dropped::counts(&count);
+        let ran = Rc::new(Cell::new(false));
+        let running = ran.clone();
+        let hook = scope("done", Unbounded, async |scope| {
+            scope.on_end(move |_| {
+                drop(kept);
+                running.set(true);
+            })
+        });
+        let hook = hook.await.expect("the body has returned");
+        sleep(MS).await;
+        assert!(!ran.get() && count.get() == 1 && !hook.stop());
+    });
+}
+
+/// Lets a turn of the loop pass, also in a scope that has ended.
+async fn sleep_out() {
+    shield(Duration::from_secs(5), sleep(MS)).await.expect("it is short");
+}
+
+#[test]
+fn k18_stops_that_race_with_cancels_of_other_threads() {
+    on_alarms("k18 race", async |_| {
+        let (mut stopped, mut ran) = (0, 0);
+        for round in 0..300_u32 {
+            let runs = Rc::new(Cell::new(0));
+            let counting = runs.clone();
+            let was_stopped = scope("race", Unbounded, async |scope| {
+                let hook = scope.on_end(move |_| counting.set(counting.get() + 1));
+                let canceller = scope.canceller();
+                let thread = std::thread::spawn(move || canceller.cancel("from afar").expect("room"));
+                for _ in 0..round % 8 {
+                    yield_now().await;
+                }
+                if round % 3 == 0 {
+                    thread.join().expect("no panic");
+                    sleep_out().await;
+                }
+                let was_stopped = hook.stop();
+                sleep_out().await;
+                was_stopped
+            });
+            let ended = was_stopped.await;
+            let was_stopped = match ended {
+                Ok(was_stopped) => was_stopped,
+                // It was in a `yield_now` when the cancel came.
+                Err(error) => {
+                    assert!(error.is_cancelled());
+                    sleep(MS).await;
+                    false
+                }
+            };
+            sleep(MS).await;
+            assert_eq!(runs.get(), u32::from(!was_stopped), "round {round}");
+            stopped += u32::from(was_stopped);
+            ran += u32::from(!was_stopped);
+        }
+        assert!(stopped + ran == 300 && ran > 0, "{stopped} stopped, {ran} ran");
+    });
+}
+
+#[test]
+fn k11_a_shield_is_bounded() {
+    let (runtime, clock, near, _far) = silent();
+    let began = clock.now();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let (says, reading) = (log.clone(), near.clone());
+    let task = runtime.spawn(async move {
+        scope("outer", 10 * MS, async |scope| {
+            let failure = reading.read_byte().await.expect_err("silent");
+            assert_eq!(elapsed_of_scope(&failure).0, "outer");
+            // Long enough for what it does: the scope waits for it.
+            let cleaned = shield(50 * MS, async {
+                sleep(30 * MS).await;
+                assert!(scope.end().is_some());
+                let inner = scope_in_a_shield().await;
+                says.borrow_mut().push(("cleaned", Instant::now()));
+                inner
+            });
+            assert_eq!(cleaned.await, Ok(1));
+            // Too long: its own deadline ends it, and an operation in it sees that.
+            let reading = reading.clone();
+            let too_long = shield(20 * MS, async {
+                let failure = reading.read_byte().await.expect_err("silent");
+                assert_eq!(elapsed_of_scope(&failure).0, "shield");
+                says.borrow_mut().push(("ended", Instant::now()));
+                pending::<()>().await;
+            });
+            assert!(too_long.await.is_err_and(|end| end.is_timeout()));
+            says.borrow_mut().push(("over", Instant::now()));
+            pending::<()>().await;
+        })
+        .await
+    });
+    run(&runtime);
+    for _ in 0..100 {
+        clock.advance(MS);
+        run(&runtime);
+    }
+    let error = end_of(&runtime, task).expect_err("its body never returned");
+    assert!(error.is_timeout() && error.value().is_none());
+    let after = log.take().into_iter().map(|(what, at)| (what, (at - began).as_millis()));
+    assert_eq!(after.collect::<Vec<_>>(), [("cleaned", 40), ("ended", 60), ("over", 60)]);
+}
+
+/// A scope in a shield is not ended by what the shield keeps off.
+async fn scope_in_a_shield() -> u8 {
+    scope("cleaning", Unbounded, async |scope| {
+        assert!(scope.end().is_none());
+        assert_eq!(current_scope().expect("in one").path(), "outer/shield/cleaning");
+        yield_now().await;
+        1
+    })
+    .await
+    .expect("nothing ended it")
 }
