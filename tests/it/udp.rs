@@ -150,7 +150,10 @@ fn multicast_over_ipv6() {
     }
     sh("ip link add v0 type veth peer name v1
         ip -6 addr add fd77::1/64 dev v0 nodad
-        ip link set v0 up; ip link set v1 up");
+        ip link set v0 up; ip link set v1 up
+        # The kernel notices by and by that the link is there.
+        up() { ip link show v0 | grep -q 'state UP' && ip -6 route show table local | grep -q 'ff00::/8 dev v0'; }
+        until up; do :; done");
     let addresses = std::fs::read_to_string("/proc/self/net/if_inet6").expect("/proc");
     let line = addresses.lines().find(|line| line.ends_with("v0")).expect("the address just given");
     let index = line.split_whitespace().nth(1).and_then(|index| u32::from_str_radix(index, 16).ok());
