@@ -63,7 +63,7 @@ impl Outcome {
             fired,
             late: Duration::ZERO,
             error: error.map(Error::to_string),
-            diagnosis: error.and_then(Error::diagnosis).map(Diagnosis::to_string),
+            diagnosis: error.and_then(explanation),
             happened: None,
             wrong: Vec::new(),
         };
@@ -120,6 +120,15 @@ impl Outcome {
     /// What was seen of the fault, in the words of the scenario.
     pub(crate) fn happened(&mut self, what: impl Into<String>) {
         self.happened = Some(what.into());
+    }
+}
+
+/// Of a timeout what the kernel knew of the connection, of a cancel its cause, of an errno its name in words.
+fn explanation(error: &Error) -> Option<String> {
+    match error.kind() {
+        Kind::Kernel(errno) => Some(Errno::from_raw(errno).desc().to_owned()),
+        Kind::Cancelled => error.cause().map(ToString::to_string),
+        _ => error.diagnosis().map(Diagnosis::to_string),
     }
 }
 

@@ -7,6 +7,19 @@
 //! cargo run --release --example timeout_lab -- --list
 //! ```
 //!
+//! It takes 7 s. Seven of 27 rows, without their diagnosis, of a virtual machine with two busy cores:
+//!
+//! ```text
+//! scenario               set             what happened                    fired     late  class                 phase        leaked
+//! refused                connect 5 s     nobody listens: RST            0.19 ms        -  Kernel(ECONNREFUSED)  tcp-connect  0/0/0
+//! cancel_during_connect  connect 5 s     a thread cancels the scope     50.6 ms        -  Cancelled             tcp-connect  0/0/0
+//! silent_dns             connect 200 ms  2 questions, no answer        200.2 ms   189 µs  Timeout               resolve      0/0/0
+//! lying_dns              connect 5 s     6 forged answers refused       52.9 ms        -  Ok                    resolve      0/0/0
+//! signal_storm           read 200 ms     734 signals during the read   200.1 ms    82 µs  Timeout               read         0/0/0
+//! emfile_connect         connect 5 s     no descriptor left             0.05 ms        -  Kernel(EMFILE)        tcp-connect  0/0/0
+//! stopped_process        read 300 ms     SIGSTOP for 500 ms            500.2 ms  200.2 ms  Timeout               read         0/0/0
+//! ```
+//!
 //! # How it is made
 //! - Every scenario is **a process of its own**, so that one that hangs can be ended, at ten times the time it is meant to
 //!   take, and none sees the descriptors, signals or limits of another. The processes end with the one that
