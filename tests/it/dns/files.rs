@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use punctual::VirtualClock;
 use punctual::net::{DnsFailure, Kind};
 
 use super::*;
 use crate::support::net::{assert_baseline, on_alarms};
-use crate::support::virtual_runtime;
+use crate::support::{virtual_runtime, watchdog};
 
 /// A directory of a test's own, gone when it is dropped.
 struct Files(PathBuf);
@@ -126,14 +126,13 @@ fn n08_resolv_conf_changes() {
         let files = Files::new("n08-storm");
         let servers = servers(2);
         let resolver = files.resolver(servers[0].address.port()).build();
-        let over = Arc::new(AtomicBool::new(false));
+        let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let abuse = std::thread::spawn({
-            let (path, over) = (files.path("resolv"), over.clone());
+            let (path, over, rounds) = (files.path("resolv"), over.clone(), rounds.clone());
             move || {
-                let (whole, mut round) =
-                    ("# a comment\nnameserver 127.0.0.2\noptions timeout:1 attempts:2\n", 0_usize);
+                let whole = "# a comment\nnameserver 127.0.0.2\noptions timeout:1 attempts:2\n";
                 while !over.load(Ordering::Relaxed) {
-                    round += 1;
+                    let round = rounds.fetch_add(1, Ordering::Relaxed);
                     let written = match round % 8 {
                         0 => fs::write(&path, whole),
                         1 => fs::write(&path, ""),
@@ -150,20 +149,23 @@ fn n08_resolv_conf_changes() {
                         drop(fs::remove_file(&path));
                     }
                 }
-                round
             }
         });
-        let mut answers = [0; 3];
-        for _ in 0..1_000 {
+        let mut answers = [0; 2];
+        let _watchdog = watchdog("n08", PATIENCE);
+        // On a busy machine the other thread may need longer to get that far.
+        while answers[0] + answers[1] < 1_000
+            || answers.contains(&0)
+            || rounds.load(Ordering::Relaxed) < 100
+        {
             clock.advance(LOOK / 3);
-            answers[usize::from(who(&resolver, "a.example").await)] += 1;
+            answers[usize::from(who(&resolver, "a.example").await) - 1] += 1;
         }
         over.store(true, Ordering::Relaxed);
-        let rounds = abuse.join().expect("no panic");
-        assert!(rounds > 100, "it was changed {rounds} times");
-        assert!(answers[1] > 0 && answers[2] > 0, "both were asked: {answers:?}");
+        abuse.join().expect("no panic");
+        // It may be one that may not be written.
+        drop(fs::remove_file(files.path("resolv")));
         files.write("resolv", "nameserver 127.0.0.2\n");
-        fs::set_permissions(files.path("resolv"), fs::Permissions::from_mode(0o644)).expect("allowed");
         clock.advance(LOOK * 2);
         assert_eq!(who(&resolver, "a.example").await, 2, "and the last word is heard");
     });
@@ -244,6 +246,11 @@ fn the_search_list_goes_on_where_a_name_is_not_there() {
         assert_eq!(
             (why(&found), &*names),
             ((Kind::Dns, Some(DnsFailure::NoAnswer)), "host.silent.example")
+        );
+        let (found, names) = tried(&["one.example"], "a.b").await;
+        assert_eq!(
+            (why(&found), &*names),
+            ((Kind::Dns, Some(DnsFailure::NoSuchName)), "a.b a.b.one.example")
         );
         let (found, names) = tried(&["one.example"], "host.").await;
         assert_eq!((why(&found), &*names), ((Kind::Dns, Some(DnsFailure::NoSuchName)), "host"));

@@ -42,7 +42,9 @@ fn exits(wrapper: &[&str], test: &str, role: &str) -> Vec<Duration> {
 fn exit_within_50_ms_while_a_lookup_hangs() {
     let test = "dns::outside::exit_within_50_ms_while_a_lookup_hangs";
     if child::plays("idle") {
-        return child::say("leaving");
+        // The control: it starts and ends, and looks nothing up.
+        let runtime = Runtime::new().expect("a runtime");
+        return runtime.block_on(async { child::say("leaving") });
     }
     if child::plays("hanging") {
         let silent = Fake::silent();
@@ -86,8 +88,9 @@ fn exit_within_50_ms_while_getaddrinfo_hangs() {
     if !files_can_be_put() {
         return;
     }
+    let idle = exits(&OWN_FILES, "dns::outside::exit_within_50_ms_while_a_lookup_hangs", "idle");
     let stuck = exits(&OWN_FILES, test, "stuck");
-    assert!(stuck[CHILDREN / 2] <= EXIT, "{stuck:?}");
+    assert!(stuck[CHILDREN / 2] <= EXIT.max(idle[CHILDREN / 2] * 3), "{stuck:?}, an idle one {idle:?}");
 }
 
 /// A way into a namespace where the system's files are this test's: `hosts`, `resolv.conf` and `nsswitch.conf`.

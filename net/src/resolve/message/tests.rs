@@ -50,8 +50,7 @@ fn reply(query: &Query, packet: &Packet) -> Reply {
     let began = Instant::now();
     let verdict = query.judge(&packet.0, true);
     let took = began.elapsed();
-    println!("{} bytes took {took:?}", packet.0.len());
-    assert!(took < Duration::from_secs(2), "{} bytes took {took:?}", packet.0.len());
+    assert!(took < Duration::from_secs(10), "{} bytes took {took:?}", packet.0.len());
     match verdict {
         Verdict::Answer(reply) => reply,
         other => panic!("{other:?}"),
@@ -169,6 +168,17 @@ fn n06_the_largest_packets_take_bounded_time_and_memory() {
     }
     backwards.0[6..8].copy_from_slice(&u16::to_be_bytes(count));
     assert_eq!(reply(&query, &backwards), Reply::Refusal(Refusal::Aliases));
+    let cost = |packet: &Packet| {
+        let one = || {
+            let began = Instant::now();
+            drop(query.judge(&packet.0, true));
+            began.elapsed()
+        };
+        (0..5).map(|_| one()).min().unwrap_or_default()
+    };
+    let (plain, worst) = (cost(&many), cost(&backwards));
+    println!("64 KiB of addresses {plain:?}, of aliases and long names {worst:?}");
+    assert!(worst < plain * 20, "{worst:?}, as long as {plain:?} for as many bytes");
 }
 
 #[test]
