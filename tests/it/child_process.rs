@@ -322,3 +322,78 @@ fn a_child_that_somebody_else_reaps_is_reported_and_never_signalled() {
     let test = "child_process::a_child_that_somebody_else_reaps_is_reported_and_never_signalled";
     Talking::start(child::command(test, "ignores its children")).succeed();
 }
+
+#[test]
+fn f07_what_the_system_modules_open_is_not_inherited_either() {
+    if !child::plays("a parent with everything") {
+        let _watchdog = support::watchdog("f07", SECOND);
+        let test = "child_process::f07_what_the_system_modules_open_is_not_inherited_either";
+        return child::succeed(child::command(test, "a parent with everything"));
+    }
+    // What whoever started the tests let be inherited is there too, and stays what it is.
+    let inherited = async || {
+        let mut ls = Command::new("ls");
+        let output = ls.arg("/proc/self/fd").output(10 * SECOND, 4096).await.expect("it runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let open = || std::fs::read_dir("/proc/self/fd").expect("procfs").count();
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (before, inherited_before) = (open(), inherited().await);
+        let _pipe = punctual::reactor::pipe().expect("a pipe");
+        let _signals = punctual::signal::signal(SignalKind::USER1).expect("a listener");
+        let _file = punctual::fs::File::open("Cargo.toml").await.expect("opened");
+        let piped = || Stdio::piped();
+        let mut child = Command::new("cat");
+        let child = child.stdin(piped()).stdout(piped()).stderr(piped()).kill_on_drop(true).spawn();
+        let _child = child.expect("started");
+        assert!(open() >= before + 2 + 2 + 1 + 4, "all of them are open here");
+        assert_eq!(inherited().await, inherited_before);
+    });
+}
+
+#[test]
+fn r02_a_child_that_cannot_be_watched_for_want_of_descriptors_is_no_zombie() {
+    if !child::plays("short of descriptors") {
+        let _watchdog = support::watchdog("r02", SECOND);
+        let test =
+            "child_process::r02_a_child_that_cannot_be_watched_for_want_of_descriptors_is_no_zombie";
+        return child::succeed(child::command(test, "short of descriptors"));
+    }
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let open = || std::fs::read_dir("/proc/self/fd").expect("procfs").count() as u64;
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        let before = open();
+        let mut refused = 0;
+        for spare in 0..12 {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(before - 1 + spare), maximum })
+                .expect("set");
+            let child = shell("exec sleep 60").stdout(Stdio::piped()).kill_on_drop(true).spawn();
+            let pipe = punctual::reactor::pipe();
+            let signals = punctual::signal::signal(SignalKind::USER1);
+            for error in [child.err(), pipe.err(), signals.err()].into_iter().flatten() {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error:?}");
+                refused += 1;
+            }
+            setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("set");
+            // Everything comes back, and works as soon as there is room.
+            let patience = Instant::now() + 5 * SECOND;
+            while open() != before || runtime.metrics().live_tasks > 0 {
+                assert!(Instant::now() < patience, "{} of {before} with {spare} to spare", open());
+                sleep(MS).await;
+            }
+            let output = shell("echo well").output(10 * SECOND, 100).await.expect("it runs");
+            assert_eq!(output.stdout, b"well\n");
+            while runtime.metrics().live_sources > 0 {
+                sleep(MS).await;
+            }
+        }
+        assert!(refused >= 6, "{refused} were refused");
+        use rustix::process::{WaitOptions, wait};
+        let none = wait(WaitOptions::NOHANG).err();
+        assert_eq!(none, Some(rustix::io::Errno::CHILD), "no child is left, zombie or not");
+    });
+    assert_baseline(&runtime);
+}

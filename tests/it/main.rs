@@ -18,6 +18,7 @@ mod fault_proxy; // B05
 mod fds; // F
 mod files;
 mod half_close; // X
+mod interrupted; // S04
 mod scopes; // K
 mod signal_events; // S
 mod signals; // S
