@@ -33,7 +33,7 @@ pub mod reactor {
     pub use punctual_reactor::{
         AsyncFd, Bound, Direction, Done, Event, Failure, Interest, Operate, OperationElapsed,
         PipeReader, PipeWriter, Reactor, Readiness, RegisterError, RegisterErrorKind, Registration,
-        Source, StaleToken, TcpInfo, TcpState, Timer, pipe, tcp_interest,
+        SetReadiness, Source, StaleToken, TcpInfo, TcpState, Timer, pipe, tcp_interest,
     };
 }
 

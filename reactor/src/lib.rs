@@ -77,6 +77,7 @@ mod readiness;
 mod registration;
 mod remote;
 mod scope;
+mod set_readiness;
 mod source;
 mod sys;
 mod system;
@@ -126,6 +127,7 @@ pub use scope::{
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, in_scope, in_scope_as,
     outside_scopes, scope, shield,
 };
+pub use set_readiness::SetReadiness;
 pub use sys::{host_name, interface_index};
 #[cfg(feature = "fs")]
 pub use system::fs;

@@ -271,6 +271,7 @@ impl Reactor {
         }
         let wait = self.wait;
         let Ok(source) = self.source(token) else { return Err(waker) };
+        let in_memory = source.in_memory;
         let side = source.side(operation.direction);
         let first = side.waiting == 0;
         let joins = !operation.waiting;
@@ -292,7 +293,7 @@ impl Reactor {
         if wanted_ns != side.wanted {
             self.want(token.id, operation.direction, wanted_ns);
         }
-        self.waiting_sides += usize::from(first);
+        self.waiting_sides += usize::from(first && !in_memory);
         if let Some(scope) = scope.filter(|_| joins) {
             let member = Member::Operation { source: token.id, direction: operation.direction, name };
             operation.member = self.scopes.join(scope, member).unwrap_or(usize::MAX);
@@ -308,13 +309,14 @@ impl Reactor {
             let _ = self.scopes.leave(scope, operation.member);
         }
         let source = self.source(token).ok()?;
+        let in_memory = source.in_memory;
         let side = source.side(operation.direction);
         let waker = side.waiters.remove(operation.name);
         side.waiting -= 1;
         if side.waiting == 0 {
             side.wanted = NEVER;
             side.own = NEVER;
-            self.waiting_sides -= 1;
+            self.waiting_sides -= usize::from(!in_memory);
         }
         waker
     }

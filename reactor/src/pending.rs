@@ -10,6 +10,8 @@ use crate::waiters::Waiters;
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) ready: VecDeque<Id>,
+    /// Sources in memory that became ready since this turn began: they are given out in the next.
+    pub(crate) told: Vec<Id>,
     pub(crate) firings: VecDeque<Dispatch>,
     /// Firings of sources whose readiness is still to be given out: that comes first.
     pub(crate) deferred: VecDeque<Dispatch>,
@@ -35,8 +37,8 @@ pub(crate) struct Dispatch {
 
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
-        let queues_are = self.ready.is_empty() && self.firings.is_empty() && self.deferred.is_empty();
-        queues_are && !self.more_due
+        let none_is_ready = self.ready.is_empty() && self.told.is_empty();
+        none_is_ready && self.firings.is_empty() && self.deferred.is_empty() && !self.more_due
     }
 
     pub(crate) fn begin_turn(&mut self, messages: usize) {

@@ -169,7 +169,7 @@ impl Reactor {
         let mut source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
         source.unfile(&mut self.timers);
         source.closed_order = self.next_order();
-        self.waiting_sides -= source.sides.iter().filter(|side| side.waiting > 0).count();
+        self.waiting_sides -= source.sides_waiting_for_the_kernel();
         Ok(source)
     }
 

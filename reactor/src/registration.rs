@@ -16,6 +16,8 @@ use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
 use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
+
+use crate::set_readiness::SetReadiness;
 use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
 use crate::token::Token;
@@ -82,6 +84,28 @@ impl<S: MioSource> Registration<S> {
         }
         let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
         Ok(Registration { driver, token, io, polled: Default::default(), ended })
+    }
+
+    /// Adds a source that the kernel knows nothing of, as one end of a stream in memory. It is not registered with
+    /// the poll; what can be done with it is said by the [`SetReadiness`] that comes with it. Everything else holds as
+    /// of any other, but for this: an operation that waits on it does not stop [virtual time](crate::VirtualClock).
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn in_memory(source: S, assume: Readiness) -> (Self, SetReadiness) {
+        let driver = context::current("adding a source");
+        let token = {
+            let mut reactor = driver.reactor.borrow_mut();
+            let token = reactor.add(assume);
+            if let Ok(source) = reactor.source(token) {
+                source.in_memory = true;
+            }
+            token
+        };
+        let set_readiness = SetReadiness { driver: driver.clone(), token };
+        let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
+        (Registration { driver, token, io, polled: Default::default(), ended }, set_readiness)
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that
@@ -211,7 +235,7 @@ impl<S: MioSource> Registration<S> {
     /// alive in the kernel and go on to send events under a reused number.
     fn deregister(&self, source: Option<S>) -> Option<S> {
         let mut source = source?;
-        // It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
+        // Of a source in memory it does nothing. It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
         let _ = self.driver.registry.deregister(&mut source);
         let forgotten = self.driver.reactor.borrow_mut().forget(self.token);
         if let Ok(mut ended) = forgotten {

@@ -203,7 +203,7 @@ impl Shared {
         }
     }
 
-    fn notify(&self) {
+    pub(crate) fn notify(&self) {
         if self.parking.notify() {
             self.signals.fetch_add(1, Ordering::Relaxed);
             // It fails only if the descriptor is gone, and with it the loop that would listen.

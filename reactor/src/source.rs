@@ -25,6 +25,9 @@ pub(crate) struct Source {
     pub(crate) undelivered: Readiness,
     /// Whether a short read proves that nothing more is to be read.
     pub(crate) short_reads_drain: bool,
+    /// Its readiness comes from this thread, and not from the kernel: it is no reason for virtual time to stand
+    /// still.
+    pub(crate) in_memory: bool,
     /// Used through [`Reactor`](crate::Reactor) itself: its deadlines are events, not operations.
     pub(crate) raw: bool,
     /// Ends all operations, those to come included. The first cause stays.
@@ -113,6 +116,7 @@ impl Source {
             readiness: Readiness::NONE,
             undelivered: Readiness::NONE,
             short_reads_drain: false,
+            in_memory: false,
             raw: false,
             interrupt: None,
             interrupt_order: NEVER,
@@ -198,6 +202,11 @@ impl Source {
             self.sides.iter_mut().for_each(|side| side.wanted = NEVER);
         }
         Some(self.take_waiters())
+    }
+
+    /// How many of its sides have an operation that waits for the kernel.
+    pub(crate) fn sides_waiting_for_the_kernel(&self) -> usize {
+        if self.in_memory { 0 } else { self.sides.iter().filter(|side| side.waiting > 0).count() }
     }
 
     pub(crate) fn take_waiters(&mut self) -> Waiters {

@@ -18,7 +18,7 @@ use crate::instant::nanos;
 use crate::reactor::{ALARM, Reactor, WAKER};
 use crate::readiness::Readiness;
 use crate::source::NEVER;
-use crate::token::Token;
+use crate::token::{StaleToken, Token};
 
 impl Reactor {
     /// Takes one turn: sleeps until something happens or `max_wait` has passed (`None`: for ever), then
@@ -88,12 +88,30 @@ impl Reactor {
         }
     }
 
+    /// Latches what is said of a source in memory; it is given out in the next turn.
+    pub(crate) fn set_readiness(
+        &mut self,
+        token: Token,
+        readiness: Readiness,
+    ) -> Result<(), StaleToken> {
+        let source = self.source(token)?;
+        source.readiness |= readiness;
+        let queued = source.undelivered != Readiness::NONE;
+        source.undelivered |= readiness;
+        if !queued {
+            self.pending.told.push(token.id);
+        }
+        Ok(())
+    }
+
     fn has_leftovers(&self) -> bool {
         !self.pending.is_empty() || self.timers.has_due() || self.inbox.may_hold_work()
     }
 
-    /// Latches what the kernel said, and drops what it said of registrations that have ended.
+    /// Latches what the kernel said, and drops what it said of registrations that have ended. What was said of
+    /// sources in memory is latched already.
     fn take_events(&mut self) {
+        self.pending.ready.extend(self.pending.told.drain(..));
         for event in &self.events {
             match event.token() {
                 ALARM => self.alarm.went_off(),
