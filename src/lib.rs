@@ -42,10 +42,10 @@ pub mod net {
     #[cfg(feature = "dns")]
     pub use punctual_net::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
     pub use punctual_net::{
-        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Error,
+        Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Duplex, Error,
         HappyEyeballs, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
         Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener,
-        UnixStream, transport,
+        UnixStream, duplex, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -48,6 +48,7 @@
 
 mod connect;
 mod datagram;
+mod duplex;
 mod error;
 pub mod io;
 mod pause;
@@ -61,6 +62,7 @@ mod unix;
 
 pub use connect::{Connect, HappyEyeballs};
 pub use datagram::{Batch, Datagram};
+pub use duplex::{Duplex, duplex};
 pub use error::{DeadlineInfo, Diagnosis, DnsFailure, Error, Kind, Phase};
 #[cfg(feature = "dns")]
 pub use resolve::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};

@@ -6,11 +6,11 @@ use punctual_reactor::Failure;
 use socket2::SockRef;
 
 use super::Socket;
-use super::transport::Transport;
+use super::transport::{KernelTransport, Transport};
 use crate::error::{Error, Phase};
 
 /// Socket options.
-impl<T: Transport> Socket<T> {
+impl<T: KernelTransport> Socket<T> {
     /// The room in the kernel for what has come and was not read (`SO_RCVBUF`, socket(7)), in bytes. Linux
     /// counts its own bookkeeping in, and says twice of what was set.
     ///
@@ -59,7 +59,9 @@ impl<T: Transport> Socket<T> {
         let io = self.io().get_ref().ok_or_else(|| self.unconfigured(Failure::Closed))?;
         option(&io).map_err(|error| self.unconfigured(Failure::Io(error)))
     }
+}
 
+impl<T: Transport> Socket<T> {
     pub(crate) fn unconfigured(&self, why: Failure) -> Error {
         self.failed(Phase::Configure, why)
     }

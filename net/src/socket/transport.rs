@@ -24,17 +24,27 @@ pub enum Udp {}
 #[derive(Debug)]
 pub enum UnixMessages {}
 
+/// Memory of this process: a [`duplex`](crate::duplex) stream.
+#[derive(Debug)]
+pub enum Memory {}
+
 /// What a [`Socket`] runs over. It is sealed: the kinds of this crate are all there are.
 pub trait Transport: sealed::Kind {}
+
+/// A transport that is the kernel's: its sockets have descriptors and options.
+pub trait KernelTransport: Transport + sealed::Kernel {}
 
 /// A transport that carries a stream of bytes between two ends.
 pub trait StreamTransport: Transport + sealed::Stream {}
 
+/// A transport of streams that are connected by one end and accepted by the other.
+pub trait ListenerTransport: StreamTransport + KernelTransport + sealed::Listening {}
+
 /// A transport that carries messages, each whole and by itself.
-pub trait DatagramTransport: Transport + sealed::Datagrams {}
+pub trait DatagramTransport: KernelTransport + sealed::Datagrams {}
 
 pub(crate) mod sealed {
-    use std::io::{self, IoSliceMut};
+    use std::io::{self, IoSlice, IoSliceMut};
     use std::net::Shutdown;
 
     use socket2::SockAddr;
@@ -43,8 +53,8 @@ pub(crate) mod sealed {
     use crate::datagram::Ends;
 
     pub trait Kind: Sized + 'static {
-        /// The socket as the poll knows it.
-        type Io: Source + AsFd + 'static;
+        /// What its registration owns: the socket as the poll knows it.
+        type Io: Source + 'static;
         /// What is known of its two ends.
         type Names: fmt::Debug + 'static;
         /// The address of one end.
@@ -58,8 +68,22 @@ pub(crate) mod sealed {
             Self: Transport;
     }
 
-    /// The system calls that are the same for all streams, but of different types.
+    pub trait Kernel: Kind<Io: AsFd> {}
+
+    impl<T: Kind<Io: AsFd>> Kernel for T {}
+
+    /// The calls that are the same for all streams, but of different types.
     pub trait Stream: Kind {
+        fn read(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
+        fn read_vectored(io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+        fn peek(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
+        fn write(io: &Self::Io, bytes: &[u8]) -> io::Result<usize>;
+        fn write_vectored(io: &Self::Io, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+        fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()>;
+    }
+
+    /// How a listener of such streams goes about it.
+    pub trait Listening: Stream {
         /// The listening socket as the poll knows it.
         type Listener: Source + AsFd + 'static;
 
@@ -69,11 +93,6 @@ pub(crate) mod sealed {
         fn accepted(io: Self::Io, peer: &Self::Address) -> Result<Socket<Self>, Error>
         where
             Self: Transport;
-
-        fn read(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
-        fn read_vectored(io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
-        fn peek(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize>;
-        fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()>;
     }
 
     /// What is different of datagrams.

@@ -1,6 +1,7 @@
 //! The system calls of a stream, and what is remembered of their errors.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 
 use punctual_reactor::Done;
 use socket2::SockRef;
@@ -16,6 +17,16 @@ pub(crate) const NO_SIGNAL: libc::c_int = 0;
 
 /// The kernel looks at no more slices than this in one call (`IOV_MAX`).
 pub(crate) const SLICES_MAX: usize = 1024;
+
+/// Writes to a socket of the kernel; a peer that has gone is no signal (send(2)).
+pub(crate) fn send(io: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(io).send_with_flags(bytes, NO_SIGNAL)
+}
+
+/// The same from several buffers in turn (sendmsg(2)).
+pub(crate) fn send_vectored(io: &impl AsFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    SockRef::from(io).send_vectored_with_flags(buffers, NO_SIGNAL)
+}
 
 impl<T: StreamTransport> Socket<T> {
     pub(crate) fn try_send(&self, io: &T::Io, buffer: &[u8]) -> io::Result<Done<usize>> {
@@ -36,12 +47,12 @@ impl<T: StreamTransport> Socket<T> {
         if offered == 0 {
             return Ok(Done::new(0));
         }
-        let sent = self.sent(SockRef::from(io).send_vectored_with_flags(some, NO_SIGNAL))?;
+        let sent = self.sent(T::write_vectored(io, some))?;
         Ok(Done::bytes(sent, offered))
     }
 
     pub(crate) fn try_send_some(&self, io: &T::Io, bytes: &[u8]) -> io::Result<usize> {
-        self.sent(SockRef::from(io).send_with_flags(bytes, NO_SIGNAL))
+        self.sent(T::write(io, bytes))
     }
 
     /// A connection that was broken does not end cleanly.

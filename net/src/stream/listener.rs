@@ -13,7 +13,7 @@ use super::backoff::{Backoff, is_exhaustion, is_of_one_connection};
 use crate::error::{Error, Phase};
 use crate::pause::operate;
 use crate::socket::Socket;
-use crate::socket::transport::StreamTransport;
+use crate::socket::transport::ListenerTransport;
 
 /// Accepts connections, each under its own deadline. Its names are [`TcpListener`](crate::TcpListener) and
 /// [`UnixListener`](crate::UnixListener).
@@ -21,7 +21,7 @@ use crate::socket::transport::StreamTransport;
 /// Deadlines and timeouts are those of a stream's reading side: absolute and sticky, or given to each
 /// accept anew. Out of descriptors (`EMFILE` and its kind) it pauses 5 ms, doubled each time up to 1 s,
 /// within the accept that waits; it neither spins nor goes deaf.
-pub struct Listener<T: StreamTransport> {
+pub struct Listener<T: ListenerTransport> {
     pub(crate) io: Registration<T::Listener>,
     pub(crate) local: T::Address,
     backoff: Backoff,
@@ -30,7 +30,7 @@ pub struct Listener<T: StreamTransport> {
 /// The connections that may wait to be accepted, unless another number is chosen.
 pub(crate) const BACKLOG: u32 = 4096;
 
-impl<T: StreamTransport> Listener<T> {
+impl<T: ListenerTransport> Listener<T> {
     #[track_caller]
     pub(crate) fn listening(io: T::Listener) -> Result<Listener<T>, Error> {
         let unbound = |error| Error::kernel(Phase::Bind, error);
@@ -154,7 +154,7 @@ impl<T: StreamTransport> Listener<T> {
     }
 }
 
-impl<T: StreamTransport> fmt::Debug for Listener<T> {
+impl<T: ListenerTransport> fmt::Debug for Listener<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener")
             .field("local", &self.local)

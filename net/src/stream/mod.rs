@@ -9,7 +9,7 @@ mod read;
 mod split;
 mod write;
 
-pub(crate) use calls::NO_SIGNAL;
+pub(crate) use calls::{NO_SIGNAL, send, send_vectored};
 pub(crate) use listener::BACKLOG;
 pub use listener::Listener;
 pub use split::{OwnedReadHalf, OwnedWriteHalf};

@@ -1,7 +1,7 @@
 //! [`TcpStream`]: how one is come by.
 
 use std::future::Future;
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use punctual_reactor::{Failure, Readiness, Registration, tcp_interest};
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
-use crate::socket::transport::{StreamTransport, Tcp, Transport, sealed};
+use crate::socket::transport::{
+    KernelTransport, ListenerTransport, StreamTransport, Tcp, Transport, sealed,
+};
+use crate::stream;
 use crate::target::Target;
 
 /// A TCP connection, with a deadline and a timeout on each side: a [`Socket`], where it says what holds for
@@ -18,7 +21,9 @@ use crate::target::Target;
 pub type TcpStream = Socket<Tcp>;
 
 impl Transport for Tcp {}
+impl KernelTransport for Tcp {}
 impl StreamTransport for Tcp {}
+impl ListenerTransport for Tcp {}
 
 impl sealed::Kind for Tcp {
     type Io = mio::net::TcpStream;
@@ -33,20 +38,6 @@ impl sealed::Kind for Tcp {
 }
 
 impl sealed::Stream for Tcp {
-    type Listener = mio::net::TcpListener;
-
-    fn local(listener: &mio::net::TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
-    }
-
-    fn accept(listener: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
-        listener.accept()
-    }
-
-    fn accepted(io: mio::net::TcpStream, peer: &SocketAddr) -> Result<TcpStream, Error> {
-        TcpStream::adopt(io, *peer, Phase::Accept)
-    }
-
     fn read(mut io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
         io.read(buffer)
     }
@@ -59,8 +50,32 @@ impl sealed::Stream for Tcp {
         io.peek(buffer)
     }
 
+    fn write(io: &Self::Io, bytes: &[u8]) -> io::Result<usize> {
+        stream::send(io, bytes)
+    }
+
+    fn write_vectored(io: &Self::Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        stream::send_vectored(io, buffers)
+    }
+
     fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()> {
         io.shutdown(how)
+    }
+}
+
+impl sealed::Listening for Tcp {
+    type Listener = mio::net::TcpListener;
+
+    fn local(listener: &mio::net::TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    fn accept(listener: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn accepted(io: mio::net::TcpStream, peer: &SocketAddr) -> Result<TcpStream, Error> {
+        TcpStream::adopt(io, *peer, Phase::Accept)
     }
 }
 

@@ -11,7 +11,7 @@ use socket2::SockAddr;
 use crate::datagram::{Ends, explain};
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
-use crate::socket::transport::{DatagramTransport, Transport, Udp, sealed};
+use crate::socket::transport::{DatagramTransport, KernelTransport, Transport, Udp, sealed};
 use crate::target::Target;
 
 /// A UDP socket (udp(7)), with a deadline and a timeout on each side: a [`Socket`], where it says what holds
@@ -19,6 +19,7 @@ use crate::target::Target;
 pub type UdpSocket = Socket<Udp>;
 
 impl Transport for Udp {}
+impl KernelTransport for Udp {}
 impl DatagramTransport for Udp {}
 
 impl sealed::Kind for Udp {

@@ -10,13 +10,14 @@ use super::UnixAddress;
 use crate::datagram::{Ends, explain};
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
-use crate::socket::transport::{DatagramTransport, Transport, UnixMessages, sealed};
+use crate::socket::transport::{DatagramTransport, KernelTransport, Transport, UnixMessages, sealed};
 
 /// A Unix datagram socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it says
 /// what holds for every operation. Nothing is lost or put out of order on the way.
 pub type UnixDatagram = Socket<UnixMessages>;
 
 impl Transport for UnixMessages {}
+impl KernelTransport for UnixMessages {}
 impl DatagramTransport for UnixMessages {}
 
 impl sealed::Kind for UnixMessages {

@@ -1,7 +1,7 @@
 //! [`UnixStream`].
 
 use std::future::Future;
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -11,7 +11,10 @@ use punctual_reactor::{Failure, Interest, Readiness, Registration, messages};
 use super::{UnixAddress, connect};
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
-use crate::socket::transport::{StreamTransport, Transport, Unix, sealed};
+use crate::socket::transport::{
+    KernelTransport, ListenerTransport, StreamTransport, Transport, Unix, sealed,
+};
+use crate::stream;
 
 /// A connected Unix stream socket (unix(7)), with a deadline and a timeout on each side: a [`Socket`], where it
 /// says what holds for every operation.
@@ -24,7 +27,9 @@ pub type UnixStream = Socket<Unix>;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Transport for Unix {}
+impl KernelTransport for Unix {}
 impl StreamTransport for Unix {}
+impl ListenerTransport for Unix {}
 
 impl sealed::Kind for Unix {
     type Io = mio::net::UnixStream;
@@ -47,20 +52,6 @@ impl sealed::Kind for Unix {
 }
 
 impl sealed::Stream for Unix {
-    type Listener = mio::net::UnixListener;
-
-    fn local(listener: &mio::net::UnixListener) -> io::Result<UnixAddress> {
-        listener.local_addr().map(UnixAddress::from)
-    }
-
-    fn accept(listener: &mio::net::UnixListener) -> io::Result<(mio::net::UnixStream, UnixAddress)> {
-        listener.accept().map(|(io, peer)| (io, peer.into()))
-    }
-
-    fn accepted(io: mio::net::UnixStream, peer: &UnixAddress) -> Result<UnixStream, Error> {
-        UnixStream::adopt(io, peer.clone(), Phase::Accept)
-    }
-
     fn read(mut io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
         io.read(buffer)
     }
@@ -73,8 +64,32 @@ impl sealed::Stream for Unix {
         messages::peek(io.as_fd(), buffer)
     }
 
+    fn write(io: &Self::Io, bytes: &[u8]) -> io::Result<usize> {
+        stream::send(io, bytes)
+    }
+
+    fn write_vectored(io: &Self::Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        stream::send_vectored(io, buffers)
+    }
+
     fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()> {
         io.shutdown(how)
+    }
+}
+
+impl sealed::Listening for Unix {
+    type Listener = mio::net::UnixListener;
+
+    fn local(listener: &mio::net::UnixListener) -> io::Result<UnixAddress> {
+        listener.local_addr().map(UnixAddress::from)
+    }
+
+    fn accept(listener: &mio::net::UnixListener) -> io::Result<(mio::net::UnixStream, UnixAddress)> {
+        listener.accept().map(|(io, peer)| (io, peer.into()))
+    }
+
+    fn accepted(io: mio::net::UnixStream, peer: &UnixAddress) -> Result<UnixStream, Error> {
+        UnixStream::adopt(io, peer.clone(), Phase::Accept)
     }
 }
 
