@@ -56,7 +56,7 @@ fn d16_concurrent_set_earlier() {
             let task = spawn(async move {
                 let result = reader.recv(&mut [0; 1]).await;
                 drop(right);
-                (result, now_ns())
+                (result, clock_ns())
             });
             (left, task)
         });
@@ -76,7 +76,7 @@ fn d16_concurrent_set_earlier() {
         while !threads.iter().all(|thread| thread.is_finished()) {
             yield_now().await;
         }
-        let armed = now_ns();
+        let armed = clock_ns();
         let last = Instant::now() + 50 * MS;
         tokens.iter().for_each(|token| set_from_afar(&runtime.handle(), *token, Some(last)));
         for (left, task) in reading {
@@ -114,7 +114,7 @@ fn d17_concurrent_methods() {
                     _ => left.peek(&mut [0; 8]).await.map(drop),
                 };
                 assert!(results.is_ok() || results.is_err_and(|error| error.is_timeout()));
-                let _ = (left.recv_buffer_size().expect("open"), left.read_deadline());
+                let _ = (T::set_option(&left).transpose().expect("open"), left.read_deadline());
                 left.set_timeout(Some(10 * MS)).expect("open");
                 left.set_timeout(None).expect("open");
             })

@@ -29,9 +29,9 @@ fn pol4_write_all_says_how_much_was_written() {
         let (left, right) = small_tcp_pair().await;
         let pattern: Vec<u8> = (0..8 << 20).map(|n: u32| (n / 3) as u8).collect();
         left.set_write_timeout(Some(50 * MS)).expect("open");
-        let armed = now_ns();
+        let armed = clock_ns();
         let error = left.write_all(&pattern).await.expect_err("nobody reads");
-        assert!(now_ns() - armed >= 50_000_000);
+        assert!(clock_ns() - armed >= 50_000_000);
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Write));
         let written = error.transferred() as usize;
         assert!(written > 0 && written < pattern.len());
@@ -89,15 +89,15 @@ fn d23_drip_does_not_extend() {
         for absolute in [true, false] {
             let (left, right) = T::pair().await;
             let dripping = drip(right, 50, 40 * MS);
-            let armed = now_ns();
+            let armed = clock_ns();
             if absolute {
                 left.set_read_deadline(Some(Instant::now() + 100 * MS)).expect("open");
             } else {
                 left.set_read_timeout(Some(100 * MS)).expect("open");
             }
             let error = left.read_exact(&mut [0; 50]).await.expect_err("two seconds are too much");
-            let passed = now_ns() - armed;
-            assert!(passed >= 100_000_000 && error.is_timeout(), "{error} after {passed} ns");
+            assert!(error.is_timeout(), "{error}");
+            assert_passed(armed, 100 * MS);
             assert!(error.transferred() < 50);
             drop(left);
             dripping.await.expect("no panic");
@@ -140,7 +140,7 @@ fn d26_split_halves() {
     on_alarms("d26", async |_| {
         let (left, right) = tcp_pair().await;
         let (read_half, write_half) = left.into_split();
-        let armed = now_ns();
+        let armed = clock_ns();
         read_half.set_read_deadline(Some(Instant::now() + 150 * MS)).expect("open");
         let reading = spawn(async move {
             times_out(armed, 150 * MS, read_half.recv(&mut [0; 1])).await;
@@ -182,7 +182,7 @@ fn d27_spurious_event() {
     on_alarms("d27", async |runtime| {
         let (left, _right) = wire::pair();
         let left = Rc::new(left);
-        let armed = now_ns();
+        let armed = clock_ns();
         left.io.set_deadline(Direction::Read, Some(Instant::now() + 100 * MS)).expect("open");
         let reader = left.clone();
         let reading = spawn(async move {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use punctual::net::{Error, Kind, TcpListener, TcpStream, UnixStream, transport};
+use punctual::net::{Duplex, Error, Kind, TcpListener, TcpStream, UnixStream, duplex, transport};
 use punctual::reactor::{Direction, Failure};
-use punctual::{Handle, Instant, Runtime, Token, spawn};
+use punctual::{Handle, Instant, Runtime, Token, VirtualClock, spawn};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{for_each_alarm, now_ns, watchdog};
+use super::{for_each_alarm, now_ns, virtual_runtime, watchdog};
 
 /// Longer than any test's bounds: if it is reached, something never ended.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,6 +163,37 @@ pub(crate) fn runtime_handle() -> Handle {
     HANDLE.with_borrow(|handle| handle.clone()).expect("within on_alarms")
 }
 
+/// As [`on_alarms`], on a virtual clock, which jumps as long as nothing waits for the kernel.
+pub(crate) fn on_virtual_clock(what: &'static str, body: impl AsyncFn(&Runtime)) {
+    let _watchdog = watchdog(what, PATIENCE / 10);
+    let (runtime, clock) = virtual_runtime();
+    HANDLE.set(Some(runtime.handle()));
+    CLOCK.set(Some(clock));
+    runtime.block_on(body(&runtime));
+    CLOCK.set(None);
+    assert_baseline(&runtime);
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<VirtualClock>> = const { RefCell::new(None) };
+}
+
+/// The clock that the runtime of this thread ought to live by: the virtual one within [`on_virtual_clock`], else
+/// the kernel's.
+pub(crate) fn clock_ns() -> u64 {
+    CLOCK.with_borrow(|clock| clock.as_ref().map_or_else(now_ns, |clock| clock.now().as_nanos()))
+}
+
+/// O1: `bound` has passed since a moment at which nothing was armed yet; on a virtual clock to the nanosecond.
+#[track_caller]
+pub(crate) fn assert_passed(armed_after_ns: u64, bound: Duration) {
+    let passed = Duration::from_nanos(clock_ns() - armed_after_ns);
+    assert!(passed >= bound, "early: {passed:?} of {bound:?}");
+    if CLOCK.with_borrow(Option::is_some) {
+        assert_eq!(passed, bound, "late on a virtual clock");
+    }
+}
+
 /// O4, as far as a runtime can see.
 pub(crate) fn assert_baseline(runtime: &Runtime) {
     // Tasks whose last reason to wait has just gone need a turn to end.
@@ -179,7 +210,8 @@ pub(crate) fn assert_baseline(runtime: &Runtime) {
     assert_eq!(metrics.early, 0);
 }
 
-/// Runs a body that is generic over its two ends on TCP and on Unix streams, on both alarms.
+/// Runs a body that is generic over its two ends on TCP, on Unix streams and in memory, on both alarms; in memory
+/// on a virtual clock too.
 macro_rules! on_pairs {
     ($body:ident) => {
         $crate::support::net::on_alarms(concat!(stringify!($body), " on TCP"), async |_| {
@@ -190,6 +222,17 @@ macro_rules! on_pairs {
             let (left, right) = $crate::support::net::unix_pair();
             $body(left, right).await;
         });
+        $crate::support::net::on_alarms(concat!(stringify!($body), " in memory"), async |_| {
+            let (left, right) = $crate::support::net::memory_pair();
+            $body(left, right).await;
+        });
+        $crate::support::net::on_virtual_clock(
+            concat!(stringify!($body), " in virtual time"),
+            async |_| {
+                let (left, right) = $crate::support::net::memory_pair();
+                $body(left, right).await;
+            },
+        );
     };
 }
 pub(crate) use on_pairs;
@@ -197,11 +240,20 @@ pub(crate) use on_pairs;
 /// A stream transport of which the tests can have pairs.
 pub(crate) trait Pair: transport::StreamTransport {
     async fn pair() -> (punctual::net::Socket<Self>, punctual::net::Socket<Self>);
+
+    /// Sets an option of the kernel's, where there are such.
+    fn set_option(_: &punctual::net::Socket<Self>) -> Option<Result<(), Error>> {
+        None
+    }
 }
 
 impl Pair for transport::Tcp {
     async fn pair() -> (TcpStream, TcpStream) {
         tcp_pair().await
+    }
+
+    fn set_option(stream: &TcpStream) -> Option<Result<(), Error>> {
+        Some(stream.set_recv_buffer_size(1 << 16))
     }
 }
 
@@ -209,9 +261,20 @@ impl Pair for transport::Unix {
     async fn pair() -> (UnixStream, UnixStream) {
         unix_pair()
     }
+
+    fn set_option(stream: &UnixStream) -> Option<Result<(), Error>> {
+        Some(stream.set_recv_buffer_size(1 << 16))
+    }
 }
 
-/// Runs a body that is generic over its [`Pair`]s on TCP and on Unix streams, on both alarms.
+impl Pair for transport::Memory {
+    async fn pair() -> (Duplex, Duplex) {
+        memory_pair()
+    }
+}
+
+/// Runs a body that is generic over its [`Pair`]s on TCP, on Unix streams and in memory, on both alarms; in memory
+/// on a virtual clock too.
 macro_rules! on_streams {
     ($body:ident) => {
         $crate::support::net::on_alarms(concat!(stringify!($body), " on TCP"), async |runtime| {
@@ -221,6 +284,15 @@ macro_rules! on_streams {
             concat!(stringify!($body), " on Unix streams"),
             async |runtime| {
                 $body::<punctual::net::transport::Unix>(runtime).await;
+            },
+        );
+        $crate::support::net::on_alarms(concat!(stringify!($body), " in memory"), async |runtime| {
+            $body::<punctual::net::transport::Memory>(runtime).await;
+        });
+        $crate::support::net::on_virtual_clock(
+            concat!(stringify!($body), " in virtual time"),
+            async |runtime| {
+                $body::<punctual::net::transport::Memory>(runtime).await;
             },
         );
     };
@@ -287,9 +359,8 @@ pub(crate) async fn times_out<T: std::fmt::Debug>(
     operation: impl Future<Output = Result<T, Class>>,
 ) {
     let result = operation.await;
-    let passed = Duration::from_nanos(now_ns() - armed_after_ns);
-    assert_eq!(result.as_ref().err(), Some(&Class::Timeout), "{result:?} after {passed:?}");
-    assert!(passed >= bound, "early: {passed:?} of {bound:?}");
+    assert_eq!(result.as_ref().err(), Some(&Class::Timeout), "{result:?} of {bound:?}");
+    assert_passed(armed_after_ns, bound);
 }
 
 /// One line of `/proc/self/net/tcp`: a socket of this network namespace.
@@ -332,4 +403,9 @@ pub(crate) fn all_kernel_sockets() -> Vec<KernelSocket> {
 /// The two ends of one Unix stream.
 pub(crate) fn unix_pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().expect("a socket pair")
+}
+
+/// The two ends of one stream in memory, with less room than is written at once.
+pub(crate) fn memory_pair() -> (Duplex, Duplex) {
+    duplex(64 * 1024)
 }
