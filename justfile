@@ -2,6 +2,10 @@
 drift *ARGS:
     cargo run --release --example drift -- {{ARGS}}
 
+# Each fault that defeats timeouts, made for real, and judged.
+lab *ARGS:
+    cargo run --release --example timeout_lab -- {{ARGS}}
+
 # Everything that tests: units, behaviour, real kernel, stress, examples, docs.
 test:
     cargo test --workspace
@@ -9,6 +13,18 @@ test:
 # Lateness at one second beside a raw timerfd, by turns in one process, in an optimised build.
 lateness:
     cargo test --release -p punctual --test drift -- --nocapture
+
+# Lateness of connect deadlines over black-holed dials, beside a raw timerfd.
+connect-lateness:
+    cargo test --release -p punctual --test connect_lateness -- --nocapture
+
+# A million connects, cancels and timeouts, and everything back to where it was.
+million:
+    PUNCTUAL_CONNECTS=1000000 cargo test --release -p punctual --test stress_connect -- --nocapture
+
+# Asking and answering through a proxy that does what networks do, for as long as you like.
+soak FOR="5min":
+    PUNCTUAL_SOAK={{FOR}} cargo test --release -p punctual --test it -- b05_stress --nocapture
 
 # What lands must pass.
 ci:
