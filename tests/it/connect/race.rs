@@ -1,9 +1,11 @@
 //! Several addresses, on the real kernel; the table of the race is in `net/src/connect/race.rs`.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read};
+use std::rc::Rc;
 
 use punctual::net::{Connect, Error, HappyEyeballs, Kind, Phase, TcpListener, TcpStream};
-use punctual::{Instant, Runtime, scope, spawn, timeout};
+use punctual::{Instant, Runtime, scope, spawn, timeout, yield_now};
 
 use super::{ECONNREFUSED, fails, syns_to};
 use crate::support::net::*;
@@ -196,5 +198,28 @@ fn an_error_of_several_addresses_keeps_its_io_kind() {
         assert_eq!(error.to_string(), "connect failed: no address was given");
         let error = TcpListener::bind(Vec::new()).expect_err("nothing to listen on");
         assert_eq!(error.to_string(), "listen failed: no address was given");
+    });
+}
+
+/// Addresses that fail at once are as many as a name server likes: they do not keep others waiting.
+#[test]
+fn b02_a_thousand_addresses_of_no_use_leave_the_others_their_turns() {
+    on_alarms("turns", async |_| {
+        let (_held, refused) = closed_port();
+        let turns = Rc::new(Cell::new(0_u32));
+        let count = turns.clone();
+        let others = spawn(async move {
+            loop {
+                count.set(count.get() + 1);
+                yield_now().await;
+            }
+        });
+        // At once, as one is that no route leads to.
+        let unreachable = |_: socket2::SockRef<'_>, _| Err(ErrorKind::NetworkUnreachable.into());
+        let connect = Connect::to(vec![refused; 1_000]).before_connect(unreachable);
+        let error = fails(connect, PATIENCE).await;
+        assert_eq!(error.sources().len(), 1_000);
+        assert!(turns.get() >= 100, "{} turns while a thousand failed", turns.get());
+        others.abort();
     });
 }
