@@ -124,8 +124,8 @@ pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
 pub use scope::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
-    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, in_scope, in_scope_as,
-    outside_scopes, scope, shield,
+    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
+    in_scope, in_scope_as, outside_scopes, scope, shield,
 };
 pub use set_readiness::SetReadiness;
 pub use sys::{host_name, interface_index};

@@ -5,7 +5,8 @@ mod scopes;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::pin::Pin;
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,12 +15,12 @@ use futures_io::AsyncRead;
 use punctual::net::io::{
     Bounded, CopyOptions, Throughput, chain, copy, copy_bidirectional, read_to_end, take,
 };
-use punctual::net::{Error, Kind, Phase};
+use punctual::net::{Error, Kind, Phase, UnixStream};
 use punctual::{Instant, VirtualClock, scope, sleep, spawn, timeout};
 
 use crate::support::duplex::{Duplex, duplex};
 use crate::support::net::*;
-use crate::support::{MS, NS, now_ns, virtual_runtime, watchdog};
+use crate::support::{MS, NS, now_ns, poll_once, virtual_runtime, watchdog};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -354,5 +355,56 @@ fn a_bounded_stream_keeps_no_timer_while_nothing_waits() {
         assert_eq!(near.read(&mut [0; 8]).await.expect("it came"), 4);
         drop(sending.await);
         assert_eq!((runtime.metrics().live_timers, runtime.metrics().live_wheel_entries), (0, 0));
+    });
+}
+
+/// Held, a read is still the same one, however late it is asked: its time is over.
+#[test]
+fn d23_a_read_that_is_polled_late_does_not_begin_anew() {
+    on_virtual("polled late", async |_| {
+        let (near, _far) = duplex(64);
+        let mut near = Bounded::new(near).read_timeout(S);
+        let start = Instant::now();
+        let mut buffer = [0; 8];
+        let mut reading = pin!(near.read(&mut buffer));
+        assert!(poll_once(reading.as_mut()).is_pending());
+        sleep(3 * S).await;
+        let error = reading.await.expect_err("nothing has come");
+        assert!(error.is_timeout(), "{error}");
+        on_time(start, 3 * S);
+    });
+}
+
+/// A read of its own does not take over the time of one that was given up through the trait.
+#[test]
+fn d23_a_read_has_all_its_time_whatever_was_given_up_before() {
+    on_virtual("all its time", async |_| {
+        let (near, _far) = duplex(64);
+        let mut near = Bounded::new(near).read_timeout(S);
+        give_up_read(&mut near).await;
+        sleep(900 * MS).await;
+        let start = Instant::now();
+        let error = near.read(&mut [0; 8]).await.expect_err("nothing has come");
+        assert!(error.is_timeout(), "{error}");
+        on_time(start, S);
+    });
+}
+
+#[test]
+fn copy_from_a_socket_of_the_kernel_to_another() {
+    on_alarms("unix copies", async |_| {
+        let (from, feed) = UnixStream::pair().expect("a pair");
+        let (into, sink) = UnixStream::pair().expect("a pair");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
+        let sent = bytes.clone();
+        let feeding = spawn(async move {
+            feed.write_all(&sent).await.expect("read");
+            feed.shutdown(Shutdown::Write).expect("open");
+        });
+        let taking = spawn(async move { read_to_end(&sink, 1 << 20).await });
+        assert_eq!(copy(&from, &into).await.expect("copied"), 300_000);
+        feeding.await.expect("no panic");
+        into.shutdown(Shutdown::Write).expect("left open by the copy");
+        assert!(taking.await.expect("no panic").expect("read") == bytes);
     });
 }

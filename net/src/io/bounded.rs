@@ -31,7 +31,7 @@ use crate::io::throughput::Meter;
 ///
 /// [`read`](Bounded::read) and [`write`](Bounded::write) take their timeout along when they are dropped. Through the
 /// traits nobody says that an operation is given up: there its time goes on counting until the next completes, or
-/// until it runs out unseen, after which the next begins anew.
+/// until it runs out unseen or its scope is left, after which the next begins anew.
 ///
 /// ```
 /// # use punctual_reactor::Runtime;
@@ -147,6 +147,7 @@ impl<S: AsyncRead + Unpin> Bounded<S> {
     ///
     /// Cancel-safe as far as the stream is; dropped, it takes its timeout along.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.read.hold();
         let operation = Ends(self, |bounded| &mut bounded.read);
         let read = poll_fn(|cx| Pin::new(&mut *operation.0).poll_read(cx, buffer)).await;
         read.map_err(|error| Error::kernel(Phase::Read, error))
@@ -161,6 +162,7 @@ impl<S: AsyncWrite + Unpin> Bounded<S> {
     ///
     /// Cancel-safe as far as the stream is; dropped, it takes its timeout along.
     pub async fn write(&mut self, buffer: &[u8]) -> Result<usize, Error> {
+        self.write.hold();
         let operation = Ends(self, |bounded| &mut bounded.write);
         let written = poll_fn(|cx| Pin::new(&mut *operation.0).poll_write(cx, buffer)).await;
         written.map_err(|error| Error::kernel(Phase::Write, error))

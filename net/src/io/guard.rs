@@ -21,6 +21,8 @@ pub(super) struct Guard {
     pub(super) meter: Option<Meter>,
     /// When the operation that waits began.
     began: Option<Instant>,
+    /// Whether whoever began it is known to hold it still, however late it is polled.
+    held: bool,
     sleep: Option<Sleep>,
     scoped: Scoped,
 }
@@ -28,7 +30,14 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(phase: Phase) -> Guard {
         let scoped = Scoped::default();
-        Guard { phase, deadline: None, timeout: None, meter: None, began: None, sleep: None, scoped }
+        let (deadline, timeout, meter) = (None, None, None);
+        Guard { phase, deadline, timeout, meter, began: None, held: false, sleep: None, scoped }
+    }
+
+    /// An operation begins that says when it is given up. What waits from before has been.
+    pub(super) fn hold(&mut self) {
+        self.forget();
+        self.held = true;
     }
 
     /// Runs one poll of an operation, which says how much it has moved, under the bounds.
@@ -38,12 +47,8 @@ impl Guard {
         moved: impl FnOnce(&T) -> usize,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.sleep.as_ref().is_some_and(Sleep::was_left) {
-            self.give_up();
-            // Some of its time was waited for by nobody.
-            if let Some(meter) = &mut self.meter {
-                meter.restart();
-            }
+        if !self.held && self.was_left() {
+            self.forget();
         }
         let began = match self.began {
             Some(began) => began,
@@ -72,6 +77,22 @@ impl Guard {
         let info = ready!(self.poll_over(cx, began));
         self.give_up();
         Poll::Ready(Err(Error::timeout(self.phase, info).into()))
+    }
+
+    /// Whether what waits is known to have been given up by whoever polled it.
+    fn was_left(&self) -> bool {
+        self.sleep.as_ref().is_some_and(Sleep::was_left)
+            || self.began.is_some() && self.scoped.has_moved()
+    }
+
+    /// Some of the time of what was given up was waited for by nobody: it counts for nothing.
+    fn forget(&mut self) {
+        if self.began.is_some() {
+            self.give_up();
+            if let Some(meter) = &mut self.meter {
+                meter.restart();
+            }
+        }
     }
 
     fn poll_scope(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
@@ -111,6 +132,7 @@ impl Guard {
 
     /// The operation has ended, or is not polled any more: its time goes with it.
     pub(super) fn give_up(&mut self) {
+        self.held = false;
         if self.began.take().is_some() {
             self.sleep = None;
             self.scoped.leave();

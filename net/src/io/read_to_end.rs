@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 
 use futures_io::AsyncRead;
 
 use crate::error::{Error, Phase};
+use crate::io::scoped::Scoped;
 use crate::io::take;
 
 /// What is added to the buffer at least, and at most.
@@ -19,17 +21,24 @@ const GROWTH: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 /// given them up.
 ///
 /// Not cancel-safe: dropped midway, what was read is lost. Bounds come with the reader, as by
-/// [`TcpStream`](crate::TcpStream).
+/// [`TcpStream`](crate::TcpStream); it ends with the [scope](punctual_reactor::scope) it waits in.
 pub async fn read_to_end<R: AsyncRead + Unpin>(reader: R, limit: usize) -> Result<Vec<u8>, Error> {
     let mut reader = take(reader, limit as u64).or_fail();
     let (mut all, mut filled) = (Vec::new(), 0usize);
+    let ended = |failure| Error::failed(Phase::Read, failure);
+    Scoped::check().map_err(ended)?;
+    let mut scoped = Scoped::default();
     loop {
         if filled == all.len() {
             let more = filled.clamp(*GROWTH.start(), *GROWTH.end());
             all.resize(filled.saturating_add(more), 0);
         }
         let room = &mut all[filled..];
-        let read = poll_fn(|cx| Pin::new(&mut reader).poll_read(cx, room)).await;
+        let read = poll_fn(|cx| match Pin::new(&mut reader).poll_read(cx, room) {
+            Poll::Pending => scoped.poll(cx, "read").map(|failure| Err(ended(failure).into())),
+            read => read,
+        });
+        let read = read.await;
         match read {
             Ok(0) => break,
             Ok(read) => filled = filled.saturating_add(read).min(all.len()),

@@ -6,28 +6,40 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use punctual_reactor::{Failure, check_scope, current_scope, in_scope_as};
+use punctual_reactor::{Failure, ScopeId, check_scope, current_scope_id, in_scope_as};
 
 /// Has no result but the scope's end.
 type End = dyn Future<Output = Result<Infallible, Failure>>;
 
-/// Waits for the end of the scope of whoever polls it first. Outside of scopes it costs a look, and no memory.
+/// Waits for the end of the scope of whoever polls it. Outside of scopes it costs a look, and no memory.
 #[derive(Default)]
 pub(super) struct Scoped {
     end: Option<Pin<Box<End>>>,
+    /// Whose end that is.
+    scope: Option<ScopeId>,
 }
 
 impl Scoped {
     /// Whether something may begin in the present scope.
     pub(super) fn check() -> Result<(), Failure> {
         // Outside of a runtime there are no scopes.
-        if current_scope().is_some() { check_scope() } else { Ok(()) }
+        if current_scope_id().is_some() { check_scope() } else { Ok(()) }
+    }
+
+    /// Whether it is polled in another scope than that of the last poll, which has been left since.
+    pub(super) fn has_moved(&self) -> bool {
+        self.scope != current_scope_id()
     }
 
     /// Ready when the scope has ended: by its deadline, or cancelled.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, what: &'static str) -> Poll<Failure> {
-        if self.end.is_none() && current_scope().is_some() {
-            self.end = Some(Box::pin(in_scope_as(what, pending())));
+        let scope = current_scope_id();
+        if self.scope != scope || self.end.is_none() {
+            self.scope = scope;
+            self.end = match scope {
+                Some(_) => Some(Box::pin(in_scope_as(what, pending()))),
+                None => None,
+            };
         }
         let Some(end) = &mut self.end else { return Poll::Pending };
         let Err(failure) = ready!(end.as_mut().poll(cx));

@@ -207,6 +207,14 @@ pub fn current_scope() -> Option<ScopeInfo> {
     Some(ScopeInfo::of(&driver, id))
 }
 
+/// The name of [that scope](current_scope), which costs no memory to ask for.
+#[must_use]
+pub fn current_scope_id() -> Option<ScopeId> {
+    let driver = context::try_current()?;
+    let id = driver.scope()?;
+    Some(ScopeId { id, reactor: driver.reactor.borrow().id })
+}
+
 /// What a scope was like when it was asked: see [`current_scope`].
 #[derive(Clone)]
 pub struct ScopeInfo {

@@ -69,3 +69,83 @@ fn k03_nothing_begins_on_any_stream_in_a_scope_that_has_ended() {
         assert_eq!(near.read(&mut [0; 8]).await.expect("untouched"), 4);
     });
 }
+
+/// A read that was given up belongs to the scope it began in, and the next one does not.
+#[test]
+fn k04_a_read_that_was_dropped_in_one_scope_is_forgotten_in_the_next() {
+    on_virtual("left scopes", async |_| {
+        let (near, mut far) = duplex(64);
+        let mut near = Bounded::new(near).read_timeout(S);
+        let done = scope("first", Duration::MAX, async |_| give_up_read(&mut near).await);
+        done.await.expect("it has not waited");
+        sleep(900 * MS).await;
+        far.send_all(b"a").await.expect("room");
+        let outside = read(&mut near, &mut [0; 8]).await;
+        assert_eq!(outside.expect("no scope has ended it"), 1);
+        give_up_read(&mut near).await;
+        sleep(900 * MS).await;
+        let start = Instant::now();
+        let second = scope("second", Duration::MAX, async |_| {
+            read(&mut near, &mut [0; 8]).await.expect_err("nothing comes")
+        });
+        let error = second.await.expect("a read may fail");
+        assert!(Error::take_from_io(error).expect("one of ours").is_timeout());
+        on_time(start, S);
+    });
+}
+
+/// A copy goes on in whichever scope it is polled, and ends with that.
+#[test]
+fn k04_a_copy_that_is_polled_in_another_scope_ends_with_that() {
+    on_virtual("moved copies", async |_| {
+        let ((client, a), (b, mut server)) = (duplex(64), duplex(64));
+        let mut copying = copy_bidirectional(a, b, CopyOptions::new());
+        let first = scope("first", Duration::MAX, async |_| {
+            assert!(poll_once(Pin::new(&mut copying)).is_pending());
+        });
+        first.await.expect("it has not waited");
+        server.send_all(b"x").await.expect("room");
+        let start = Instant::now();
+        let second = scope("second", 50 * MS, async |_| copying.await);
+        let error = second.await.expect("a copy may fail").expect_err("it was ended");
+        on_time(start, 50 * MS);
+        assert_eq!(error.deadline().and_then(|info| info.scope()), Some("second"), "{error}");
+        drop(client);
+    });
+}
+
+/// What closes in order after a failure is no reason to outlive the scope.
+#[test]
+fn k01_closing_in_order_ends_with_the_scope() {
+    on_virtual("closing", async |_| {
+        for cancelled in [false, true] {
+            let ((_client, a), (b, _server)) = (duplex(64), duplex(64));
+            let options = CopyOptions::new().idle_timeout(20 * MS).close_in_order(10 * S);
+            let copying = copy_bidirectional(a, b, options);
+            let (passed, error) = in_ended_scope(cancelled, async || copying.await).await;
+            assert!((50 * MS..=52 * MS).contains(&passed), "{passed:?}");
+            assert_eq!(error.deadline().and_then(|info| info.description()), Some("idle timeout"));
+        }
+    });
+}
+
+#[test]
+fn k01_a_copy_one_way_and_a_read_to_the_end_end_with_their_scope() {
+    on_virtual("one way", async |_| {
+        for cancelled in [false, true] {
+            let expected = if cancelled { Kind::Cancelled } else { Kind::Timeout };
+            let (from, mut feed) = duplex(64);
+            let (into, _sink) = duplex(64);
+            feed.send_all(b"abc").await.expect("room");
+            let (passed, error) = in_ended_scope(cancelled, async || copy(from, into).await).await;
+            assert!((50 * MS..=52 * MS).contains(&passed), "{passed:?}");
+            assert_eq!((error.kind(), error.phase(), error.transferred()), (expected, Phase::Copy, 3));
+            let (from, mut feed) = duplex(64);
+            feed.send_all(b"abcd").await.expect("room");
+            let reading = async || read_to_end(from, 100).await;
+            let (passed, error) = in_ended_scope(cancelled, reading).await;
+            assert!((50 * MS..=52 * MS).contains(&passed), "{passed:?}");
+            assert_eq!((error.kind(), error.phase(), error.transferred()), (expected, Phase::Read, 4));
+        }
+    });
+}

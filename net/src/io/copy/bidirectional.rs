@@ -114,7 +114,8 @@ where
         let this = &mut *self;
         let Some((a, b)) = &mut this.streams else { panic!("a copy was polled after it had ended") };
         if let State::Closing(closing, _) = &mut this.state {
-            if closing.poll(cx, a, b).is_pending() {
+            // What is done for good manners does not outlive its scope.
+            if closing.poll(cx, a, b).is_pending() && this.scoped.poll(cx, "copy").is_pending() {
                 return Poll::Pending;
             }
             return Poll::Ready(this.end());

@@ -149,7 +149,7 @@ impl CopyOptions {
     }
 
     /// If the copy fails, ends both writing sides, then reads and discards what the peers still send, for at most
-    /// `within`, before it lets go of the streams. A socket that is closed with unread bytes resets its
+    /// `within` and not beyond the end of its scope, before it lets go of the streams. A socket that is closed with unread bytes resets its
     /// connection, and the peer may lose what was written last (RFC 9112, section 9.6).
     #[must_use]
     pub fn close_in_order(mut self, within: Duration) -> CopyOptions {
