@@ -55,6 +55,10 @@ pub(super) async fn attempt(
         let error = Error::failed(Phase::Connect, failure).with_peer(address).diagnosed(&io);
         if of_all { Vain::All(error) } else { Vain::Address(described(error)) }
     })?;
+    if let Some(io) = io.get_ref() {
+        let connected = setup.options.connected(&SockRef::from(&*io));
+        connected.map_err(|error| Vain::Address(error.with_peer(address)))?;
+    }
     let own = io.get_ref().map(|io| io.local_addr());
     if matches!(own, Some(Ok(own)) if own == peer) {
         return Err(Vain::Address(Error::new(Kind::SelfConnect, Phase::Connect).with_peer(address)));

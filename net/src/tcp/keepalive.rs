@@ -3,13 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
+#[cfg(not(target_os = "openbsd"))]
+use socket2::TcpKeepalive;
 
 /// Probes of a connection on which nothing has moved for a while (`SO_KEEPALIVE`, tcp(7)). A peer that does not
 /// answer them is given up by the kernel: what waits ends as `Kernel(ETIMEDOUT)`.
 ///
 /// The kernel counts in whole seconds; what is given is rounded up to one. What is not given stays as the
-/// system is set (on Linux 75 s and 9 probes).
+/// system is set (on Linux 75 s and 9 probes). OpenBSD has one setting for all sockets: there it is `Unsupported`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     idle: Duration,
@@ -38,6 +40,7 @@ impl Keepalive {
         self
     }
 
+    #[cfg(not(target_os = "openbsd"))]
     pub(super) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
         let keepalive = TcpKeepalive::new().with_time(self.idle);
         let keepalive = match self.interval {
@@ -51,6 +54,7 @@ impl Keepalive {
     }
 
     /// As the kernel has it, if it is switched on.
+    #[cfg(not(target_os = "openbsd"))]
     pub(super) fn read(socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
         if !socket.keepalive()? {
             return Ok(None);
@@ -61,6 +65,22 @@ impl Keepalive {
             count: Some(socket.tcp_keepalive_retries()?),
         }))
     }
+
+    #[cfg(target_os = "openbsd")]
+    pub(super) fn apply(self, _socket: &SockRef<'_>) -> io::Result<()> {
+        Err(unsupported())
+    }
+
+    #[cfg(target_os = "openbsd")]
+    pub(super) fn read(socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
+        if socket.keepalive()? { Err(unsupported()) } else { Ok(None) }
+    }
+}
+
+#[cfg(target_os = "openbsd")]
+fn unsupported() -> io::Error {
+    let why = "this system has one setting of keepalive for all sockets (net.inet.tcp.keepidle)";
+    io::Error::new(io::ErrorKind::Unsupported, why)
 }
 
 fn whole_seconds(duration: Duration) -> Duration {

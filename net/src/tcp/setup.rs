@@ -27,7 +27,7 @@ use crate::error::Error;
 /// | option | socket option | where |
 /// |---|---|---|
 /// | [`nodelay`](TcpOptions::nodelay) | `TCP_NODELAY` | everywhere |
-/// | [`keepalive`](TcpOptions::keepalive) | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `_KEEPINTVL`, `_KEEPCNT` | everywhere |
+/// | [`keepalive`](TcpOptions::keepalive) | `SO_KEEPALIVE`, `TCP_KEEPIDLE`, `_KEEPINTVL`, `_KEEPCNT` | not on OpenBSD |
 /// | [`user_timeout`](TcpOptions::user_timeout) | `TCP_USER_TIMEOUT` | Linux, Android |
 /// | [`user_timeout_from_deadline`](TcpOptions::user_timeout_from_deadline) | `TCP_USER_TIMEOUT` | Linux, Android |
 /// | [`syn_count`](TcpOptions::syn_count) | `TCP_SYNCNT` | Linux, Android |
@@ -86,13 +86,12 @@ impl TcpOptions {
     }
 
     /// As [`user_timeout`](TcpOptions::user_timeout), of as much as an attempt to connect has left when it
-    /// starts: should this process hang, the kernel gives up in its place. It stays on the connection until
-    /// [`set_user_timeout`](crate::TcpStream::set_user_timeout) or
-    /// [`set_user_timeout_from_deadline`](crate::TcpStream::set_user_timeout_from_deadline) set another. A listener
-    /// has no deadline to take it from, and leaves it as it is.
+    /// starts: should this process hang, the kernel gives up in its place. It is for connecting alone: once the
+    /// connection stands, the user timeout is the system's again, and
+    /// [`set_user_timeout_from_deadline`](crate::TcpStream::set_user_timeout_from_deadline) takes it from what then
+    /// bounds the writes. A listener has no deadline to take it from, and leaves it as it is.
     ///
-    /// While connecting, our own deadline comes first: the kernel counts from the SYN, which is sent later,
-    /// and gets 10 ms more.
+    /// Our own deadline comes first: the kernel counts from the SYN, which is sent later, and gets 10 ms more.
     pub fn user_timeout_from_deadline(mut self) -> TcpOptions {
         self.user_timeout = Some(UserTimeout::FromDeadline);
         self
@@ -135,6 +134,14 @@ impl TcpOptions {
     pub fn traffic_class(mut self, class: u8) -> TcpOptions {
         self.traffic_class = Some(class);
         self
+    }
+
+    /// What was for connecting alone is undone on a connection that stands.
+    pub(crate) fn connected(&self, socket: &SockRef<'_>) -> Result<(), Error> {
+        match self.user_timeout {
+            Some(UserTimeout::FromDeadline) => set("TCP_USER_TIMEOUT", set_user_timeout(socket, None)),
+            _ => Ok(()),
+        }
     }
 
     /// Sets them on a socket of IPv6 or IPv4 whose connect has to be done by `deadline`.

@@ -111,13 +111,24 @@ fn options_of_a_stream_are_read_back() {
 }
 
 #[test]
-fn the_user_timeout_of_a_connect_is_what_it_has_left() {
+fn the_user_timeout_of_a_connect_is_what_it_has_left_and_for_connecting_alone() {
     on_alarms("user timeout", async |_| {
         let (_listener, address) = listen();
         let options = TcpOptions::new().user_timeout_from_deadline();
+        let seen = Rc::new(RefCell::new(None));
+        let told = seen.clone();
         let connect = Connect::to(address).timeout(5 * SECOND).options(options.clone());
-        let taken = connect.await.expect("connected").user_timeout().expect("asked").expect("set");
+        let connect = connect.before_connect(move |socket, _| {
+            *told.borrow_mut() = socket.tcp_user_timeout()?;
+            Ok(())
+        });
+        let stream = connect.await.expect("connected");
+        let taken = seen.take().expect("set before the SYN");
         assert!(taken <= 5_011 * MS && taken > 2 * SECOND, "{taken:?}");
+        assert_eq!(stream.user_timeout().expect("asked"), None, "the next loss would end it");
+        let given = Connect::to(address).options(TcpOptions::new().user_timeout(7 * SECOND));
+        let stream = given.await.expect("connected");
+        assert_eq!(stream.user_timeout().expect("asked"), Some(7 * SECOND), "this one stays");
         let listener = Listen::on("127.0.0.1:0").options(options).bind().expect("a listener");
         let taken = listener.with_socket(|socket| socket.tcp_user_timeout()).expect("open");
         assert_eq!(taken.expect("asked"), None, "a listener has no deadline");
