@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::drift::Firing;
+use crate::one_line::OneLine;
 use crate::readiness::{Direction, Readiness};
 use crate::text::Text;
 use crate::token::{Timer, Token};
@@ -51,7 +52,7 @@ impl Eq for Cause {}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        OneLine(&self.words).fmt(f)
     }
 }
 

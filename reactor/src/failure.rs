@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
                 }
                 write!(f, ", fired {:?} late", elapsed.lateness())
             }
-            Failure::Cancelled(cause) => write!(f, "cancelled: {}", cause.as_str().escape_debug()),
+            Failure::Cancelled(cause) => write!(f, "cancelled: {cause}"),
             Failure::Closed => f.write_str("closed"),
             Failure::Shutdown => f.write_str("the runtime is shutting down"),
         }

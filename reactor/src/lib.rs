@@ -66,6 +66,7 @@ mod histogram;
 mod instant;
 mod leeway;
 mod metrics;
+mod one_line;
 mod operate;
 mod operation;
 mod parking;

@@ -6,6 +6,7 @@ use std::panic::Location;
 use crate::arena::Id;
 use crate::executor::{Driver, Runtime, context};
 use crate::instant::Instant;
+use crate::one_line::OneLine;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
 use crate::source::NEVER;
@@ -178,7 +179,7 @@ impl fmt::Display for Wait {
             None => f.write_str("WITHOUT A DEADLINE")?,
         }
         if let Some(scope) = &self.scope {
-            write!(f, ", in {}", scope.escape_debug())?;
+            write!(f, ", in {}", OneLine(scope))?;
         }
         match self.task {
             Some(at) => write!(f, ", by the task spawned at {at}"),

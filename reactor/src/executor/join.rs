@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
 use crate::executor::Driver;
+use crate::one_line::OneLine;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
 
@@ -232,8 +233,11 @@ impl fmt::Display for JoinError {
         match &self.why {
             Why::Aborted => f.write_str("was aborted"),
             Why::Ended { end, .. } => end.fmt(f),
-            Why::Failed(message) => write!(f, "failed: {message}"),
-            Why::Panicked(_) => write!(f, "panicked: {}", self.message().unwrap_or_default()),
+            // What others have said breaks no line.
+            Why::Failed(message) => write!(f, "failed: {}", OneLine(message)),
+            Why::Panicked(_) => {
+                write!(f, "panicked: {}", OneLine(&self.message().unwrap_or_default()))
+            }
         }
     }
 }

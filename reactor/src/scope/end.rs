@@ -147,7 +147,7 @@ impl fmt::Display for ScopeEnd {
                 write!(f, " ({}), fired {:?} late", elapsed.of, elapsed.lateness())
             }
             ScopeEnd::Cancelled(cause) => {
-                write!(f, "was cancelled: {}", cause.as_str().escape_debug())?;
+                write!(f, "was cancelled: {cause}")?;
                 match cause.scope() {
                     Some(name) => write!(f, " (scope {name:?})"),
                     None => Ok(()),

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::event::Cause;
+use crate::one_line::OneLine;
 use crate::scope::children::{ChildFailure, Report};
 use crate::scope::{ScopeDeadline, ScopeEnd};
 
@@ -106,7 +107,7 @@ impl<T> fmt::Display for ScopeError<T> {
                 } else {
                     f.write_str("failed: ")?;
                 }
-                write!(f, "{}", first.to_string().escape_debug())?;
+                write!(f, "{}", OneLine(&first.to_string()))?;
                 if !others.is_empty() {
                     write!(f, "; and {} more", others.len())?;
                 }
