@@ -10,7 +10,8 @@ use crate::error::{Error, Phase};
 use crate::socket::Socket;
 use crate::socket::transport::DatagramTransport;
 
-/// Receiving datagrams. Those of a connected socket come from its peer alone.
+/// Receiving datagrams. Those of a connected socket come from its peer alone, but for what had come
+/// before it was connected.
 impl<T: DatagramTransport> Socket<T> {
     /// Receives the next datagram into `buffer`, or waits for it. Returns its length, which may be 0: there is
     /// no end of datagrams. With an empty `buffer` too it waits for one and takes it.

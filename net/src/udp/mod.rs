@@ -105,7 +105,8 @@ impl UdpSocket {
     }
 
     /// Connects the socket: [`send`](Socket::send) goes to the first of the addresses that can be had, and
-    /// nothing is received but from there. Nothing is sent, so that nobody needs to be there; but if the peer's
+    /// nothing that comes from then on is received but from there; what others had sent before still is: look at
+    /// [`Datagram::from`](crate::Datagram::from). Nothing is sent, so that nobody needs to be there; but if the peer's
     /// host refuses what is sent later, the socket learns of it: one operation fails with
     /// `Kernel(ECONNREFUSED)`. Another connect replaces it.
     ///
