@@ -17,11 +17,23 @@ use crate::support::{MS, now_ns};
 struct Armed {
     bound: Duration,
     at_ns: u64,
+    name: Option<&'static str>,
+    of_scope: bool,
 }
 
 impl Armed {
     fn with(bound: Duration) -> Armed {
-        Armed { bound, at_ns: now_ns() }
+        Armed { bound, at_ns: now_ns(), name: None, of_scope: false }
+    }
+
+    /// Of a deadline that has this name.
+    fn named(self, name: &'static str) -> Armed {
+        Armed { name: Some(name), ..self }
+    }
+
+    /// Of the deadline of a scope that has this name.
+    fn of_scope(self, name: &'static str) -> Armed {
+        Armed { name: Some(name), of_scope: true, ..self }
     }
 
     /// What every timeout of ours has to say of itself, whatever its reason, which is returned.
@@ -32,10 +44,16 @@ impl Armed {
         assert!(passed >= bound, "early: {passed:?} of {bound:?}: {error}");
         let info = error.deadline().expect("a deadline");
         assert_eq!(info.budget(), Some(bound), "{error}");
+        let scope = self.name.filter(|_| self.of_scope);
+        assert_eq!((info.name(), info.scope()), (self.name, scope), "{error}");
+        let idle = (phase == Phase::Read && !self.of_scope).then_some("idle timeout");
+        assert_eq!(info.description(), idle, "{error}");
         assert!(info.fired() >= info.deadline() && !info.before_it_began(), "{error}");
         assert_eq!(info.lateness(), info.fired() - info.deadline());
         let elapsed = info.elapsed().expect("when it began");
-        assert!(elapsed >= bound && elapsed <= passed, "{elapsed:?} of {passed:?}: {error}");
+        // In a scope it began later than the budget, which is the scope's.
+        let at_least = if self.of_scope { Duration::ZERO } else { bound };
+        assert!((at_least..=passed).contains(&elapsed), "{elapsed:?} of {passed:?}: {error}");
         let firing = info.firing().expect("how it came about");
         assert_eq!((firing.deadline, firing.fired), (info.deadline(), info.fired()), "{error}");
         assert_eq!(firing.quantisation + firing.kernel + firing.in_loop, info.lateness(), "{error}");

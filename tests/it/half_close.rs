@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use punctual::net::{Kind, Phase, Socket, TcpListener, TcpStream};
 use punctual::reactor::{Interest, Readiness, Registration, tcp_interest};
-use punctual::{Instant, Runtime, sleep, spawn, yield_now};
+use punctual::{Instant, Runtime, sleep, spawn, timeout, yield_now};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;

@@ -15,11 +15,10 @@ use crate::support::net::*;
 fn c02_a_syn_that_is_dropped() {
     on_alarms("dropped SYN", async |_| {
         let (_listener, address, _filler) = deaf_listener();
-        let armed = Armed::with(100 * MS);
+        let armed = Armed::with(100 * MS).named("checkout");
         let error = Connect::to(address).timeout(100 * MS).name("checkout").await.expect_err("deaf");
         let diagnosis = armed.ended_by(&error, Phase::Connect);
         assert!(matches!(diagnosis, Diagnosis::NoSynAck { syns_sent: 1, .. }), "{diagnosis:?}");
-        assert_eq!(error.deadline().and_then(|info| info.name()), Some("checkout"));
         let sentence = error.to_string();
         let start = format!(
             "connect to {address} timed out in tcp-connect after 100 ms (deadline \"checkout\" set at "
@@ -33,8 +32,8 @@ fn c02_a_syn_that_is_dropped() {
 fn c04_a_syn_ack_that_comes_too_late() {
     on_alarms("late SYN-ACK", async |_| {
         let (listener, address, _filler) = deaf_listener();
-        let armed = Armed::with(500 * MS);
-        let connecting = spawn(Connect::to(address).timeout(500 * MS).connect());
+        let armed = Armed::with(500 * MS).named("upstream");
+        let connecting = spawn(Connect::to(address).timeout(500 * MS).name("upstream").connect());
         sleep(300 * MS).await;
         let (_filled, _) = listener.accept().expect("the one in the queue");
         let error =
@@ -51,7 +50,10 @@ fn c19_of_several_addresses_it_says_how_many() {
         let addresses: Vec<_> = deaf.iter().map(|(_, address, _)| *address).collect();
         let error = Connect::to(addresses).timeout(2_500 * MS).name("checkout").await.expect_err("deaf");
         assert!(error.is_timeout() && error.is_retry_safe(), "{error}");
+        let names = |error: &Error| error.deadline().and_then(|info| info.name().map(str::to_owned));
+        assert_eq!(names(&error).as_deref(), Some("checkout"));
         assert_eq!(error.sources().len(), 2);
+        assert!(error.sources().iter().all(|one| names(one).as_deref() == Some("checkout")));
         assert!(
             error
                 .sources()
@@ -195,8 +197,8 @@ fn b03_our_own_loop_that_was_late() {
         // No loop, however late, keeps a SYN from being answered: that is the kernel's doing.
         let (_listener, address, _filler) = deaf_listener();
         let holding = spawn(hold_the_loop_up());
-        let armed = Armed::with(20 * MS);
-        let error = Connect::to(address).timeout(20 * MS).await.expect_err("deaf");
+        let armed = Armed::with(20 * MS).named("upstream");
+        let error = Connect::to(address).timeout(20 * MS).name("upstream").await.expect_err("deaf");
         let diagnosis = armed.ended_by(&error, Phase::Connect);
         assert!(matches!(diagnosis, Diagnosis::NoSynAck { .. }), "{diagnosis:?}");
         assert!(error.deadline().is_some_and(|info| info.lateness() >= 30 * MS), "{error}");
@@ -238,15 +240,13 @@ fn k09_a_deadline_of_a_scope() {
         let (stream, _peer) = tcp_pair().await;
         let (_listener, address, _filler) = deaf_listener();
         for phase in [Phase::Read, Phase::Connect] {
-            let armed = Armed::with(80 * MS);
+            let armed = Armed::with(80 * MS).of_scope("checkout");
             let ended = scope("checkout", 80 * MS, async |_| {
                 let error = match phase {
                     Phase::Read => stream.read(&mut [0; 8]).await.expect_err("silent"),
                     _ => Connect::to(address).timeout(PATIENCE).await.expect_err("deaf"),
                 };
                 let diagnosis = armed.ended_by(&error, phase);
-                let info = error.deadline().expect("a deadline");
-                assert_eq!((info.name(), info.scope()), (Some("checkout"), Some("checkout")));
                 assert!(error.to_string().contains("(deadline \"checkout\" set at "), "{error}");
                 let diagnosis = or_of_kernel(diagnosis, || stream.diagnose(Direction::Read));
                 match (phase, diagnosis) {

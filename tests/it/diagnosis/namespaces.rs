@@ -49,8 +49,12 @@ fn c03_a_syn_that_the_network_drops() {
         // tcp_syn_linear_timeouts says so) or two later.
         let dials = holes.map(|hole| {
             spawn(async move {
-                let armed = Armed::with(3_500 * MS);
-                let error = Connect::to(hole).timeout(3_500 * MS).await.expect_err("a black hole");
+                let armed = Armed::with(3_500 * MS).named("upstream");
+                let error = Connect::to(hole)
+                    .timeout(3_500 * MS)
+                    .name("upstream")
+                    .await
+                    .expect_err("a black hole");
                 let diagnosis = armed.ended_by(&error, Phase::Connect);
                 let Diagnosis::NoSynAck { syns_sent, .. } = diagnosis else { panic!("{diagnosis:?}") };
                 assert!((3..=4).contains(&syns_sent), "{error}");

@@ -142,6 +142,45 @@ fn pol11_out_of_descriptors_for_real() {
     assert_baseline(&runtime);
 }
 
+/// Two wait when the descriptors run out; the one that began the pause is dropped in the midst of it.
+#[test]
+fn pol11_who_waits_behind_a_dropped_accept_is_not_deaf() {
+    if !child::plays("dropped in a pause") {
+        let test = "half_close::accepting::pol11_who_waits_behind_a_dropped_accept_is_not_deaf";
+        return child::succeed(child::command(test, "dropped in a pause"));
+    }
+    let runtime = punctual::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (listener, address) = listen();
+        let listener = Rc::new(listener);
+        let accept = || {
+            let listener = listener.clone();
+            spawn(async move { listener.accept().await.map(|(_, peer)| peer) })
+        };
+        let (first, second) = (accept(), accept());
+        yield_now().await;
+        // Its descriptor is had beforehand; the one of the server is not.
+        let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let client = client.expect("a socket");
+        let limit = Rlimit { current: Some(64), maximum: getrlimit(Resource::Nofile).maximum };
+        setrlimit(Resource::Nofile, limit).expect("lowered");
+        let hoard: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        client.connect(&address.into()).expect("queued");
+        while listener.exhaustions() == 0 {
+            yield_now().await;
+        }
+        first.abort();
+        let _ = first.await;
+        drop(hoard);
+        let peer = timeout(PATIENCE / 2, second).await.expect("not deaf").expect("no panic");
+        assert_eq!(
+            peer.expect("accepted"),
+            client.local_addr().expect("bound").as_socket().expect("an address")
+        );
+    });
+    drop(runtime);
+}
+
 fn runtime_turns(runtime: &punctual::Runtime) -> u64 {
     runtime.metrics().turns
 }
