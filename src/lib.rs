@@ -43,9 +43,9 @@ pub mod net {
     pub use punctual_net::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
     pub use punctual_net::{
         Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Duplex, Error,
-        HappyEyeballs, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf, Phase, Socket,
-        Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener,
-        UnixStream, duplex, transport,
+        HappyEyeballs, IgnoredAnswers, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf,
+        Phase, Socket, Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram,
+        UnixListener, UnixStream, duplex, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -63,7 +63,7 @@ mod unix;
 pub use connect::{Connect, HappyEyeballs};
 pub use datagram::{Batch, Datagram};
 pub use duplex::{Duplex, duplex};
-pub use error::{DeadlineInfo, Diagnosis, DnsFailure, Error, Kind, Phase};
+pub use error::{DeadlineInfo, Diagnosis, DnsFailure, Error, IgnoredAnswers, Kind, Phase};
 #[cfg(feature = "dns")]
 pub use resolve::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
 pub use socket::{Socket, transport};

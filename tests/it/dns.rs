@@ -3,6 +3,7 @@
 mod server;
 
 mod answers;
+mod diagnosis;
 mod files;
 mod hostile;
 mod memory;

@@ -32,6 +32,15 @@ pub(super) const ALL: &[Scenario] = &[
         run: |lab| Box::pin(lying_dns(lab)),
     },
     Scenario {
+        name: "forged_dns",
+        fault: "forged answers come at once, the true one after 300 ms",
+        set: "connect",
+        bound: ms(200),
+        lasts: ms(700),
+        setting: Setting::Plain,
+        run: |lab| Box::pin(unanswered(lab, Manner::Lying(SLOW))),
+    },
+    Scenario {
         name: "slow_dns",
         fault: "the name server answers after 300 ms",
         set: "connect",
@@ -61,14 +70,19 @@ fn start(manner: Manner) -> Result<DnsServer, Skipped> {
         .map_err(|error| Skipped(format!("there is no name server: {error}")))
 }
 
-/// The answer does not come, or not in time. What is slow is no harm to whoever can wait.
+/// The answer does not come, or not in time, and the error says from whom. What is slow is no harm to whoever can wait.
 async fn unanswered(lab: &Lab, manner: Manner) -> Judged {
     let (listener, address) = listen();
     let server = start(manner)?;
     let resolver = resolver(&server);
     let connect = || Connect::to(("slow.test", address.port())).resolver(&resolver);
     let (_, outcome) = lab.measure(async || connect().timeout(lab.bound).await).await;
-    let mut outcome = outcome.must_be(Kind::Timeout, Phase::Resolve);
+    let mut outcome = outcome
+        .must_be(Kind::Timeout, Phase::Resolve)
+        .explained_by(&format!("no answer from {} after ", server.address));
+    if let Manner::Lying(_) = manner {
+        outcome = outcome.explained_by(" wrong id, ").explained_by(" wrong question");
+    }
     let questions = server.questions();
     outcome.must(questions > 0, || "no fault: the name server was not asked".to_owned());
     if manner == Manner::Silent {

@@ -82,10 +82,11 @@ impl Plan {
             let error = limit.elapsed(Phase::Resolve, now, true);
             return Err(error.with_target(target.to_string()));
         }
+        let progress = resolve::Progress::default();
         #[cfg(feature = "dns")]
-        let lookup = resolve::lookup(self.resolver.clone(), host, *port);
+        let lookup = resolve::lookup(self.resolver.clone(), host, *port, &progress);
         #[cfg(not(feature = "dns"))]
-        let lookup = resolve::lookup(host, *port);
+        let lookup = resolve::lookup(host, *port, &progress);
         let lookup = unless_ended(lookup);
         match timeout_at(limit.deadline, lookup).await {
             Ok(answer) => answer.map(|found| {
@@ -96,7 +97,7 @@ impl Plan {
                 .elapsed(Phase::Resolve, elapsed.firing().fired, false)
                 .fired_as(elapsed.firing())),
         }
-        .map_err(|error| error.with_target(target.to_string()))
+        .map_err(|error| error.awaiting(&progress).with_target(target.to_string()))
     }
 
     async fn dial(&self, found: Found, target: &Target) -> Result<TcpStream, Error> {

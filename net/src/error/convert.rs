@@ -10,6 +10,7 @@ use punctual_reactor::{Failure, Firing, Registration, Source, TcpInfo};
 
 use super::{DeadlineInfo, Diagnosis, Error, Inner, Kind, Phase};
 use crate::io::Copied;
+use crate::resolve::Progress;
 
 impl Error {
     pub(crate) fn new(kind: Kind, phase: Phase) -> Error {
@@ -143,8 +144,7 @@ impl Error {
 
     /// As [`diagnosed`](Error::diagnosed), on a bare socket.
     pub(crate) fn diagnosed_on(mut self, socket: &impl AsFd) -> Error {
-        let ran_out = self.deadline().is_some_and(|info| !info.before_it_began);
-        if !self.is_timeout() || !ran_out {
+        if !self.ran_out() {
             return self;
         }
         // Not every system has it, nor every socket.
@@ -157,6 +157,20 @@ impl Error {
             }
         }
         self
+    }
+
+    /// Says of a lookup, if time ran out on it, whom it waited for. A loop that was held up comes first: it may have
+    /// kept the answer waiting, and the next question unasked.
+    pub(crate) fn awaiting(mut self, progress: &Progress) -> Error {
+        if self.ran_out() && self.0.diagnosis.is_none() {
+            self.0.diagnosis = progress.diagnosis();
+        }
+        self
+    }
+
+    /// Whether time ran out on something that had begun.
+    fn ran_out(&self) -> bool {
+        self.is_timeout() && self.deadline().is_some_and(|info| !info.before_it_began)
     }
 
     /// Says of a timeout how much time it had had, where that was set, and what the operation is called.

@@ -20,7 +20,7 @@ use punctual_reactor::Cause;
 use crate::io::Copied;
 
 pub use deadline::DeadlineInfo;
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, IgnoredAnswers};
 pub use dns::DnsFailure;
 pub(crate) use dns::Why;
 pub(crate) use text::Short;
@@ -168,7 +168,7 @@ impl Error {
         self.0.deadline.as_ref()
     }
 
-    /// Why it ran out of time, if it did and the kernel or our own loop gave a reason. Of several addresses it is
+    /// Why it ran out of time, if it did and the kernel, our own loop or a lookup gave a reason. Of several addresses it is
     /// that of the last one that has any.
     #[must_use]
     pub fn diagnosis(&self) -> Option<&Diagnosis> {

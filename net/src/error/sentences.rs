@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use punctual_reactor::{Cause, Firing, Instant, Runtime};
 
-use super::{DeadlineInfo, Diagnosis, Error, Kind, Phase};
+use super::{DeadlineInfo, Diagnosis, Error, IgnoredAnswers, Kind, Phase};
 
 fn timeout(phase: Phase, budget: Option<Duration>) -> Error {
     let deadline = Instant::from_nanos(1_000);
@@ -165,6 +165,50 @@ fn why_it_ran_out_of_time_stands_behind_what_it_was() {
         "shutdown of 10.0.0.1:443 timed out after 2 s (we ended our side, the peer has not ended its own, silent for \
          2 s), fired 61 µs late",
     );
+}
+
+#[test]
+fn a_lookup_says_whom_it_waited_for() {
+    let says = |diagnosis: Diagnosis, sentence: &str| {
+        let info = DeadlineInfo {
+            budget: Some(200 * MS),
+            name: Some("checkout".into()),
+            ..DeadlineInfo::new(Instant::from_nanos(1_000), Instant::from_nanos(62_000))
+        };
+        let error = with(Error::timeout(Phase::Resolve, info), diagnosis).with_target("pay:443");
+        assert_eq!(error.to_string(), sentence);
+    };
+    let servers_asked = vec![([127, 0, 0, 1], 53).into(), ([127, 0, 0, 2], 53).into()];
+    let answers_ignored = IgnoredAnswers { wrong_id: 2, ..IgnoredAnswers::default() };
+    says(
+        Diagnosis::NameServersSilent { servers_asked, queries_sent: 3, answers_ignored },
+        "resolve pay:443 timed out after 200 ms (deadline \"checkout\"; no answer from 127.0.0.1:53, 127.0.0.2:53 after \
+         3 queries; 2 answers ignored: wrong id), fired 61 µs late",
+    );
+    says(
+        Diagnosis::SystemLibrarySilent { called: true },
+        "resolve pay:443 timed out after 200 ms (deadline \"checkout\"; the system's library (getaddrinfo) had not \
+         answered), fired 61 µs late",
+    );
+}
+
+#[test]
+fn a_loop_that_was_held_up_comes_before_a_server_that_was_silent() {
+    let [prompt, late] = [[60, 20, 0], [60, 51_940, 0]].map(|parts: [u32; 3]| {
+        let firing = firing(parts.map(|part| Duration::from_micros(part.into())));
+        let info =
+            DeadlineInfo { budget: Some(500 * MS), ..DeadlineInfo::new(firing.deadline, firing.fired) };
+        let progress = crate::resolve::Progress::default();
+        progress.awaits_library(std::sync::Arc::default());
+        let error = Error::timeout(Phase::Resolve, info).fired_as(firing).awaiting(&progress);
+        error.diagnosis().cloned().expect("a reason")
+    });
+    assert_eq!(prompt, Diagnosis::SystemLibrarySilent { called: false });
+    assert_eq!(late, Diagnosis::LoopLate { by: Duration::from_micros(51_940) });
+    let past = timeout(Phase::Resolve, None).with_deadline(|info| info.before_it_began = true);
+    let progress = crate::resolve::Progress::default();
+    progress.awaits_library(std::sync::Arc::default());
+    assert_eq!(past.awaiting(&progress).diagnosis(), Some(&Diagnosis::NotBegun));
 }
 
 /// A firing that was so late, through the kernel, our own loop and by choice.

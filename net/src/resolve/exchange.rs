@@ -7,7 +7,8 @@ use punctual_reactor::{Direction, Done, Failure, Instant, Interest, Readiness, R
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Counters;
-use super::message::{Query, Reply, Verdict};
+use super::message::{Mismatch, Query, Reply, Verdict};
+use super::progress::Tally;
 use super::random::Random;
 use crate::connect::Connect;
 use crate::error::{Error, Kind, Phase};
@@ -46,6 +47,7 @@ pub(super) async fn over_udp(
     deadline: Instant,
     random: &mut Random,
     counters: &Counters,
+    tally: &Tally,
 ) -> Result<Reply, Trouble> {
     let socket = bind(server, random).map_err(Trouble::Local)?;
     socket.connect(&server.into()).map_err(Trouble::of)?;
@@ -55,6 +57,7 @@ pub(super) async fn over_udp(
     io.set_deadline(Direction::Write, Some(deadline)).map_err(Trouble::ended)?;
     io.set_deadline(Direction::Read, Some(deadline)).map_err(Trouble::ended)?;
     Counters::add(&counters.queries);
+    tally.asks(server);
     io.operate(Direction::Write, |io| io.send(query.bytes()).map(Done::new))
         .await
         .map_err(Trouble::ended)?;
@@ -66,10 +69,16 @@ pub(super) async fn over_udp(
             Verdict::Answer(reply) => Ok(Done::new(Some(reply))),
             Verdict::Suspicious => {
                 Counters::add(&counters.ignored);
+                tally.ignores(server, |ignored| ignored.wrong_capitals += 1);
                 Ok(Done::new(None))
             }
-            Verdict::Foreign => {
+            Verdict::Foreign(mismatch) => {
                 Counters::add(&counters.ignored);
+                tally.ignores(server, |ignored| match mismatch {
+                    Mismatch::Form => ignored.malformed += 1,
+                    Mismatch::Id => ignored.wrong_id += 1,
+                    Mismatch::Question => ignored.wrong_question += 1,
+                });
                 foreign += 1;
                 Ok(if foreign > FOREIGN_MAX { Done::new(None) } else { Done::step(0, 0) })
             }
@@ -104,8 +113,10 @@ pub(super) async fn over_tcp(
     query: &Query,
     deadline: Instant,
     counters: &Counters,
+    tally: &Tally,
 ) -> Result<Reply, Trouble> {
     Counters::add(&counters.queries_over_tcp);
+    tally.asks(server);
     // Boxed, because a connect holds a lookup, which may hold this.
     let connecting: std::pin::Pin<Box<dyn Future<Output = _>>> =
         Box::pin(Connect::to(server).deadline(deadline).connect());
@@ -124,7 +135,7 @@ pub(super) async fn over_tcp(
     stream.read_exact(&mut answer).await.map_err(Trouble::net)?;
     match query.judge(&answer, true) {
         // Nothing is larger: a server that cuts here is broken.
-        Verdict::Answer(Reply::Truncated) | Verdict::Foreign | Verdict::Suspicious => {
+        Verdict::Answer(Reply::Truncated) | Verdict::Foreign(_) | Verdict::Suspicious => {
             Err(Trouble::Malformed)
         }
         Verdict::Answer(reply) => Ok(reply),

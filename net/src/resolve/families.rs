@@ -13,6 +13,7 @@ use super::failure::Failed;
 use super::found::{Found, Rest};
 use super::message::Family;
 use super::name::Name;
+use super::progress::Progress;
 use super::query::{Answer, Known, Outcome, Plan};
 use super::resolver::Inner;
 use super::shared::Shared;
@@ -36,9 +37,16 @@ pub(super) async fn ask(
     name: &Name,
     plan: &Plan,
     no_aaaa: bool,
+    progress: &Progress,
 ) -> Result<Found, Miss> {
-    let query = |family| Side::new(inner.query((name.clone(), family), plan));
+    let mut tallies = Vec::new();
+    let mut query = |family| {
+        let (query, tally) = inner.query((name.clone(), family), plan);
+        tallies.extend(tally);
+        Side::new(query)
+    };
     let mut sides = Sides { v6: (!no_aaaa).then(|| query(Family::V6)), v4: Some(query(Family::V4)) };
+    progress.awaits_servers(tallies);
     if !poll_fn(|cx| sides.poll(cx)).await {
         // IPv4 alone is there.
         let mut delay = pin!(sleep(RESOLUTION_DELAY));

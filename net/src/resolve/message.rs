@@ -52,11 +52,20 @@ pub(super) struct Query {
 /// What a packet is to a [`Query`].
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Nothing of ours: another id, another question, no answer at all.
-    Foreign,
+    /// Nothing of ours.
+    Foreign(Mismatch),
     /// The question in other letters: a forger's guess, or a server that folds case. Only TCP tells which.
     Suspicious,
     Answer(Reply),
+}
+
+/// In what a packet differs from an answer to a [`Query`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// It is no answer at all.
+    Form,
+    Id,
+    Question,
 }
 
 /// What a server has answered.
@@ -119,24 +128,28 @@ impl Query {
     /// What `packet`, which came from the server that was asked, is to this query. Over TCP nobody else can have sent
     /// it, so the case of letters does not matter there.
     pub(super) fn judge(&self, packet: &[u8], over_tcp: bool) -> Verdict {
-        let Ok(message) = Message::from_octets(packet) else { return Verdict::Foreign };
+        let foreign = Verdict::Foreign;
+        let Ok(message) = Message::from_octets(packet) else { return foreign(Mismatch::Form) };
         let header = message.header();
-        if header.id() != self.id || !header.qr() || header.opcode() != Opcode::QUERY {
-            return Verdict::Foreign;
+        if !header.qr() || header.opcode() != Opcode::QUERY {
+            return foreign(Mismatch::Form);
+        }
+        if header.id() != self.id {
+            return foreign(Mismatch::Id);
         }
         if message.header_counts().qdcount() == 0 && header.rcode() == Rcode::FORMERR {
             // Of one who could not read the question.
             return Verdict::Answer(Reply::Refusal(Refusal::Code(Rcode::FORMERR.to_int().into())));
         }
-        let Ok(question) = message.sole_question() else { return Verdict::Foreign };
+        let Ok(question) = message.sole_question() else { return foreign(Mismatch::Form) };
         if question.qtype() != self.family.rtype() || question.qclass() != Class::IN {
-            return Verdict::Foreign;
+            return foreign(Mismatch::Question);
         }
         let asked = wire(question.qname());
         if asked.as_slice() == self.name {
             Verdict::Answer(self.read(&message))
         } else if !asked.as_slice().eq_ignore_ascii_case(&self.name) {
-            Verdict::Foreign
+            foreign(Mismatch::Question)
         } else if over_tcp {
             Verdict::Answer(self.read(&message))
         } else {

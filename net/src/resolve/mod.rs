@@ -15,6 +15,7 @@
 //! ```
 
 mod found;
+mod progress;
 mod system;
 
 #[cfg(feature = "dns")]
@@ -59,18 +60,25 @@ pub(crate) use found::{Found, Rest};
 use metrics::Counters;
 #[cfg(feature = "dns")]
 pub use metrics::ResolverMetrics;
+pub(crate) use progress::Progress;
 #[cfg(feature = "dns")]
 pub use resolver::Resolver;
 
-/// The addresses of `host`; nothing bounds it but what the lookup itself does.
+/// The addresses of `host`; nothing bounds it but what the lookup itself does. `progress` says meanwhile what it waits
+/// for.
 #[cfg(feature = "dns")]
-pub(crate) async fn lookup(resolver: Option<Resolver>, host: &str, port: u16) -> Result<Found, Error> {
+pub(crate) async fn lookup(
+    resolver: Option<Resolver>,
+    host: &str,
+    port: u16,
+    progress: &Progress,
+) -> Result<Found, Error> {
     let resolver = resolver.unwrap_or_else(Resolver::of_this_runtime);
-    Ok(resolver.find(host).await?.with_port(port))
+    Ok(resolver.find(host, progress).await?.with_port(port))
 }
 
-/// The addresses of `host`; nothing bounds it but the system's library.
+/// The addresses of `host`; nothing bounds it but the system's library. `progress` says meanwhile what it waits for.
 #[cfg(not(feature = "dns"))]
-pub(crate) async fn lookup(host: &str, port: u16) -> Result<Found, Error> {
-    Ok(system::lookup(host).await?.with_port(port))
+pub(crate) async fn lookup(host: &str, port: u16, progress: &Progress) -> Result<Found, Error> {
+    Ok(system::lookup(host, progress).await?.with_port(port))
 }

@@ -11,6 +11,7 @@ use super::exchange::{Trouble, over_tcp, over_udp};
 use super::failure::{Failed, Report, Said};
 use super::message::{Family, Query, Refusal, Reply};
 use super::name::Name;
+use super::progress::Tally;
 use super::random::Random;
 use super::sockets::Sockets;
 
@@ -59,12 +60,13 @@ pub(super) async fn ask(
     plan: &Plan,
     sockets: &Rc<Sockets>,
     counters: &Counters,
+    tally: &Tally,
 ) -> Result<(Answer, Option<u32>), Failed> {
     let mut random = Random::new();
     let mut reports: Vec<Report> = plan.servers.iter().copied().map(Report::of).collect();
     for _ in 0..plan.attempts {
         for report in &mut reports {
-            let server = Server { address: report.server(), plan, counters };
+            let server = Server { address: report.server(), plan, counters, tally };
             let leave = sockets.leave().await;
             let said = server.ask(name, family, &mut random).await;
             drop(leave);
@@ -83,6 +85,9 @@ pub(super) async fn ask(
                 Err(Trouble::Ended(Failure::Shutdown)) => return Err(Failed::Shutdown),
                 Err(Trouble::Ended(failure)) => return Err(Failed::Ended(failure)),
             };
+            if !matches!(said, Said::Nothing(_)) {
+                tally.heard(report.server());
+            }
             report.add(said);
         }
     }
@@ -93,6 +98,7 @@ struct Server<'a> {
     address: SocketAddr,
     plan: &'a Plan,
     counters: &'a Counters,
+    tally: &'a Tally,
 }
 
 impl Server<'_> {
@@ -111,7 +117,8 @@ impl Server<'_> {
 
     async fn exchange(&self, query: &Query, random: &mut Random) -> Result<Reply, Trouble> {
         if !self.plan.use_tcp {
-            match over_udp(self.address, query, self.deadline(), random, self.counters).await {
+            match over_udp(self.address, query, self.deadline(), random, self.counters, self.tally).await
+            {
                 Ok(Reply::Truncated) => {
                     Counters::add(&self.counters.truncated);
                 }
@@ -121,7 +128,7 @@ impl Server<'_> {
                 other => return other,
             }
         }
-        over_tcp(self.address, query, self.deadline(), self.counters).await
+        over_tcp(self.address, query, self.deadline(), self.counters, self.tally).await
     }
 
     /// By when one exchange has to be over.

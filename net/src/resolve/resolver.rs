@@ -17,6 +17,7 @@ use super::families::{self, Miss};
 use super::files::{Files, ResolvConf, Step};
 use super::found::Found;
 use super::name::Name;
+use super::progress::{Progress, Tally};
 use super::query::{Outcome, Plan};
 use super::random::Random;
 use super::shared::{Shared, Weakly};
@@ -57,12 +58,19 @@ pub(super) struct Inner {
     cache_is_of: RefCell<Vec<SocketAddr>>,
     /// Whose clock it goes by.
     runtime: Cell<Option<RuntimeId>>,
-    in_flight: RefCell<HashMap<Key, (u64, Weakly<Outcome>)>>,
+    in_flight: RefCell<HashMap<Key, UnderWay>>,
     begun: Cell<u64>,
     /// Which server is to be asked first, if they take turns.
     turn: Cell<usize>,
     sockets: Rc<Sockets>,
     counters: Counters,
+}
+
+/// A query that others can join.
+struct UnderWay {
+    number: u64,
+    query: Weakly<Outcome>,
+    tally: Rc<Tally>,
 }
 
 impl Default for Resolver {
@@ -135,7 +143,8 @@ impl Resolver {
         let (resolver, name) = (self.clone(), name.to_owned());
         async move {
             let budget = resolver.0.choices.timeout;
-            let lookup = in_scope_as("lookup", resolver.find(&name));
+            let progress = Progress::default();
+            let lookup = in_scope_as("lookup", resolver.find(&name, &progress));
             let found = match timeout(budget, lookup).await {
                 Ok(Ok(found)) => found.map(Addresses),
                 Ok(Err(failure)) => Err(Error::failed(Phase::Resolve, failure)),
@@ -146,7 +155,7 @@ impl Resolver {
                     Err(Error::timeout(Phase::Resolve, info).fired_as(firing))
                 }
             };
-            found.map_err(|error| error.with_target(name))
+            found.map_err(|error| error.awaiting(&progress).with_target(name))
         }
     }
 
@@ -158,7 +167,7 @@ impl Resolver {
     }
 
     /// As [`lookup`](Resolver::lookup), with no bound but its tries.
-    pub(crate) async fn find(&self, host: &str) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, host: &str, progress: &Progress) -> Result<Found, Error> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(Found::at_once(vec![(ip, 0).into()]));
         }
@@ -180,25 +189,31 @@ impl Resolver {
             ));
         }
         if self.0.choices.system_library {
-            return system::lookup(host).await;
+            return system::lookup(host, progress).await;
         }
-        self.follow_nsswitch(&name, host.ends_with('.'), host).await
+        self.follow_nsswitch(&name, host, progress).await
     }
 
-    async fn follow_nsswitch(&self, name: &Name, absolute: bool, host: &str) -> Result<Found, Error> {
+    async fn follow_nsswitch(
+        &self,
+        name: &Name,
+        host: &str,
+        progress: &Progress,
+    ) -> Result<Found, Error> {
+        let absolute = host.ends_with('.');
         let own = punctual_reactor::host_name();
         let services = self.0.files.borrow_mut().nsswitch(Instant::now());
         let mut failure = None;
         for step in services.steps(name, own.as_deref()) {
             match step {
-                Step::System => return system::lookup(host).await,
+                Step::System => return system::lookup(host, progress).await,
                 Step::Files => {
                     let hosts = self.0.files.borrow_mut().hosts(Instant::now());
                     if let Some(ips) = hosts.get(name.as_str()) {
                         return Ok(Found::at_once(ips.iter().map(|ip| (*ip, 0).into()).collect()));
                     }
                 }
-                Step::Dns => match self.search(name, absolute, own.as_deref()).await {
+                Step::Dns => match self.search(name, absolute, own.as_deref(), progress).await {
                     Ok(found) => return Ok(found),
                     Err(error) => failure = Some(error),
                 },
@@ -210,7 +225,13 @@ impl Resolver {
 
     /// Asks servers for the name, as it is and in the domains of the search list, until one of these names has
     /// addresses. Servers that fail do not end the search; no answer at all does, as it would take as long again.
-    async fn search(&self, name: &Name, absolute: bool, own: Option<&str>) -> Result<Found, Error> {
+    async fn search(
+        &self,
+        name: &Name,
+        absolute: bool,
+        own: Option<&str>,
+        progress: &Progress,
+    ) -> Result<Found, Error> {
         let (plan, conf) = self.0.plan();
         let choices = &self.0.choices;
         let of_host = || own.and_then(|own| own.split_once('.')).map(|(_, domain)| domain.to_owned());
@@ -219,7 +240,7 @@ impl Resolver {
         let names = name.candidates(absolute, &search, choices.ndots.unwrap_or(conf.ndots));
         let mut worst: Option<Miss> = None;
         for candidate in &names {
-            let miss = match families::ask(&self.0, candidate, &plan, conf.no_aaaa).await {
+            let miss = match families::ask(&self.0, candidate, &plan, conf.no_aaaa, progress).await {
                 Ok(found) => return Ok(found),
                 Err(miss) => miss,
             };
@@ -269,28 +290,36 @@ impl Inner {
         (plan, conf)
     }
 
-    /// What is known of `key`, or a share in the query for it: one that is under way already, or a new one.
-    pub(super) fn query(self: &Rc<Inner>, key: Key, plan: &Plan) -> Shared<Outcome> {
+    /// What is known of `key`, or a share in the query for it, one that is under way already or a new one, with the
+    /// account of what it has sent and heard.
+    pub(super) fn query(
+        self: &Rc<Inner>,
+        key: Key,
+        plan: &Plan,
+    ) -> (Shared<Outcome>, Option<Rc<Tally>>) {
         let now = Instant::now();
         if let Some(known) = self.cache.borrow_mut().get(&key, now) {
             Counters::add(&self.counters.cache_hits);
-            return Shared::done(Ok(known));
+            return (Shared::done(Ok(known)), None);
         }
-        let under_way = self.in_flight.borrow().get(&key).and_then(|(_, query)| query.upgrade());
+        let joined = |under_way: &UnderWay| Some((under_way.query.upgrade()?, under_way.tally.clone()));
+        let under_way = self.in_flight.borrow().get(&key).and_then(joined);
         // Nobody may have driven it since: an old one is not trusted to end.
-        if let Some(query) =
-            under_way.filter(|query| now - query.begun() < plan.timeout.saturating_mul(plan.attempts))
+        if let Some((query, tally)) = under_way
+            .filter(|(query, _)| now - query.begun() < plan.timeout.saturating_mul(plan.attempts))
         {
             Counters::add(&self.counters.shared);
-            return query;
+            return (query, Some(tally));
         }
         let number = self.begun.get();
         self.begun.set(number + 1);
-        let entry = InFlight { inner: self.clone(), key: key.clone(), number };
+        let tally = Rc::<Tally>::default();
+        let entry = InFlight { inner: self.clone(), key: key.clone(), number, tally: tally.clone() };
         let plan = plan.clone();
         let query = Shared::new(Box::pin(async move { entry.run(plan).await }));
-        self.in_flight.borrow_mut().insert(key, (number, query.downgrade()));
-        query
+        let under_way = UnderWay { number, query: query.downgrade(), tally: tally.clone() };
+        self.in_flight.borrow_mut().insert(key, under_way);
+        (query, Some(tally))
     }
 }
 
@@ -299,13 +328,16 @@ struct InFlight {
     inner: Rc<Inner>,
     key: Key,
     number: u64,
+    tally: Rc<Tally>,
 }
 
 impl InFlight {
     async fn run(&self, plan: Plan) -> Outcome {
         let Inner { sockets, counters, cache, .. } = &*self.inner;
         let (name, family) = &self.key;
-        match query::ask(name, *family, &plan, sockets, counters).await {
+        let answer = query::ask(name, *family, &plan, sockets, counters, &self.tally).await;
+        self.tally.end();
+        match answer {
             Ok((answer, ttl)) => {
                 let answer = Rc::new(answer);
                 let of_these_servers = {
@@ -328,7 +360,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut in_flight = self.inner.in_flight.borrow_mut();
-        if in_flight.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        if in_flight.get(&self.key).is_some_and(|query| query.number == self.number) {
             in_flight.remove(&self.key);
         }
     }

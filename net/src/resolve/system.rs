@@ -9,13 +9,14 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use punctual_reactor::WaitElsewhere;
 
-use super::Found;
+use super::{Found, Progress};
 use crate::error::{DnsFailure, Error, Kind, Phase, Why};
 
 /// Lookups that run at the same time.
@@ -27,11 +28,16 @@ const IDLE: Duration = Duration::from_secs(5);
 const STACK_BYTES: usize = 256 * 1024;
 
 /// The addresses of `host`, in the order in which to try them.
-pub(super) async fn lookup(host: &str) -> Result<Found, Error> {
+pub(super) async fn lookup(host: &str, progress: &Progress) -> Result<Found, Error> {
     static POOL: Pool = Pool::new(THREADS_MAX, QUEUE_MAX);
     let host = host.to_owned();
     let _real_time_passes = WaitElsewhere::begin();
-    let answer = POOL.run(move || Ok((host.as_str(), 0).to_socket_addrs()?.collect()));
+    let called = Arc::new(AtomicBool::new(false));
+    progress.awaits_library(called.clone());
+    let answer = POOL.run(move || {
+        called.store(true, Ordering::Relaxed);
+        Ok((host.as_str(), 0).to_socket_addrs()?.collect())
+    });
     let failed = |error| Error::new(Kind::Dns, Phase::Resolve).because(error);
     match answer?.await {
         Ok(addresses) if addresses.is_empty() => {
@@ -242,10 +248,13 @@ mod tests {
     #[test]
     fn names_of_this_host_resolve() {
         Runtime::new().expect("a runtime").block_on(async {
-            let found = lookup("localhost").await.expect("localhost").with_port(80);
+            let found =
+                lookup("localhost", &Progress::default()).await.expect("localhost").with_port(80);
             let loopback = |address: &SocketAddr| address.ip().is_loopback() && address.port() == 80;
             assert!(!found.addresses.is_empty() && found.addresses.iter().all(loopback));
-            let error = lookup("no-such-name.invalid").await.expect_err("RFC 6761: never resolves");
+            let error = lookup("no-such-name.invalid", &Progress::default())
+                .await
+                .expect_err("RFC 6761: never resolves");
             assert_eq!((error.kind(), error.phase()), (Kind::Dns, Phase::Resolve));
         });
     }

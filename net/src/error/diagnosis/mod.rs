@@ -1,18 +1,22 @@
-//! [`Diagnosis`]: why a deadline passed, from what the kernel knew of the connection at that moment.
+//! [`Diagnosis`]: why a deadline passed, from what the kernel knew of the connection, or a lookup of its servers, at
+//! that moment.
 
+mod names;
 mod reason;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::text::{Age, Bytes, Count, Short};
+pub use names::IgnoredAnswers;
 
 /// Why an operation ran out of time.
 ///
 /// At the moment of a timeout the kernel is asked once what it knows of the connection
 /// ([`TcpInfo`](punctual_reactor::TcpInfo): `TCP_INFO` and the lengths of both queues). What stands here is what it said, and no guess: a
 /// network that loses everything looks like a peer that is gone. Operations that succeed, and those that end otherwise,
-/// ask nothing.
+/// ask nothing. A lookup keeps its own account of what it has asked and heard, and gives it out then.
 ///
 /// Ages are in the kernel's ticks, of 1 to 10 ms. Variants and fields may be added: match with `..`.
 ///
@@ -121,6 +125,25 @@ pub enum Diagnosis {
         /// How many.
         waiting: u32,
     },
+    /// The name servers that a lookup waits for have not answered: they are down, slow or out of reach, or what
+    /// came in their name was no answer.
+    #[non_exhaustive]
+    NameServersSilent {
+        /// Those that have said nothing since they were asked last, in the order of asking. None if the query still
+        /// waited for others of the same resolver to end.
+        servers_asked: Vec<SocketAddr>,
+        /// How many questions these were sent, over both families; also before this lookup joined, if others had asked
+        /// for the name already.
+        queries_sent: u32,
+        /// What came in their name and was not believed.
+        answers_ignored: IgnoredAnswers,
+    },
+    /// The system's library, `getaddrinfo`, has not answered. It does not say whom it waits for.
+    #[non_exhaustive]
+    SystemLibrarySilent {
+        /// Whether it was called: if not, all helper threads still waited for it on behalf of others.
+        called: bool,
+    },
 }
 
 impl fmt::Display for Diagnosis {
@@ -179,6 +202,15 @@ impl fmt::Display for Diagnosis {
             Diagnosis::Unaccepted { waiting } => {
                 write!(f, "{} could not be accepted", Count(waiting.into(), "waiting connection"))
             }
+            Diagnosis::NameServersSilent { ref servers_asked, queries_sent, answers_ignored } => {
+                names::servers_silent(f, servers_asked, queries_sent, answers_ignored)
+            }
+            Diagnosis::SystemLibrarySilent { called: true } => {
+                f.write_str("the system's library (getaddrinfo) had not answered")
+            }
+            Diagnosis::SystemLibrarySilent { called: false } => f.write_str(
+                "the system's library (getaddrinfo) was not called yet, as other lookups hung in it",
+            ),
         }
     }
 }
@@ -235,5 +267,44 @@ mod tests {
         );
         says(Diagnosis::NobodyConnected, "nobody has connected");
         says(Diagnosis::Unaccepted { waiting: 3 }, "3 waiting connections could not be accepted");
+    }
+
+    #[test]
+    fn a_lookup_says_whom_it_waited_for() {
+        let says = |servers: u8, queries_sent, answers_ignored, clause: &str| {
+            let servers_asked = (1..=servers).map(|n| ([127, 0, 0, n], 53).into()).collect();
+            let silent = Diagnosis::NameServersSilent { servers_asked, queries_sent, answers_ignored };
+            assert_eq!(silent.to_string(), clause);
+        };
+        let none = IgnoredAnswers::default();
+        says(1, 1, none, "no answer from 127.0.0.1:53 after 1 query");
+        says(2, 3, none, "no answer from 127.0.0.1:53, 127.0.0.2:53 after 3 queries");
+        says(
+            6,
+            12,
+            none,
+            "no answer from 127.0.0.1:53, 127.0.0.2:53, 127.0.0.3:53, 127.0.0.4:53 and 2 more after 12 queries",
+        );
+        says(
+            1,
+            2,
+            IgnoredAnswers { wrong_id: 1, ..none },
+            "no answer from 127.0.0.1:53 after 2 queries; 1 answer ignored: wrong id",
+        );
+        says(
+            1,
+            2,
+            IgnoredAnswers { wrong_id: 1, wrong_question: 2, wrong_capitals: 3, malformed: 4 },
+            "no answer from 127.0.0.1:53 after 2 queries; 10 answers ignored: 1 wrong id, 2 wrong question, 3 wrong \
+             capitals, 4 not an answer of DNS",
+        );
+        says(0, 0, none, "no name server asked, as other queries were before this one");
+        assert_eq!(
+            [true, false].map(|called| Diagnosis::SystemLibrarySilent { called }.to_string()),
+            [
+                "the system's library (getaddrinfo) had not answered",
+                "the system's library (getaddrinfo) was not called yet, as other lookups hung in it"
+            ]
+        );
     }
 }

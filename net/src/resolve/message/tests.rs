@@ -299,7 +299,7 @@ fn n06_fuzz() {
             }
             Verdict::Answer(Reply::NoName { .. } | Reply::NoData { .. }) => denied += 1,
             Verdict::Answer(_) => refused += 1,
-            Verdict::Foreign | Verdict::Suspicious => foreign += 1,
+            Verdict::Foreign(_) | Verdict::Suspicious => foreign += 1,
         }
     }
     println!("accepted {accepted}, denied {denied}, refused {refused}, foreign {foreign}");
