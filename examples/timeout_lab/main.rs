@@ -7,7 +7,7 @@
 //! cargo run --release --example timeout_lab -- --list
 //! ```
 //!
-//! It takes 7 s. Seven of 27 rows, without their diagnosis, of a virtual machine with two busy cores:
+//! It takes 7 s. Seven of 28 rows, without their diagnosis, of a virtual machine with two busy cores:
 //!
 //! ```text
 //! scenario               set             what happened                    fired     late  class                 phase        leaked
