@@ -6,6 +6,7 @@
 //! cargo test --release --test resources -- --nocapture       the sizes of the table
 //! ```
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as StdInstant};
@@ -273,74 +274,121 @@ fn r07_idle_connections_cost_little_and_give_it_back() {
 #[test]
 fn r04_a_storm_of_connects_is_accepted_and_an_echo_goes_on() {
     let _alone = alone();
+    const CONNECTS: usize = 5_000;
+    /// A debug build pays for its checks: some hundred microseconds for the eight connections that one turn may accept.
+    const RATIO: f64 = 5.0;
+    let (mut ours, mut control) = (Vec::new(), Vec::new());
+    // By turns, so that both have the same machine.
+    for _ in 0..5 {
+        ours.append(&mut under_a_storm(CONNECTS / 5, serve));
+        control.append(&mut under_a_storm(CONNECTS / 5, serve_by_hand));
+    }
+    let decile = |took: &mut Vec<Duration>, tenths: usize| {
+        took.sort_unstable();
+        took[took.len() * tenths / 10]
+    };
+    let [ours, control] = [&mut ours, &mut control].map(|took| (decile(took, 5), decile(took, 9)));
+    let ratio = ours.1.as_secs_f64() / control.1.as_secs_f64();
+    println!(
+        "R04: {CONNECTS} connects; echo p50/p90 {:?}/{:?}, control {:?}/{:?}, ratio of p90 {ratio:.2}",
+        ours.0, ours.1, control.0, control.1
+    );
+    assert!(ratio <= RATIO, "the echo's p90 is {ratio:.1} times that of the control");
+}
+
+/// Has `serve` accept one connection that it echoes and, meanwhile, `connects` that it closes, from a backlog of 128;
+/// returns how long each echo took.
+fn under_a_storm(connects: usize, serve: fn(std::net::TcpListener, usize)) -> Vec<Duration> {
     const THREADS: usize = 8;
-    let connects = 5_000 / if SCALE > 1 { 2 } else { 1 };
+    let socket =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    socket.listen(128).expect("listening");
+    let listener: std::net::TcpListener = socket.into();
+    let address = listener.local_addr().expect("its address");
+    let connect = move || {
+        let stream = std::net::TcpStream::connect(address).expect("connected");
+        // Reset at its end: a storm would leave no port in TIME_WAIT.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set");
+        stream
+    };
+    let share = connects / THREADS;
+    let asking = std::thread::spawn(move || {
+        let mut echo = connect();
+        let mut took = Vec::new();
+        let mut ask = || {
+            let began = StdInstant::now();
+            echo.write_all(b"x").and_then(|()| echo.read_exact(&mut [0])).expect("echoed");
+            took.push(began.elapsed());
+            std::thread::sleep(MS / 4);
+        };
+        ask();
+        let storm: Vec<_> = (0..THREADS)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    for _ in 0..share {
+                        // With a full backlog the kernel calls connected what it has not queued yet: whoever leaves before
+                        // it was accepted never is.
+                        assert_eq!(connect().read(&mut [0]).expect("closed in order"), 0);
+                    }
+                })
+            })
+            .collect();
+        while !storm.iter().all(std::thread::JoinHandle::is_finished) {
+            ask();
+        }
+        storm.into_iter().for_each(|thread| thread.join().expect("all are accepted"));
+        took
+    });
+    serve(listener, share * THREADS);
+    asking.join().expect("no panic")
+}
+
+fn serve(listener: std::net::TcpListener, connects: usize) {
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
-        socket.listen(128).expect("listening");
-        let listener = TcpListener::from_std(socket.into()).expect("registered");
-        let address = listener.local_addr().expect("its address");
-        let (client, server) = pair(&listener, address).await;
-        drop(spawn(async move {
+        let listener = TcpListener::from_std(listener).expect("registered");
+        let (echo, _) = listener.accept().await.expect("accepted");
+        let echoing = spawn(async move {
             let mut byte = [0];
-            while let Ok(1) = server.read(&mut byte).await {
-                if server.write_all(&byte).await.is_err() {
-                    break;
-                }
-            }
-        }));
-        // The control: the same echo while the threads connect to somebody else, who only accepts.
-        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let deaf = elsewhere.local_addr().expect("its address");
-        std::thread::spawn(move || while let Ok((stream, _)) = elsewhere.accept() { drop(stream) });
-        let control = echo_during(&client, storm(deaf, connects, THREADS)).await;
-
-        let accepting = spawn(async move {
-            for _ in 0..connects {
-                // Closed in order here and reset there, which leaves no port in TIME_WAIT.
-                drop(listener.accept().await.expect("accepted"));
+            while let Ok(1) = echo.read(&mut byte).await {
+                echo.write_all(&byte).await.expect("sent");
             }
         });
-        let stormy = echo_during(&client, storm(address, connects, THREADS)).await;
-        accepting.await.expect("all are accepted");
-        let ratio = stormy.1.as_secs_f64() / control.1.as_secs_f64();
-        println!(
-            "R04: {connects} connects; echo p50/p90 {:?}/{:?}, control {:?}/{:?}, ratio of p90 {ratio:.2}",
-            stormy.0, stormy.1, control.0, control.1
-        );
-        // A turn accepts 32 at most before the others have theirs.
-        assert!(ratio <= 4.0, "the echo's p90 is {ratio:.1} times that of the control");
+        for _ in 0..connects {
+            drop(listener.accept().await.expect("accepted"));
+        }
+        echoing.await.expect("no panic");
     });
+    assert_nothing_lives(&runtime);
 }
 
-/// Connects that many times from that many threads; true when they have.
-fn storm(address: SocketAddr, connects: usize, threads: usize) -> impl Fn() -> bool {
-    let threads: Vec<_> = (0..threads)
-        .map(|thread| {
-            let share = connects / threads + usize::from(thread < connects % threads);
-            std::thread::spawn(move || {
-                for _ in 0..share {
-                    let stream = std::net::TcpStream::connect(address).expect("connected");
-                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set");
-                }
-            })
-        })
-        .collect();
-    move || threads.iter().all(std::thread::JoinHandle::is_finished)
-}
-
-/// Echoes until it is over; returns the median and the ninth decile.
-async fn echo_during(client: &TcpStream, is_over: impl Fn() -> bool) -> (Duration, Duration) {
-    let mut took = Vec::new();
-    while !is_over() || took.len() < 50 {
-        let began = StdInstant::now();
-        client.write_all(b"x").await.expect("sent");
-        assert_eq!(client.read(&mut [0]).await.expect("echoed"), 1);
-        took.push(began.elapsed());
-        sleep(MS).await;
+/// The control: the same by mio alone, as one would write it by hand.
+fn serve_by_hand(listener: std::net::TcpListener, connects: usize) {
+    let (mut echo, _) = listener.accept().expect("accepted");
+    listener.set_nonblocking(true).expect("set");
+    echo.set_nonblocking(true).expect("set");
+    let mut poll = mio::Poll::new().expect("a poll");
+    let mut events = mio::Events::with_capacity(64);
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    let mut watched = mio::net::TcpStream::from_std(echo.try_clone().expect("a duplicate"));
+    let readable = mio::Interest::READABLE;
+    poll.registry().register(&mut listener, mio::Token(0), readable).expect("registered");
+    poll.registry().register(&mut watched, mio::Token(1), readable).expect("registered");
+    let mut accepted = 0;
+    loop {
+        poll.poll(&mut events, None).expect("a poll");
+        while let Ok((stream, _)) = listener.accept() {
+            drop(stream);
+            accepted += 1;
+        }
+        let mut byte = [0];
+        loop {
+            match echo.read(&mut byte) {
+                Ok(1) => echo.write_all(&byte).expect("sent"),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                _ => return assert_eq!(accepted, connects),
+            }
+        }
     }
-    took.sort_unstable();
-    (took[took.len() / 2], took[took.len() * 9 / 10])
 }

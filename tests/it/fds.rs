@@ -164,6 +164,7 @@ fn f09_what_cannot_be_watched_is_given_back_with_a_reason() {
         assert!(support::poll_once(first.readable()).is_pending());
         write.await;
         assert_eq!(told.await, Ok(()));
+        assert_eq!(runtime.metrics().fired, 0, "by an event, not by the last try of a deadline");
         drop(first);
         let again = AsyncFd::new(reader.as_fd()).expect("it was let go of");
         assert_eq!(class(again.readable().await), Ok(()));
@@ -172,7 +173,7 @@ fn f09_what_cannot_be_watched_is_given_back_with_a_reason() {
 
 #[test]
 fn f09_a_registration_refused_leaves_the_one_before_it_alone() {
-    on_alarms("f09 registrations", async |_| {
+    on_alarms("f09 registrations", async |runtime| {
         #[derive(Debug)]
         struct Twice(i32);
         impl mio::event::Source for Twice {
@@ -206,6 +207,7 @@ fn f09_a_registration_refused_leaves_the_one_before_it_alone() {
         first.set_timeout(Direction::Read, Some(Duration::from_secs(5))).expect("open");
         let read = |_: &Twice| (&reader).read(&mut [0]).map(Done::new);
         assert_eq!(class(first.operate(Direction::Read, read).await), Ok(1));
+        assert_eq!(runtime.metrics().fired, 0, "by an event, not by the last try of a deadline");
     });
 }
 
