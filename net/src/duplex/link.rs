@@ -5,7 +5,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::rc::Rc;
 
@@ -66,7 +66,9 @@ impl End {
         let was_full = way.room() == 0;
         let mut read = 0;
         for buffer in buffers {
-            read += way.bytes.read(buffer)?;
+            let some = way.copy_front(buffer);
+            way.bytes.drain(..some);
+            read += some;
         }
         if was_full && read > 0 {
             self.tell(self.other(), Readiness::WRITABLE);
@@ -79,9 +81,7 @@ impl End {
         if way.bytes.is_empty() {
             return way.nothing_to_read();
         }
-        let (mut front, mut back) = way.bytes.as_slices();
-        let peeked = front.read(buffer)?;
-        Ok(peeked + back.read(&mut buffer[peeked..])?)
+        Ok(way.copy_front(buffer))
     }
 
     pub(super) fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -121,6 +121,16 @@ impl End {
 impl Way {
     fn room(&self) -> usize {
         self.capacity - self.bytes.len()
+    }
+
+    /// Copies as much as fits of what was written first; returns how much that is.
+    fn copy_front(&self, buffer: &mut [u8]) -> usize {
+        let length = buffer.len().min(self.bytes.len());
+        let (front, back) = self.bytes.as_slices();
+        let (first, second) = buffer[..length].split_at_mut(length.min(front.len()));
+        first.copy_from_slice(&front[..first.len()]);
+        second.copy_from_slice(&back[..second.len()]);
+        length
     }
 
     fn nothing_to_read(&self) -> io::Result<usize> {
