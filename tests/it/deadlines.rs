@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use punctual::net::{Connect, Kind, Phase, Socket, TcpStream};
+use punctual::net::{Connect, Kind, Listener, Phase, Socket, UnixListener, UnixStream, transport};
 use punctual::reactor::{Bound, Direction, Done, Failure, Readiness};
 use punctual::{
     Handle, Instant, JoinHandle, Leeway, Runtime, Token, VirtualClock, sleep, sleep_until, spawn,
@@ -21,7 +21,7 @@ use punctual::{
 };
 
 use crate::support::net::*;
-use crate::support::post::on_posts;
+use crate::support::post::{on_posts, unix_name};
 use crate::support::wire::{self, Wire};
 use crate::support::{MS, NS, now_ns, poll_once, virtual_runtime};
 
@@ -266,28 +266,44 @@ fn d11_shorten_pending() {
 
 #[test]
 fn d12_close_pending() {
-    on_alarms("d12", async |runtime| {
-        let (listener, _) = listen();
-        let (left, _right) = tcp_pair().await;
-        let (left, listener) = (Rc::new(left), Rc::new(listener));
-        let deadline = Some(Instant::now() + PATIENCE);
-        left.set_deadline(deadline).expect("open");
-        listener.set_deadline(deadline).expect("open");
+    async fn body<T: Pair>(runtime: &Runtime) {
+        let (left, _right) = T::pair().await;
+        let left = Rc::new(left);
+        left.set_deadline(Some(Instant::now() + PATIENCE)).expect("open");
         let [reading, writing] = block_both(&left).await;
-        let (peeker, accepter) = (left.clone(), listener.clone());
+        let peeker = left.clone();
         let peeking = spawn(async move { peeker.peek(&mut [0; 1]).await.map_err(|e| e.kind()) });
-        let accepting = spawn(async move { accepter.accept().await.map(drop).map_err(|e| e.kind()) });
         sleep(100 * MS).await;
         assert!(runtime.metrics().live_wheel_entries > 0, "the deadlines are armed");
         let turns = runtime.metrics().turns;
         left.close();
-        listener.close();
         assert_eq!(reading.await.expect("no panic").0, Err(Class::Closed));
         assert_eq!(writing.await.expect("no panic").0, Err(Class::Closed));
         assert_eq!(peeking.await.expect("no panic"), Err(Kind::Closed));
+        assert!(runtime.metrics().turns - turns <= 2, "within a turn, and one to see it");
+        assert_eq!(runtime.metrics().live_wheel_entries, 0);
+    }
+    on_streams!(body);
+}
+
+#[test]
+fn d12_close_accepting() {
+    async fn body<T: transport::ListenerTransport>(runtime: &Runtime, listener: Listener<T>) {
+        let listener = Rc::new(listener);
+        listener.set_deadline(Some(Instant::now() + PATIENCE)).expect("open");
+        let accepter = listener.clone();
+        let accepting = spawn(async move { accepter.accept().await.map(drop).map_err(|e| e.kind()) });
+        sleep(100 * MS).await;
+        assert!(runtime.metrics().live_wheel_entries > 0, "the deadline is armed");
+        let turns = runtime.metrics().turns;
+        listener.close();
         assert_eq!(accepting.await.expect("no panic"), Err(Kind::Closed));
         assert!(runtime.metrics().turns - turns <= 2, "within a turn, and one to see it");
         assert_eq!(runtime.metrics().live_wheel_entries, 0);
+    }
+    on_alarms("d12 on TCP", async |runtime| body(runtime, listen().0).await);
+    on_alarms("d12 on Unix streams", async |runtime| {
+        body(runtime, UnixListener::bind(unix_name("d12")).expect("bound")).await;
     });
 }
 
@@ -357,6 +373,7 @@ fn d14_various() {
                     let info = error.deadline().expect("a deadline");
                     assert_eq!(info.budget(), (!absolute).then_some(duration));
                     assert!(info.location().is_some(), "where it was set");
+                    assert!(info.lateness().is_zero() || !in_virtual_time(), "{error}");
                     drop(right);
                 }));
             }

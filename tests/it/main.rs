@@ -14,6 +14,7 @@ mod deadlines; // D
 mod diagnosis; // section 10 of the design
 #[cfg(feature = "dns")]
 mod dns; // N
+mod duplex;
 mod fault_proxy; // B05
 mod fds; // F
 mod files;

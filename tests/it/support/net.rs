@@ -184,12 +184,16 @@ pub(crate) fn clock_ns() -> u64 {
     CLOCK.with_borrow(|clock| clock.as_ref().map_or_else(now_ns, |clock| clock.now().as_nanos()))
 }
 
+pub(crate) fn in_virtual_time() -> bool {
+    CLOCK.with_borrow(Option::is_some)
+}
+
 /// O1: `bound` has passed since a moment at which nothing was armed yet; on a virtual clock to the nanosecond.
 #[track_caller]
 pub(crate) fn assert_passed(armed_after_ns: u64, bound: Duration) {
     let passed = Duration::from_nanos(clock_ns() - armed_after_ns);
     assert!(passed >= bound, "early: {passed:?} of {bound:?}");
-    if CLOCK.with_borrow(Option::is_some) {
+    if in_virtual_time() {
         assert_eq!(passed, bound, "late on a virtual clock");
     }
 }
