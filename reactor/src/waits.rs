@@ -94,7 +94,8 @@ impl Runtime {
     /// What waits now: every operation on a source, every sleep, join, and [other wait](crate::in_scope_as) of this
     /// runtime's own. What was woken and has not run since is not among them, nor is what is waited for by means
     /// that the runtime does not know. A [`timeout`](crate::timeout) is a wait of its own: of what it guards the
-    /// runtime knows only that it waits, in contrast to what is in a [`scope`](crate::scope).
+    /// runtime knows only that it waits, in contrast to what is in a [`scope`](crate::scope). So are the bounds of
+    /// whatever has a timer of its own, as a copy between two streams has.
     ///
     /// It costs a walk over all sources and timers, and nothing when it is not called. From another thread
     /// have the loop do it: `handle.call(|| tell(waits()))`.

@@ -390,6 +390,38 @@ fn d23_a_read_has_all_its_time_whatever_was_given_up_before() {
     });
 }
 
+/// No length of time is too long, or too short, to be reckoned with.
+#[test]
+fn d24_bounds_without_end_and_of_nothing() {
+    on_virtual("extremes", async |_| {
+        let endless = Throughput::new(u64::MAX, Duration::from_nanos(1), Duration::MAX);
+        let none = Throughput::new(0, Duration::ZERO, Duration::ZERO);
+        for (floor, ends) in [(endless, false), (none, true)] {
+            let (near, _far) = duplex(64);
+            let near = Bounded::new(near).read_timeout(Duration::MAX).deadline(Instant::FAR_FUTURE);
+            let mut near = near.read_throughput(floor);
+            let read = timeout(S, near.read(&mut [0; 8])).await;
+            assert_eq!(read.is_ok(), ends, "{floor:?}");
+            let ((_client, a), (b, _server)) = (duplex(64), duplex(64));
+            let options = CopyOptions::new().idle_timeout(Duration::MAX).total_timeout(Duration::MAX);
+            let options = options.half_close_linger(Duration::MAX).deadline(Instant::FAR_FUTURE);
+            let options = options.throughput(floor).throughput_a_to_b(floor).buffer(usize::MAX);
+            let copied =
+                timeout(S, copy_bidirectional(a, b, options.close_in_order(Duration::ZERO))).await;
+            assert_eq!(copied.is_ok(), ends, "{floor:?}");
+            for options in [
+                CopyOptions::new().idle_timeout(Duration::ZERO),
+                CopyOptions::new().total_timeout(Duration::ZERO),
+                CopyOptions::new().deadline(Instant::from_nanos(0)),
+            ] {
+                let ((_client, a), (b, _server)) = (duplex(64), duplex(64));
+                let error = copy_bidirectional(a, b, options).await.expect_err("no time");
+                assert!(error.is_timeout(), "{error}");
+            }
+        }
+    });
+}
+
 #[test]
 fn copy_from_a_socket_of_the_kernel_to_another() {
     on_alarms("unix copies", async |_| {

@@ -83,6 +83,12 @@ fn a_connected_socket_hears_its_peer_alone() {
             error.to_string().starts_with(&format!("read from {peer_at} timed out after 20 ms")),
             "{error}"
         );
+        // What has come before a connect is there after it.
+        let (left, left_at) = Udp::bound();
+        stranger.send_to(b"early", left_at).await.expect("sent");
+        left.connect(peer_at).expect("connected");
+        let early = left.recv_from(&mut [0; 8]).await.expect("received");
+        assert_eq!(early.from, stranger.local_addr().expect("its address"));
         // Another connect replaces it.
         left.connect(stranger.local_addr().expect("its address")).expect("connected");
         left.send(b"you too").await.expect("sent");

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 use std::rc::Rc;
+use std::time::Duration;
 
-use punctual::net::{Connect, Error, HappyEyeballs, Kind, Phase, TcpListener, TcpStream};
+use punctual::net::{Connect, Error, HappyEyeballs, Kind, Phase, TcpListener, TcpOptions, TcpStream};
 use punctual::{Instant, Runtime, scope, spawn, timeout, yield_now};
 
 use super::{ECONNREFUSED, fails, syns_to};
@@ -182,6 +183,8 @@ fn c19_all_fail() {
         assert!(now_ns() - armed >= 2_000_000_000, "the share of the deaf one");
         assert_eq!(error.kind(), ECONNREFUSED, "{error}");
         assert_eq!(kinds(&error), [ECONNREFUSED, Kind::Timeout, ECONNREFUSED]);
+        let share = error.sources()[1].deadline().and_then(|info| info.budget()).expect("a share");
+        assert!(share <= 2_000 * MS && share > 1_500 * MS, "that of the whole was 2.2 s: {share:?}");
         let text = error.to_string();
         assert!(text.contains("tried 3 addresses") && text.contains(&deaf.to_string()), "{text}");
     });
@@ -221,5 +224,51 @@ fn b02_a_thousand_addresses_of_no_use_leave_the_others_their_turns() {
         assert_eq!(error.sources().len(), 1_000);
         assert!(turns.get() >= 100, "{} turns while a thousand failed", turns.get());
         others.abort();
+    });
+}
+
+/// What a hook does to the runtime it is called in is its own affair.
+#[test]
+fn a_hook_may_call_back_into_the_runtime() {
+    on_alarms("hooks that call back", async |_| {
+        let (_listener, address) = listen();
+        let kept = Rc::new(Cell::new(Some(tcp_pair().await)));
+        let error = scope("hooked", PATIENCE, async |scope| {
+            let (canceller, kept) = (scope.canceller(), kept.clone());
+            let connect = Connect::to(vec![address; 3]).before_connect(move |_, _| {
+                drop(punctual::waits());
+                drop(kept.take());
+                drop(spawn(async { yield_now().await }));
+                canceller.cancel("by the hook").expect("room");
+                Ok(())
+            });
+            connect.await.expect_err("its scope was cancelled")
+        });
+        let error = error.await.expect("a connect may fail");
+        assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+        assert!(error.to_string().contains("by the hook"), "{error}");
+    });
+}
+
+/// No length of time is too long, or too short, to be reckoned with.
+#[test]
+fn d24_times_without_end_and_of_nothing() {
+    on_alarms("extremes", async |_| {
+        let (_listener, address) = listen();
+        let (_held, refused) = closed_port();
+        for rules in [None, Some(HappyEyeballs::default().delay(Duration::MAX).first_family(usize::MAX))]
+        {
+            let options = TcpOptions::new().user_timeout_from_deadline();
+            let endless = Connect::to(vec![refused, address]).happy_eyeballs(rules).options(options);
+            let endless = endless.timeout(Duration::MAX).connect_timeout(Duration::MAX);
+            let stream = endless.resolve_timeout(Duration::MAX).await.expect("connected");
+            assert_eq!(stream.peer_addr(), address);
+            let later = Connect::to(address).deadline(Instant::FAR_FUTURE).await.expect("connected");
+            drop(later.close_in_order(Duration::MAX));
+            let options = TcpOptions::new().user_timeout(Duration::MAX);
+            Connect::to(address).options(options).await.expect("connected");
+            let past = Connect::to(address).deadline(Instant::from_nanos(0)).await.expect_err("past");
+            assert!(past.deadline().is_some_and(|info| info.lateness().is_zero()), "{past}");
+        }
     });
 }
