@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use super::watched::Parsed;
 
+/// More addresses of one name than these are not kept.
+const ADDRESSES_MAX: usize = 256;
+
 /// Addresses by name, in the order of the file.
 #[derive(Debug, Default)]
 pub(in crate::resolve) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
@@ -30,7 +33,7 @@ impl Parsed for Hosts {
             for name in words {
                 let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
                 let addresses = hosts.0.entry(name.into()).or_default();
-                if !addresses.contains(&address) {
+                if addresses.len() < ADDRESSES_MAX && !addresses.contains(&address) {
                     addresses.push(address);
                 }
             }
@@ -63,5 +66,14 @@ mod tests {
         assert_eq!(get("name.example").as_deref(), Some("192.0.2.7"));
         assert_eq!(get("alias").as_deref(), Some("192.0.2.7 192.0.2.8"));
         assert_eq!(get("no"), None);
+    }
+
+    #[test]
+    fn a_name_of_a_million_addresses_keeps_the_first() {
+        let line = |n: u32| format!("{} blocked\n", std::net::Ipv4Addr::from(n));
+        let text: String = (0..300_000).map(line).collect();
+        let hosts = Hosts::parse(&text);
+        let ips = hosts.get("blocked").expect("it is there");
+        assert_eq!((ips.len(), ips.first()), (256, Some(&IpAddr::from([0; 4]))));
     }
 }
