@@ -11,8 +11,8 @@ const SERVERS_MAX: usize = 3;
 const NDOTS_MAX: u32 = 15;
 const TIMEOUT_MAX: u32 = 30;
 const ATTEMPTS_MAX: u32 = 5;
-/// As glibc had it until 2.26; now it has no limit.
-const SEARCH_MAX: usize = 6;
+/// As many as Kubernetes writes. glibc has had no limit since 2.26.
+const SEARCH_MAX: usize = 32;
 
 /// What a resolv.conf says. Options that are not named here are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,6 @@ pub(in crate::resolve) struct ResolvConf {
     pub(in crate::resolve) rotate: bool,
     pub(in crate::resolve) use_tcp: bool,
     pub(in crate::resolve) no_aaaa: bool,
-    pub(in crate::resolve) no_edns: bool,
 }
 
 impl Default for ResolvConf {
@@ -40,7 +39,6 @@ impl Default for ResolvConf {
             rotate: false,
             use_tcp: false,
             no_aaaa: false,
-            no_edns: false,
         }
     }
 }
@@ -145,6 +143,13 @@ mod tests {
         assert_eq!(conf.search, Some(vec!["a.example".to_owned(), "b.example".to_owned()]));
         assert_eq!((conf.ndots, conf.timeout, conf.attempts), (15, Duration::from_secs(3), 4));
         assert!(conf.rotate && conf.use_tcp && conf.no_aaaa);
+    }
+
+    #[test]
+    fn a_search_list_may_be_as_long_as_kubernetes_makes_it() {
+        let domains: Vec<String> = (0..40).map(|n| format!("d{n}.example")).collect();
+        let conf = ResolvConf::parse(&format!("search {}", domains.join(" ")));
+        assert_eq!(conf.search.as_deref(), Some(&domains[..32]));
     }
 
     #[test]
