@@ -172,7 +172,9 @@ impl Query {
         if chain.aliases > ALIASES_MAX {
             return Reply::Refusal(Refusal::Aliases);
         }
-        let denial = Denial::of(message, &chain);
+        let mut denial = Denial::of(message, &chain);
+        // Of the name that was asked for it is known through its aliases.
+        denial.ttl = denial.ttl.map(|ttl| ttl.min(chain.ttl));
         if code == Rcode::NXDOMAIN.to_int().into() {
             return Reply::NoName { ttl: denial.ttl };
         }

@@ -213,6 +213,19 @@ fn a_ttl_is_that_of_the_shortest_link_and_never_negative() {
     assert_eq!(denied(b"\x03com\0", 60, 60), None, "of another zone");
 }
 
+#[test]
+fn a_denial_holds_no_longer_than_the_aliases_that_led_to_it() {
+    let query = query(Family::V4);
+    let data =
+        [b"\0\0".to_vec(), [1, 1, 1, 1, 300].iter().flat_map(|n: &u32| n.to_be_bytes()).collect()];
+    let mut packet = Packet::answering(&query, [1, 1, 0])
+        .record(&ASKED, CNAME, 5, b"\x05alias\x07example\0")
+        .record(b"\x07example\0", SOA, 300, &data.concat());
+    assert_eq!(reply(&query, &packet), Reply::NoData { ttl: Some(5) });
+    packet.0[3] |= 3;
+    assert_eq!(reply(&query, &packet), Reply::NoName { ttl: Some(5) });
+}
+
 /// Small, and the same everywhere (xorshift64*).
 struct Dice(u64);
 
