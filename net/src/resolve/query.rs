@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use punctual_reactor::{Failure, Instant};
+use punctual_reactor::{Failure, Instant, yield_now};
 
 use super::Counters;
 use super::exchange::{Trouble, over_tcp, over_udp};
@@ -89,6 +89,8 @@ pub(super) async fn ask(
                 tally.heard(report.server());
             }
             report.add(said);
+            // It may have failed without any waiting.
+            yield_now().await;
         }
     }
     Err(Failed::Servers(reports))

@@ -118,12 +118,13 @@ impl Resolver {
             static RESOLVER: RefCell<Option<(RuntimeId, Resolver)>> = const { RefCell::new(None) };
         }
         let Some(runtime) = RuntimeId::current() else { return Resolver::new() };
-        let known = RESOLVER.with_borrow(|resolver| resolver.clone());
+        // There is none left while the thread ends.
+        let known = RESOLVER.try_with(|resolver| resolver.borrow().clone()).ok().flatten();
         if let Some((_, resolver)) = known.filter(|(of, _)| *of == runtime) {
             return resolver;
         }
         let resolver = Resolver::new();
-        let before = RESOLVER.replace(Some((runtime, resolver.clone())));
+        let before = RESOLVER.try_with(|known| known.replace(Some((runtime, resolver.clone()))));
         drop(before);
         resolver
     }
@@ -260,7 +261,8 @@ impl Resolver {
 }
 
 impl Inner {
-    /// Whom to ask, as of now. Answers of other servers, or by another clock, are forgotten.
+    /// Whom to ask, as of now. Answers of other servers, or by another clock, are forgotten, and queries of other
+    /// servers, or in another runtime, are not joined any more.
     fn plan(&self) -> (Plan, Rc<ResolvConf>) {
         let conf = self.files.borrow_mut().resolv_conf(Instant::now());
         let choices = &self.choices;
@@ -274,6 +276,7 @@ impl Inner {
         let runtime = RuntimeId::current();
         if self.runtime.replace(runtime) != runtime || *self.cache_is_of.borrow() != servers {
             self.cache.borrow_mut().clear();
+            self.in_flight.borrow_mut().clear();
             self.cache_is_of.borrow_mut().clone_from(&servers);
         }
         if choices.rotate.unwrap_or(conf.rotate) && !servers.is_empty() {
@@ -340,14 +343,14 @@ impl InFlight {
         match answer {
             Ok((answer, ttl)) => {
                 let answer = Rc::new(answer);
-                let of_these_servers = {
+                let still_holds = self.inner.runtime.get() == RuntimeId::current() && {
                     let of = self.inner.cache_is_of.borrow();
                     of.len() == plan.servers.len()
                         && of.iter().all(|server| plan.servers.contains(server))
                 };
                 // Without dice the first makes room.
                 let die = Random::new().number().unwrap_or(0);
-                if let Some(ttl) = ttl.filter(|_| of_these_servers) {
+                if let Some(ttl) = ttl.filter(|_| still_holds) {
                     cache.borrow_mut().put(self.key.clone(), answer.clone(), ttl, Instant::now(), die);
                 }
                 Ok(answer)
@@ -372,3 +375,6 @@ impl fmt::Debug for Resolver {
         f.debug_struct("Resolver").field("servers", &servers).field("metrics", &self.metrics()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
