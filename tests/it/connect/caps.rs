@@ -6,7 +6,7 @@ use std::time::Duration;
 use punctual::net::{Connect, Error, Kind, Phase};
 use punctual::{Instant, Leeway};
 
-use super::{fails, syns_to};
+use super::{assert_no_syns_to, fails};
 use crate::support::namespace::{inside_namespace, sh};
 use crate::support::net::*;
 use crate::support::{MS, now_ns, skip};
@@ -55,7 +55,7 @@ fn a_cap_ends_its_phase_and_is_named() {
             text.contains("timed out in tcp-connect after 60 ms (deadline \"tcp-connect cap\""),
             "{text}"
         );
-        assert_eq!(syns_to(deaf.port()), [], "and the socket is closed");
+        assert_no_syns_to(deaf.port());
 
         let error = capped(connect.name("checkout"), 60 * MS).await;
         assert_eq!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use punctual::net::{Connect, Error, HappyEyeballs, Kind, Phase, TcpListener, TcpOptions, TcpStream};
 use punctual::{Instant, Runtime, scope, spawn, timeout, yield_now};
 
-use super::{ECONNREFUSED, fails, syns_to};
+use super::{ECONNREFUSED, assert_no_syns_to, fails, syns_to};
 use crate::support::net::*;
 use crate::support::{ALARMS, MS, child, now_ns, watchdog};
 
@@ -89,7 +89,7 @@ fn dropped_midway_closes_all() {
         assert_eq!(runtime.metrics().live_sources, 3, "none was given up for another");
         racing.abort();
         assert!(racing.await.is_err());
-        assert!(addresses.iter().all(|address| syns_to(address.port()).is_empty()));
+        addresses.iter().for_each(|address| assert_no_syns_to(address.port()));
         assert_eq!(runtime.metrics().live_sources, 0);
     });
 }
@@ -109,7 +109,7 @@ fn a_scope_ends_all_and_its_deadline_is_named() {
         let error = told.expect("nobody answers");
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Connect), "{error}");
         assert_eq!(error.deadline().and_then(|info| info.name()), Some("request"), "{error}");
-        assert!(addresses.iter().all(|address| syns_to(address.port()).is_empty()));
+        addresses.iter().for_each(|address| assert_no_syns_to(address.port()));
         assert_eq!(runtime.metrics().live_sources, 0);
     });
 }

@@ -18,8 +18,7 @@ fn x04_close_wait_no_leak() {
             drop(served);
         }
         assert_eq!(runtime.metrics().live_sources, 1, "the listener");
-        let waiting = kernel_sockets(address.port()).into_iter().filter(|s| s.state == CLOSE_WAIT);
-        assert_eq!(waiting.count(), 0);
+        assert_released(address.port(), |socket| socket.state == CLOSE_WAIT);
     });
 }
 

@@ -57,6 +57,7 @@ fn x03_fin_wait2() {
         drop(left);
         // One local port may serve connections to several peers.
         let one = |s: &KernelSocket| (s.local_port, s.peer_port) == (port, peer);
+        assert_released(port, one);
         let ours: Vec<_> = kernel_sockets(port).into_iter().filter(one).collect();
         let [orphan] = &ours[..] else { panic!("one socket in FIN_WAIT2: {ours:?}") };
         assert_eq!((orphan.state, orphan.inode), (FIN_WAIT2, 0), "the kernel's, and nobody else's");

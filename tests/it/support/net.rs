@@ -10,7 +10,7 @@ use punctual::reactor::{Direction, Failure};
 use punctual::{Handle, Instant, Runtime, Token, VirtualClock, spawn};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{for_each_alarm, now_ns, virtual_runtime, watchdog};
+use super::{MS, for_each_alarm, now_ns, virtual_runtime, watchdog};
 
 /// Longer than any test's bounds: if it is reached, something never ended.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -402,6 +402,38 @@ pub(crate) fn all_kernel_sockets() -> Vec<KernelSocket> {
     });
     // A table that changes while it is read repeats itself.
     sockets.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// O4: sees that no descriptor of this process is of a socket that `which` picks, now; and that soon the kernel has
+/// none either that anybody holds. Soon and not now, because a child that another test starts has a copy of every
+/// descriptor of ours from its fork to its exec, and keeps the sockets alive so long.
+#[track_caller]
+pub(crate) fn assert_released(port: u16, which: impl Fn(&KernelSocket) -> bool) {
+    let began = now_ns();
+    loop {
+        let left = kernel_sockets(port).into_iter().filter(|socket| socket.inode != 0 && which(socket));
+        let left: Vec<_> = left.collect();
+        let here = descriptors_of_sockets();
+        let ours: Vec<_> = left.iter().filter(|socket| here.contains(&socket.inode)).collect();
+        assert!(ours.is_empty(), "this process holds {ours:?}");
+        if left.is_empty() {
+            return;
+        }
+        let waited = Duration::from_nanos(now_ns() - began);
+        assert!(waited < PATIENCE / 4, "held by another process for {waited:?}: {left:?}");
+        std::thread::sleep(MS);
+    }
+}
+
+/// The sockets that descriptors of this process are of, by inode.
+fn descriptors_of_sockets() -> BTreeSet<u64> {
+    let all = std::fs::read_dir("/proc/self/fd").expect("/proc").flatten();
+    let targets = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let inode = |target: std::path::PathBuf| {
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        inode.parse().ok()
+    };
+    targets.filter_map(inode).collect()
 }
 
 /// The two ends of one Unix stream.
