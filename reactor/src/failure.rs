@@ -32,7 +32,7 @@ pub enum Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationElapsed {
-    /// When it began.
+    /// When it began; if its deadline was set only while it waited, the start of the turn in which it began.
     pub began: Instant,
     /// When it was to be over.
     pub deadline: Instant,

@@ -157,11 +157,11 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
+        let waker = cx.waker().clone();
         if self.has_ended_meanwhile(operation) {
             let failure = self.failure(operation);
             return self.failed(operation, failure);
         }
-        let waker = cx.waker().clone();
         let before = self.reactor().wait(self.token(), operation, waker, self.driver().task());
         match before {
             Ok(_) => Poll::Pending,
@@ -172,7 +172,7 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
-    /// Whether the attempt itself, which may be anybody's code, has ended the scope.
+    /// Whether the attempt itself, or the clone of the waker, has ended the scope: both may be anybody's code.
     fn has_ended_meanwhile(&self, operation: &Operation) -> bool {
         operation.scope.is_some_and(|scope| self.reactor().scopes.ended(scope).is_some())
     }
@@ -209,5 +209,39 @@ impl<S: MioSource> Registration<S> {
 
     fn reactor(&self) -> RefMut<'_, Reactor> {
         self.driver().reactor.borrow_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    use crate::readiness::Readiness;
+    use crate::{Runtime, Unbounded, scope};
+
+    #[test]
+    fn what_waited_on_a_source_that_was_dropped_is_not_kept_by_the_scope() {
+        let runtime = Runtime::new().expect("a runtime");
+        let members = runtime.block_on(async {
+            let ended = scope("long", Unbounded, async |scope| {
+                for _ in 0..10 {
+                    let (near, _far) = mio::net::UnixStream::pair().expect("a pair");
+                    let near = Registration::new(near, mio::Interest::READABLE, Readiness::NONE);
+                    let near = near.expect("registered");
+                    poll_fn(|cx| {
+                        let blocks =
+                            |_: &_| Err::<Done<()>, _>(io::Error::from(io::ErrorKind::WouldBlock));
+                        assert!(near.poll_operate(cx, Direction::Read, blocks).is_pending());
+                        Poll::Ready(())
+                    })
+                    .await;
+                }
+                let mut reactor = scope.driver().reactor.borrow_mut();
+                reactor.scopes.nodes.get_mut(scope.node()).map(|node| node.members.len())
+            });
+            ended.await.expect("nothing ended it")
+        });
+        assert_eq!(members, Some(0));
     }
 }

@@ -267,7 +267,9 @@ impl Reactor {
         task: Id,
     ) -> Result<Option<Waker>, Waker> {
         if operation.begun_at_ns == 0 {
-            operation.begun_at_ns = self.read_clock();
+            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
+            // while it waits, what came before in this turn counts as part of its wait.
+            operation.begun_at_ns = self.now_ns;
         }
         let wait = self.wait;
         let Ok(source) = self.source(token) else { return Err(waker) };

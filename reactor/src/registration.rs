@@ -260,6 +260,10 @@ impl<S: MioSource> Registration<S> {
 
 impl<S: MioSource> Drop for Registration<S> {
     fn drop(&mut self) {
+        // Those of the poll-based interface have no owner but this, and a scope may know of them.
+        for polled in &self.polled {
+            self.end(&mut polled.take());
+        }
         let source = self.io.take();
         drop(self.deregister(source));
     }

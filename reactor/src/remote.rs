@@ -219,6 +219,11 @@ impl Shared {
             let gone = self.closed.load(Ordering::Acquire);
             return Err(if gone { SendError::Closed(command) } else { SendError::Full(command) });
         }
+        self.put(command)
+    }
+
+    /// Puts in what has been counted.
+    fn put(&self, command: Command) -> Result<(), SendError<Command>> {
         match self.inbox.send(command) {
             Ok(()) => self.notify(),
             Err(refused) => return Err(SendError::Closed(refused.0)),
@@ -256,6 +261,13 @@ impl Handle {
     /// [`SendError`]; the call is then dropped here.
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), SendError> {
         self.command(Command::Call(Box::new(call)))
+    }
+
+    /// Has `call` run on the loop's thread, also if the inbox is full: for what each thing of the loop's own says
+    /// at most once. A loop that is gone is not told.
+    pub(crate) fn tell(&self, call: impl FnOnce() + Send + 'static) {
+        self.shared.queued.fetch_add(1, Ordering::AcqRel);
+        drop(self.shared.put(Command::Call(Box::new(call))));
     }
 
     /// Cancels `token`: its waiting operations and all later ones end with `cause`. The first cause

@@ -2,6 +2,7 @@
 
 mod audit;
 mod drops;
+mod edges;
 mod ends;
 mod every_operation;
 mod nesting;

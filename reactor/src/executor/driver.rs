@@ -177,16 +177,32 @@ impl Driver {
         self.dropping.set(false);
     }
 
-    /// Runs what was to be run at the end of scopes that have ended.
+    /// Runs what was to be run at the end of scopes that have ended, in the same bounds as the tasks: the rest
+    /// waits for the next turn.
     fn run_hooks(&self) {
-        let due = self.reactor.borrow().scopes.hooks_due.len();
-        for _ in 0..due {
-            let next = self.reactor.borrow_mut().scopes.hooks_due.pop_first();
-            let Some((_, (end, hook))) = next else { break };
-            if catch_unwind(AssertUnwindSafe(|| hook(&end))).is_err() {
-                tracing::error!("what was to be run at the end of a scope panicked");
+        let budget = {
+            let reactor = self.reactor.borrow();
+            if reactor.scopes.hooks_due.is_empty() {
+                return;
+            }
+            reactor.budget
+        };
+        let began = self.clock.now();
+        for _ in 0..budget.tasks {
+            if !self.run_hook() || self.clock.now() - began >= budget.task_time {
+                break;
             }
         }
+    }
+
+    /// Runs the next of them; `false` if there is none.
+    fn run_hook(&self) -> bool {
+        let next = self.reactor.borrow_mut().scopes.hooks_due.pop_first();
+        let Some((_, (end, hook))) = next else { return false };
+        if catch_unwind(AssertUnwindSafe(|| hook(&end))).is_err() {
+            tracing::error!("what was to be run at the end of a scope panicked");
+        }
+        true
     }
 
     fn has_work(&self) -> bool {
@@ -374,7 +390,8 @@ impl Driver {
         waiters.wake();
         self.wake_ended();
         self.wake_shutdown_waiters();
-        self.run_hooks();
+        // None is added from here on.
+        while self.run_hook() {}
         self.locals.clear();
     }
 

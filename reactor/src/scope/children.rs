@@ -1,9 +1,10 @@
 //! The tasks of a scope, and what became of them.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -207,17 +208,18 @@ impl<T> Child<T> {
         let spawned_at = self.spawned_at;
         let result = match outcome {
             Outcome::Finished(Ok(value)) => Ok(value),
+            // Its words are anybody's code: one that panics there has failed all the same.
             Outcome::Finished(Err(error)) => {
-                let message = error.to_string();
-                self.fail(ChildFailure { spawned_at, why: Why::Failed(error) });
-                Err(JoinError::failed(message, spawned_at))
+                match catch_unwind(AssertUnwindSafe(|| error.to_string())) {
+                    Ok(message) => {
+                        let cause = format!("the task spawned at {spawned_at} failed: {message}");
+                        self.fail(Why::Failed(error), cause);
+                        Err(JoinError::failed(message, spawned_at))
+                    }
+                    Err(panic) => Err(self.panicked(panic)),
+                }
             }
-            Outcome::Panicked(panic) => {
-                let panic = JoinError::panicked(panic, spawned_at);
-                let message = panic.message().unwrap_or_default();
-                self.fail(ChildFailure { spawned_at, why: Why::Panicked(panic) });
-                Err(JoinError::panicked(Box::new(message), spawned_at))
-            }
+            Outcome::Panicked(panic) => Err(self.panicked(panic)),
             Outcome::Dropped => {
                 self.scope.report().borrow_mut().cut_short += 1;
                 let end = self.opened.end().unwrap_or_else(|| ScopeEnd::over(&self.scope.text()));
@@ -227,10 +229,17 @@ impl<T> Child<T> {
         self.state.complete(result);
     }
 
-    fn fail(&self, failure: ChildFailure) {
-        let cause = Cause::from(failure.to_string());
+    fn panicked(&self, panic: Box<dyn Any + Send>) -> JoinError {
+        let panic = JoinError::panicked(panic, self.spawned_at);
+        let (message, cause) = (panic.message().unwrap_or_default(), panic.to_string());
+        self.fail(Why::Panicked(panic), cause);
+        JoinError::panicked(Box::new(message), self.spawned_at)
+    }
+
+    fn fail(&self, why: Why, cause: String) {
+        let failure = ChildFailure { spawned_at: self.spawned_at, why };
         self.scope.report().borrow_mut().failures.push(failure);
-        self.scope.cancel(cause);
+        self.scope.cancel(Cause::from(cause));
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Weak;
 
 use crate::arena::Id;
-use crate::executor::Driver;
+use crate::executor::{Driver, drop_contained};
 use crate::scope::ScopeEnd;
 use crate::scope::open::Scope;
 
@@ -19,12 +19,19 @@ pub struct Hook {
 
 impl Scope {
     /// Has `hook` run once when the scope ends: when it is cancelled, misses its deadline, is dropped before it is
-    /// done, or the runtime shuts down. It is run by the loop, in the turn in which the scope ended or the next,
-    /// in no scope; a panic of it is contained. If the scope is done without having ended, it is dropped.
+    /// done, or the runtime shuts down. It is run by the loop, in the turn in which the scope ended or the next
+    /// (later only if so many are due that the tasks would have to wait for them), in no scope; a panic of it is
+    /// contained. If the scope is done without having ended, it is dropped.
     ///
-    /// In a scope that has ended it is run all the same.
+    /// In a scope that has ended it is run all the same; but once its runtime is being dropped, it is dropped at
+    /// once.
     pub fn on_end(&self, hook: impl FnOnce(&ScopeEnd) + 'static) -> Hook {
         let hook: HookFn = Box::new(hook);
+        if self.driver().is_closed() {
+            // Nobody would run it, and what it holds might hold the runtime.
+            drop_contained(hook);
+            return Hook { driver: Weak::new(), scope: self.node(), number: 0 };
+        }
         let mut reactor = self.driver().reactor.borrow_mut();
         let scopes = &mut reactor.scopes;
         scopes.hooks_made += 1;
@@ -53,7 +60,7 @@ impl Hook {
             waiting.or_else(|| scopes.hooks_due.remove(&self.number).map(|(_, hook)| hook))
         };
         let was_there = stopped.is_some();
-        crate::executor::drop_contained(stopped);
+        drop_contained(stopped);
         was_there
     }
 }

@@ -80,10 +80,12 @@ impl Waiting {
     /// What ended the scope, if it has ended; whoever polls is woken when it does.
     fn poll_end(&mut self, driver: &Driver, cx: &Context<'_>) -> Option<ScopeEnd> {
         let scope = self.scope?;
-        if let Some((_, end)) = driver.reactor.borrow_mut().scopes.end_of(scope) {
+        // First: it may be anybody's code, and end the scope.
+        let waker = cx.waker().clone();
+        let end = driver.reactor.borrow_mut().scopes.end_of(scope);
+        if let Some((_, end)) = end {
             return Some(end);
         }
-        let waker = cx.waker().clone();
         let before = {
             let scopes = &mut driver.reactor.borrow_mut().scopes;
             match self.member {
@@ -114,8 +116,7 @@ impl Drop for Waiting {
             _ => {
                 // On another thread, or between two runs of the loop, which then does it.
                 let handle = Handle { shared: self.remote.clone() };
-                // A loop that has ended has nothing left to forget.
-                let _ = handle.call(move || context::try_current().iter().for_each(|here| forget(here)));
+                handle.tell(move || context::try_current().iter().for_each(|here| forget(here)));
             }
         }
     }

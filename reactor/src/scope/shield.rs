@@ -15,6 +15,8 @@ use crate::text::Text;
 /// Awaits `future` for at most `bound`, counted from this call, whatever ends the scopes around it: for
 /// cleaning up. A scope that has ended waits for the shields that are awaited in it, and for nothing else.
 ///
+/// A shield within it is kept off from its end as from any other: the bounds of nested shields add up.
+///
 /// When `bound` is over, `future` sees its operations fail and is dropped if it still waits, as in a scope of that name.
 /// A shutdown of the runtime still ends every operation on a source. A panic of `future` goes through.
 ///

@@ -140,9 +140,12 @@ impl Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        let Closed { tasks, node } = self.driver.reactor.borrow_mut().close_scope(self.id);
+        let Closed { tasks, mut node } = self.driver.reactor.borrow_mut().close_scope(self.id);
         self.driver.wake_ended();
         self.driver.drop_tasks(tasks);
+        // One by one: if two panicked in one drop, the process would be aborted.
+        let hooks = node.as_mut().map(|node| std::mem::take(&mut node.hooks));
+        hooks.into_iter().flatten().for_each(drop_contained);
         drop_contained(node);
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Node {
     /// Its future's last poll.
     polled_at: u64,
     waker: Option<Waker>,
-    members: Slab<Member>,
+    pub(crate) members: Slab<Member>,
     pub(crate) hooks: BTreeMap<u64, HookFn>,
 }
 

@@ -121,3 +121,20 @@ fn a_remote_join_awaited_on_a_loop_is_listed_there_until_it_is_dropped_anywhere(
     run(&runtime);
     assert_eq!(runtime.waits().len(), 0, "the other thread has had the loop forget it");
 }
+
+#[test]
+fn a_remote_join_dropped_elsewhere_is_forgotten_also_if_the_inbox_is_full() {
+    let (other, _) = virtual_runtime();
+    let (runtime, _clock) = virtual_runtime();
+    let mut join = other.handle().spawn(pending::<()>).expect("room");
+    runtime.block_on(async { assert!(poll_once(&mut join).is_pending()) });
+    assert_eq!(runtime.waits().len(), 1);
+    let handle = runtime.handle();
+    while handle.call(|| {}).is_ok() {}
+    std::thread::spawn(move || drop(join)).join().expect("no panic");
+    for _ in 0..100 {
+        run(&runtime);
+    }
+    assert_eq!(runtime.waits().len(), 0);
+    handle.call(|| {}).expect("there is room again");
+}

@@ -134,7 +134,7 @@ fn deep(depth: usize, innermost: Rc<Cell<bool>>, ends: Rc<Cell<usize>>) -> Boxed
 }
 
 /// What this thread has computed so far: other work of the machine does not count.
-fn cpu_ns() -> u64 {
+pub(super) fn cpu_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
