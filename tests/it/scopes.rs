@@ -5,6 +5,7 @@ mod drops;
 mod edges;
 mod ends;
 mod every_operation;
+mod model;
 mod nesting;
 mod tasks;
 
