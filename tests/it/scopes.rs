@@ -5,6 +5,7 @@ mod drops;
 mod edges;
 mod ends;
 mod every_operation;
+mod latency;
 mod model;
 mod nesting;
 mod tasks;
