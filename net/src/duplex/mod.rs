@@ -12,7 +12,7 @@ use crate::socket::Socket;
 use crate::socket::transport::{Memory, StreamTransport, Transport, sealed};
 use link::End;
 
-/// One end of a stream in memory, made by [`duplex`], with a deadline and a timeout on each side: a [`Socket`],
+/// One end of a stream in memory, made by [`duplex`](duplex()), with a deadline and a timeout on each side: a [`Socket`],
 /// where it says what holds for every operation.
 ///
 /// It has no descriptor: operations that wait on it do not stop a

@@ -24,7 +24,7 @@ pub enum Udp {}
 #[derive(Debug)]
 pub enum UnixMessages {}
 
-/// Memory of this process: a [`duplex`](crate::duplex) stream.
+/// Memory of this process: a [`duplex`](crate::duplex()) stream.
 #[derive(Debug)]
 pub enum Memory {}
 
