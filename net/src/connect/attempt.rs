@@ -66,6 +66,15 @@ pub(super) async fn attempt(
     Ok(TcpStream::over(io, peer))
 }
 
+/// Connects to `address` and nothing else: no name, no race, no options.
+#[cfg(feature = "dns")]
+pub(crate) async fn direct(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Error> {
+    let connected = attempt(address, &Setup::default(), deadline, |error| error).await;
+    connected.map_err(|vain| match vain {
+        Vain::All(error) | Vain::Address(error) => error,
+    })
+}
+
 async fn await_outcome(
     io: &Registration<mio::net::TcpStream>,
     leeway: Option<Leeway>,

@@ -1,6 +1,6 @@
 //! [`Connect`]: from a target to a connection, within one budget.
 
-mod attempt;
+pub(crate) mod attempt;
 mod eyeballs;
 mod plan;
 mod race;

@@ -1,10 +1,10 @@
 //! Messages, whatever they run over: receiving and sending, one or many at a time.
 
 mod batch;
+pub(crate) mod ends;
 mod receive;
 mod send;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -39,21 +39,6 @@ impl<A> Datagram<A> {
             truncated: arrival.truncated,
             received_at: arrival.at,
         }
-    }
-}
-
-/// The addresses of a datagram socket, and what it was asked for.
-#[derive(Debug)]
-pub struct Ends<A> {
-    pub(crate) local: A,
-    /// To whom it is connected.
-    pub(crate) peer: RefCell<Option<A>>,
-    timestamps: Cell<bool>,
-}
-
-impl<A> Ends<A> {
-    pub(crate) fn new(local: A, peer: Option<A>) -> Ends<A> {
-        Ends { local, peer: RefCell::new(peer), timestamps: Cell::new(false) }
     }
 }
 

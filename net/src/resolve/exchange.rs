@@ -10,7 +10,7 @@ use super::Counters;
 use super::message::{Mismatch, Query, Reply, Verdict};
 use super::progress::Tally;
 use super::random::Random;
-use crate::connect::Connect;
+use crate::connect::attempt::direct;
 use crate::error::{Error, Kind, Phase};
 
 /// So many packets that are no answer make the query leave for TCP, where nobody can flood it.
@@ -117,10 +117,7 @@ pub(super) async fn over_tcp(
 ) -> Result<Reply, Trouble> {
     Counters::add(&counters.queries_over_tcp);
     tally.asks(server);
-    // Boxed, because a connect holds a lookup, which may hold this.
-    let connecting: std::pin::Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(Connect::to(server).deadline(deadline).connect());
-    let stream = connecting.await.map_err(Trouble::net)?;
+    let stream = direct(server, deadline).await.map_err(Trouble::net)?;
     stream.set_write_deadline(Some(deadline)).map_err(Trouble::net)?;
     stream.set_read_deadline(Some(deadline)).map_err(Trouble::net)?;
     let bytes = query.bytes();

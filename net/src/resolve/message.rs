@@ -12,7 +12,7 @@ use domain::base::{Message, MessageBuilder};
 use domain::dep::octseq::array::Array;
 use domain::rdata::{A, Aaaa, Cname, Soa};
 
-use super::name::Name;
+use super::name::{Name, Wire};
 use super::random::Random;
 
 /// The largest answer over UDP that is asked for: it fits every link's MTU (DNS flag day 2020).
@@ -21,9 +21,6 @@ pub(super) const UDP_PAYLOAD: u16 = 1232;
 const ALIASES_MAX: usize = 16;
 /// More addresses than these are not kept.
 const ADDRESSES_MAX: usize = 256;
-
-/// A name in wire format.
-pub(super) type Wire = Vec<u8>;
 
 /// Which addresses are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

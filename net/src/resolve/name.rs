@@ -3,7 +3,8 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::message::Wire;
+/// A name in wire format.
+pub(super) type Wire = Vec<u8>;
 
 /// The longest name, in characters, without its final dot (RFC 1035, section 2.3.4).
 const NAME_MAX: usize = 253;

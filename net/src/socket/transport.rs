@@ -50,7 +50,7 @@ pub(crate) mod sealed {
     use socket2::SockAddr;
 
     use super::{AsFd, Error, Socket, Source, Transport, fmt};
-    use crate::datagram::Ends;
+    use crate::datagram::ends::Ends;
 
     pub trait Kind: Sized + 'static {
         /// What its registration owns: the socket as the poll knows it.

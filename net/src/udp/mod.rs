@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use punctual_reactor::{Failure, Interest, Readiness, Registration};
 use socket2::SockAddr;
 
-use crate::datagram::{Ends, explain};
+use crate::datagram::ends::Ends;
+use crate::datagram::explain;
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
 use crate::socket::transport::{DatagramTransport, KernelTransport, Transport, Udp, sealed};

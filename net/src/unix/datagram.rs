@@ -7,7 +7,8 @@ use punctual_reactor::{Failure, Interest, Readiness, Registration};
 use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::UnixAddress;
-use crate::datagram::{Ends, explain};
+use crate::datagram::ends::Ends;
+use crate::datagram::explain;
 use crate::error::{Error, Phase};
 use crate::socket::Socket;
 use crate::socket::transport::{DatagramTransport, KernelTransport, Transport, UnixMessages, sealed};

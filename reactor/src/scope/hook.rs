@@ -7,8 +7,7 @@ use crate::arena::Id;
 use crate::executor::{Driver, drop_contained};
 use crate::scope::ScopeEnd;
 use crate::scope::open::Scope;
-
-pub(crate) type HookFn = Box<dyn FnOnce(&ScopeEnd)>;
+use crate::scope::tree::HookFn;
 
 /// A function that was given to [`Scope::on_end`]. Dropping this leaves it in place.
 pub struct Hook {

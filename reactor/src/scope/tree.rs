@@ -13,13 +13,15 @@ use crate::drift::Wait;
 use crate::instant::Instant;
 use crate::readiness::Direction;
 use crate::scope::end::{ScopeDeadline, ScopeEnd};
-use crate::scope::hook::HookFn;
 use crate::source::{NEVER, Source};
 use crate::text::Text;
 use crate::timers::{TimerKey, Timers};
 
 /// No node.
 const NONE: u32 = u32::MAX;
+
+/// What runs when a scope has ended.
+pub(crate) type HookFn = Box<dyn FnOnce(&ScopeEnd)>;
 
 #[derive(Default)]
 pub(crate) struct Scopes {

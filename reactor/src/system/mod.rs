@@ -2,6 +2,7 @@
 //! by blocking. It sits on top of the executor and of registrations; the loop knows nothing of it.
 
 mod blocking;
+mod blocking_error;
 mod fd;
 #[cfg(feature = "fs")]
 pub mod fs;
@@ -12,6 +13,7 @@ pub mod process;
 #[cfg(feature = "signal")]
 pub mod signal;
 
-pub use blocking::{BlockingError, BlockingPanic, BlockingPool, blocking};
+pub use blocking::{BlockingPool, blocking};
+pub use blocking_error::{BlockingError, BlockingPanic};
 pub use fd::{AsyncFd, RegisterError, RegisterErrorKind};
 pub use pipe::{PipeReader, PipeWriter, pipe};

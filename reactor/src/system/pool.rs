@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use crate::builder::BlockingLimits;
 use crate::failure::Failure;
-use crate::system::blocking::{BlockingError, Job};
+use crate::system::blocking_error::BlockingError;
 
 /// How long a thread stays that has nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Something for a thread to do.
+pub(crate) trait Job: Send {
+    fn run(self: Box<Self>);
+}
 
 pub(crate) struct Pool {
     state: Mutex<State>,

@@ -12,7 +12,8 @@ use slab::Slab;
 
 use crate::executor::{Driver, context};
 use crate::failure::Failure;
-use crate::system::blocking::{BlockingError, BlockingPool, Call};
+use crate::system::blocking::{BlockingPool, Call};
+use crate::system::blocking_error::BlockingError;
 use crate::system::fs::bounds::Bounds;
 use crate::waiters;
 
