@@ -127,7 +127,7 @@ fn descriptors() -> BTreeSet<String> {
 /// KiB of memory that this process has.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident size");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its resident size");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
