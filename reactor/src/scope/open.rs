@@ -91,6 +91,9 @@ struct Inner {
 /// what needs no waiting. One that then waits, for whatever it may be, is dropped; only what is in a
 /// [`shield`](crate::shield) is waited for. When this is ready, nothing of the scope is left.
 ///
+/// Leave at the first such error: a body that tries again and again what now fails at once never waits, and so holds
+/// up the whole loop.
+///
 /// A deadline and data that both come in one turn: the data wins. A cancelled operation has moved nothing.
 ///
 /// # What it returns
