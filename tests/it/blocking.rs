@@ -133,14 +133,20 @@ fn a_shutdown_ends_the_wait_and_a_dropped_runtime_lets_the_threads_go() {
     // Queued work whose runtime is dropped is dropped unrun, on this thread.
     let runtime = Runtime::builder().blocking_threads(1).build().expect("a runtime");
     let (release, hang) = hanging();
+    let (begins, begun) = channel();
     let captured = Arc::new(());
     runtime.block_on(async {
         let capture = captured.clone();
-        drop(spawn(blocking(hang)));
+        drop(spawn(blocking(move || {
+            begins.send(()).expect("somebody waits for it");
+            hang();
+        })));
         drop(spawn(blocking(move || drop(capture))));
         yield_now().await;
         yield_now().await;
     });
+    // Otherwise the end of the first could leave the thread to the second before that is dropped too.
+    begun.recv().expect("the only thread hangs");
     assert_eq!(Arc::strong_count(&captured), 2);
     let began = Instant::now();
     drop(runtime);

@@ -91,6 +91,10 @@ impl UdpSocket {
     /// Receives what is sent to the multicast address `group` on the interface with the address `interface`, or
     /// that the kernel chooses for `UNSPECIFIED` (`IP_ADD_MEMBERSHIP`).
     ///
+    /// A socket bound to `0.0.0.0` on Linux hears besides every group that any other socket of the machine has
+    /// joined (`IP_MULTICAST_ALL`, ip(7)); `set_multicast_all_v4(false)` on it, by
+    /// [`with_socket`](Self::with_socket), ends that.
+    ///
     /// # Errors
     /// `Closed`, or what the kernel says.
     pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> Result<(), Error> {
