@@ -1,0 +1,3 @@
+//! A terminal view of a running loop, through its debug endpoint.
+
+fn main() {}

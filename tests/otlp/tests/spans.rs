@@ -1,0 +1,1 @@
+//! Spans and timeouts of connections, as an OpenTelemetry collector gets them.
