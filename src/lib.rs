@@ -12,8 +12,8 @@ pub use punctual_reactor::{
     AlarmKind, BlockingError, BlockingPanic, BlockingPool, Budget, Builder, Cause, Clock, Drift,
     Elapsed, Firing, Handle, Histogram, Instant, Interval, JoinError, JoinHandle, Leeway, Metrics,
     MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError, Sleep, Tick, Token, VirtualClock,
-    blocking, interval, interval_at, shutdown_requested, sleep, sleep_until, spawn, timeout, timeout_at,
-    yield_now,
+    blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep, sleep_until, spawn,
+    timeout, timeout_at, yield_now,
 };
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
@@ -27,6 +27,9 @@ pub use punctual_reactor::fs;
 pub use punctual_reactor::process;
 #[cfg(feature = "signal")]
 pub use punctual_reactor::signal;
+
+#[cfg(feature = "debug")]
+pub mod debug;
 
 /// The bare event loop, and registrations of your own sources with a runtime.
 pub mod reactor {

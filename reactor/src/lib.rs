@@ -105,8 +105,8 @@ pub use clock::{Clock, VirtualClock};
 pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
-    JoinError, JoinHandle, RemoteJoinHandle, Runtime, RuntimeId, WaitElsewhere, shutdown_requested,
-    spawn, yield_now,
+    JoinError, JoinHandle, RemoteJoinHandle, Runtime, RuntimeId, WaitElsewhere, drift, metrics,
+    shutdown_requested, spawn, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;

@@ -23,5 +23,5 @@ pub use identity::RuntimeId;
 pub(crate) use join::JoinState;
 pub use join::{JoinError, JoinHandle};
 pub use remote_join::RemoteJoinHandle;
-pub use runtime::{Runtime, shutdown_requested, spawn, yield_now};
+pub use runtime::{Runtime, drift, metrics, shutdown_requested, spawn, yield_now};
 pub(crate) use task::MAIN;

@@ -196,6 +196,19 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// What the loop of this thread has done so far: see [`Runtime::metrics`]. All zero outside of a runtime.
+#[must_use]
+pub fn metrics() -> Metrics {
+    context::try_current().map(|driver| driver.metrics()).unwrap_or_default()
+}
+
+/// How late everything on the runtime of this thread fired so far: see [`Runtime::drift`]. Empty outside of a
+/// runtime.
+#[must_use]
+pub fn drift() -> Drift {
+    context::try_current().map(|driver| driver.reactor.borrow().drift().clone()).unwrap_or_default()
+}
+
 /// Starts a task on the runtime of this thread.
 ///
 /// # Panics

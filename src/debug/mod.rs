@@ -1,0 +1,5 @@
+//! What the runtime tells of itself while it runs.
+
+mod state;
+
+pub use state::{Counters, Distribution, DriftState, PhaseWaits, State, WaitState, WaitsState};
