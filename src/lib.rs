@@ -16,6 +16,9 @@ pub use punctual_reactor::{
     timeout, timeout_at, yield_now,
 };
 pub use punctual_reactor::{
+    BudgetCounts, BudgetRecord, PhaseEnding, PhaseEndings, PhaseRecord, TimeoutBy, phases, record_phase,
+};
+pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, Wait, check_scope, current_scope, in_scope,
     in_scope_as, scope, shield, waits,

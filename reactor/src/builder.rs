@@ -17,6 +17,7 @@ use crate::executor::Runtime;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
 use crate::pending::Pending;
+use crate::phases::Phases;
 use crate::precise::{Precise, Spinner};
 use crate::reactor::{ALARM, Reactor, WAKER};
 use crate::remote::Shared;
@@ -197,6 +198,7 @@ impl Builder {
             all_ran_in_turn: 0,
             leeway,
             drift: Drift::default(),
+            phases: Phases::default(),
             metrics: Metrics::default(),
             not_send: PhantomData,
             clock,

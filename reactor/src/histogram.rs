@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use crate::instant::nanos;
+
 /// Sub-buckets of an octave, as a power of two: 32 of them, so a bucket is at most 1/32 wide.
 const SUB_BITS: u32 = 5;
 const SUBS: u64 = 1 << SUB_BITS;
 const BUCKETS: usize = ((64 - SUB_BITS as usize) + 1) << SUB_BITS;
 
 /// Counts of durations in log-linear buckets: exact below 32 ns, within 3.2 % above, of fixed size
-/// (15 KiB), and recorded in a few nanoseconds without allocation.
-#[derive(Clone)]
+/// (15 KiB, none while it is empty), and recorded in a few nanoseconds without allocation but for the first.
+#[derive(Clone, Default)]
 pub struct Histogram {
     counts: Box<[u64]>,
     count: u64,
@@ -21,15 +23,29 @@ impl Histogram {
     /// An empty one.
     #[must_use]
     pub fn new() -> Histogram {
-        Histogram { counts: vec![0; BUCKETS].into(), count: 0, sum: 0, max: 0 }
+        Histogram::default()
+    }
+
+    /// Counts one more duration.
+    pub fn add(&mut self, duration: Duration) {
+        self.record(nanos(duration));
     }
 
     #[inline]
     pub(crate) fn record(&mut self, ns: u64) {
-        self.counts[bucket_of(ns)] += 1;
+        match self.counts.get_mut(bucket_of(ns)) {
+            Some(count) => *count += 1,
+            None => self.record_first(ns),
+        }
         self.count += 1;
         self.sum = self.sum.saturating_add(ns);
         self.max = self.max.max(ns);
+    }
+
+    #[cold]
+    fn record_first(&mut self, ns: u64) {
+        self.counts = vec![0; BUCKETS].into();
+        self.counts[bucket_of(ns)] = 1;
     }
 
     /// How many durations were recorded.
@@ -69,12 +85,6 @@ impl Histogram {
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let full = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         full.map(|(bucket, count)| (Duration::from_nanos(last_of(bucket)), *count))
-    }
-}
-
-impl Default for Histogram {
-    fn default() -> Histogram {
-        Histogram::new()
     }
 }
 

@@ -71,6 +71,7 @@ mod operate;
 mod operation;
 mod parking;
 mod pending;
+mod phases;
 mod plain_timer;
 mod precise;
 mod reactor;
@@ -117,6 +118,9 @@ pub use mio::Interest;
 pub use mio::event::Source;
 pub use operate::Operate;
 pub use operation::Done;
+pub use phases::{
+    BudgetCounts, BudgetRecord, PhaseEnding, PhaseEndings, PhaseRecord, TimeoutBy, phases, record_phase,
+};
 pub use precise::Precise;
 pub use punctual_timer_wheel::Tick;
 pub use reactor::Reactor;

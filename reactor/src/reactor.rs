@@ -20,6 +20,7 @@ use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
 use crate::pending::Pending;
+use crate::phases::Phases;
 use crate::precise::Spinner;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::{Handle, Inbox, Shared};
@@ -84,6 +85,7 @@ pub struct Reactor {
     pub(crate) all_ran_in_turn: u64,
     pub(crate) leeway: Leeway,
     pub(crate) drift: Drift,
+    pub(crate) phases: Phases,
     pub(crate) metrics: Metrics,
     /// One loop, one thread: a runtime's wakers and futures rely on it.
     pub(crate) not_send: PhantomData<Rc<()>>,

@@ -1,0 +1,160 @@
+//! [`PhaseEnding`]: how a phase ended, and how often each way.
+
+use std::fmt;
+
+/// How a phase ended. Exactly one of these, the first that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum PhaseEnding {
+    /// With its result.
+    Done,
+    /// Out of time, by this bound.
+    Timeout(TimeoutBy),
+    /// Cancelled, by its token or its scope.
+    Cancelled,
+    /// Its future was dropped: by a [`timeout`](crate::timeout) around it, in a race with something else, with its task.
+    Dropped,
+    /// Its source was closed on this side.
+    Closed,
+    /// By the shutdown of the runtime.
+    Shutdown,
+    /// With an error of the kernel's other than that it gave up.
+    Kernel,
+    /// With any other failure, as an end of the stream that came too soon.
+    Failed,
+}
+
+/// Which bound a phase ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TimeoutBy {
+    /// The deadline or budget that was set for it.
+    Own,
+    /// The timeout that every read of a connection gets anew.
+    Idle,
+    /// The deadline of a [scope](crate::scope) around it.
+    Scope,
+    /// The cap of the phase within a larger budget.
+    Cap,
+    /// None of ours: the kernel gave up by itself (`ETIMEDOUT`).
+    Kernel,
+}
+
+impl PhaseEnding {
+    /// All there are, in the order in which they are listed.
+    pub const ALL: [PhaseEnding; 12] = [
+        PhaseEnding::Done,
+        PhaseEnding::Timeout(TimeoutBy::Own),
+        PhaseEnding::Timeout(TimeoutBy::Idle),
+        PhaseEnding::Timeout(TimeoutBy::Scope),
+        PhaseEnding::Timeout(TimeoutBy::Cap),
+        PhaseEnding::Timeout(TimeoutBy::Kernel),
+        PhaseEnding::Cancelled,
+        PhaseEnding::Dropped,
+        PhaseEnding::Closed,
+        PhaseEnding::Shutdown,
+        PhaseEnding::Kernel,
+        PhaseEnding::Failed,
+    ];
+
+    /// Its name in metrics; it does not change.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PhaseEnding::Done => "done",
+            PhaseEnding::Timeout(TimeoutBy::Own) => "timeout-own",
+            PhaseEnding::Timeout(TimeoutBy::Idle) => "timeout-idle",
+            PhaseEnding::Timeout(TimeoutBy::Scope) => "timeout-scope",
+            PhaseEnding::Timeout(TimeoutBy::Cap) => "timeout-cap",
+            PhaseEnding::Timeout(TimeoutBy::Kernel) => "timeout-kernel",
+            PhaseEnding::Cancelled => "cancelled",
+            PhaseEnding::Dropped => "dropped",
+            PhaseEnding::Closed => "closed",
+            PhaseEnding::Shutdown => "shutdown",
+            PhaseEnding::Kernel => "kernel-error",
+            PhaseEnding::Failed => "failed",
+        }
+    }
+
+    /// Whether a bound of ours ended it, and not the kernel's patience.
+    #[must_use]
+    pub const fn is_timeout_of_ours(self) -> bool {
+        match self {
+            PhaseEnding::Timeout(by) => !matches!(by, TimeoutBy::Kernel),
+            _ => false,
+        }
+    }
+
+    /// Its place in [`ALL`](PhaseEnding::ALL).
+    #[inline]
+    const fn index(self) -> usize {
+        match self {
+            PhaseEnding::Done => 0,
+            PhaseEnding::Timeout(by) => 1 + by as usize,
+            PhaseEnding::Cancelled => 6,
+            PhaseEnding::Dropped => 7,
+            PhaseEnding::Closed => 8,
+            PhaseEnding::Shutdown => 9,
+            PhaseEnding::Kernel => 10,
+            PhaseEnding::Failed => 11,
+        }
+    }
+}
+
+impl fmt::Display for PhaseEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How often a phase ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseEndings {
+    counts: [u64; PhaseEnding::ALL.len()],
+}
+
+impl PhaseEndings {
+    #[inline]
+    pub(crate) fn record(&mut self, ending: PhaseEnding) {
+        self.counts[ending.index()] += 1;
+    }
+
+    /// How often it ended so.
+    #[must_use]
+    pub fn count(&self, ending: PhaseEnding) -> u64 {
+        self.counts[ending.index()]
+    }
+
+    /// How often it ended at all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How often a bound of ours ended it.
+    #[must_use]
+    pub fn timeouts(&self) -> u64 {
+        self.iter().filter(|(ending, _)| ending.is_timeout_of_ours()).map(|(_, count)| count).sum()
+    }
+
+    /// Each way, also those that never occurred, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (PhaseEnding, u64)> + '_ {
+        PhaseEnding::ALL.into_iter().zip(self.counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_has_a_place_and_a_name_of_its_own() {
+        let mut names: Vec<_> = PhaseEnding::ALL.iter().map(|ending| ending.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PhaseEnding::ALL.len());
+        for (index, ending) in PhaseEnding::ALL.into_iter().enumerate() {
+            assert_eq!(ending.index(), index, "{ending}");
+        }
+    }
+}
