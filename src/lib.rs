@@ -45,6 +45,8 @@ pub mod reactor {
 
 /// Connections whose every wait is under a deadline.
 pub mod net {
+    #[cfg(feature = "hyper")]
+    pub use punctual_net::hyper;
     #[cfg(feature = "dns")]
     pub use punctual_net::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
     pub use punctual_net::{

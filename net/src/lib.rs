@@ -50,6 +50,8 @@ mod connect;
 mod datagram;
 mod duplex;
 mod error;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod io;
 mod pause;
 mod resolve;

@@ -146,8 +146,8 @@ pub use system::{
 };
 pub use tcp_info::{TcpInfo, TcpState, set_syn_count};
 pub use time::{
-    Elapsed, Interval, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout,
-    timeout_at,
+    Elapsed, Interval, MissedTicks, SendSleep, Sleep, interval, interval_at, sleep, sleep_until,
+    timeout, timeout_at,
 };
 pub use token::{StaleToken, Timer, Token};
 pub use waits::{Wait, waits};

@@ -229,6 +229,16 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
+    /// The first error of ours in `error` and its sources, inside of I/O errors too: in those of protocols that run
+    /// over our streams, as `hyper::Error`.
+    #[must_use]
+    pub fn in_chain<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+            let inside = || Error::from_io(error.downcast_ref()?);
+            error.downcast_ref().or_else(inside)
+        })
+    }
+
     /// As [`from_io`](Error::from_io), for an error that is not needed any more.
     ///
     /// # Errors

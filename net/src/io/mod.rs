@@ -10,6 +10,7 @@ mod copy;
 mod guard;
 mod read_to_end;
 mod scoped;
+pub(crate) mod scratch;
 mod take;
 mod throughput;
 

@@ -159,7 +159,7 @@ impl Query {
         if message.header().tc() {
             return Reply::Truncated;
         }
-        if code != Rcode::NOERROR.to_int().into() && code != Rcode::NXDOMAIN.to_int().into() {
+        if code != u16::from(Rcode::NOERROR.to_int()) && code != u16::from(Rcode::NXDOMAIN.to_int()) {
             return Reply::Refusal(Refusal::Code(code));
         }
         let Ok(records) = Records::read(message, self.family) else {
@@ -172,7 +172,7 @@ impl Query {
         let mut denial = Denial::of(message, &chain);
         // Of the name that was asked for it is known through its aliases.
         denial.ttl = denial.ttl.map(|ttl| ttl.min(chain.ttl));
-        if code == Rcode::NXDOMAIN.to_int().into() {
+        if code == u16::from(Rcode::NXDOMAIN.to_int()) {
             return Reply::NoName { ttl: denial.ttl };
         }
         match chain.addresses {

@@ -11,9 +11,7 @@ use crate::drift::Firing;
 use crate::executor::{Driver, context};
 use crate::instant::Instant;
 use crate::leeway::Leeway;
-use crate::source::NEVER;
-use crate::token::Timer;
-use crate::waiters::Note;
+use crate::time::timing::Timing;
 
 /// Waits until a deadline; never ends early. Made by [`sleep`] and [`sleep_until`].
 ///
@@ -22,18 +20,7 @@ use crate::waiters::Note;
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     driver: Rc<Driver>,
-    deadline: Instant,
-    leeway: Leeway,
-    /// What the audit calls it.
-    what: &'static str,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    New,
-    Waiting(Timer),
-    Fired(Firing),
+    timing: Timing,
 }
 
 /// Waits for `duration`, counted from this call. [`Duration::MAX`] waits for ever.
@@ -59,19 +46,19 @@ pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
 
 impl Sleep {
     pub(crate) fn new(driver: Rc<Driver>, deadline: Instant) -> Sleep {
-        Sleep { driver, deadline, leeway: Leeway::NONE, what: "sleep", state: State::New }
+        Sleep { driver, timing: Timing::new(deadline) }
     }
 
     /// Has the audit call it `what`.
     pub(crate) fn called(mut self, what: &'static str) -> Sleep {
-        self.what = what;
+        self.timing.what = what;
         self
     }
 
     /// Lets it end up to `leeway` later, in order to share a wake-up with others.
     pub fn with_leeway(mut self, leeway: Leeway) -> Sleep {
-        self.cancel();
-        self.leeway = leeway;
+        self.timing.cancel(&self.driver);
+        self.timing.leeway = leeway;
         self
     }
 
@@ -83,22 +70,19 @@ impl Sleep {
     /// When it is to end.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.timing.deadline
     }
 
     /// Whether it has ended, as seen by a poll.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        matches!(self.state, State::Fired(_))
+        self.timing.firing().is_some()
     }
 
     /// When it fired, and how late, once it has ended.
     #[must_use]
     pub fn firing(&self) -> Option<Firing> {
-        match self.state {
-            State::Fired(firing) => Some(firing),
-            _ => None,
-        }
+        self.timing.firing()
     }
 
     /// Whether it has fired and nobody came to look, though everything that could run since has run: what
@@ -106,55 +90,13 @@ impl Sleep {
     /// operation is a new one.
     #[must_use]
     pub fn was_left(&self) -> bool {
-        let State::Waiting(timer) = self.state else { return false };
-        let mut reactor = self.driver.reactor.borrow_mut();
-        let all_ran_in = reactor.all_ran_in_turn;
-        reactor
-            .plain
-            .get_mut(timer.id)
-            .is_some_and(|plain| plain.fired.is_some() && plain.fired_in_turn <= all_ran_in)
+        self.timing.was_left(&self.driver)
     }
 
     /// Moves it to `deadline`, also if it has ended. To move it later is a store. Whoever waits on it is
     /// woken at the new deadline; one who has been woken for the old one must poll it again.
     pub fn reset(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-        if let State::Waiting(timer) = self.state {
-            let moved = self.driver.reactor.borrow_mut().reset_timer(timer, deadline);
-            if moved.is_ok() {
-                return;
-            }
-        }
-        self.rearm(deadline);
-    }
-
-    /// Starts over: it had fired, though perhaps nobody had looked yet.
-    fn rearm(&mut self, deadline: Instant) {
-        let waiters = match self.state {
-            State::Waiting(timer) => {
-                let mut reactor = self.driver.reactor.borrow_mut();
-                let fired = reactor.plain.remove(timer.id);
-                fired.map(|fired| fired.waiters)
-            }
-            _ => None,
-        };
-        let was_waiting = matches!(self.state, State::Waiting(_));
-        self.state = State::New;
-        if was_waiting {
-            let mut reactor = self.driver.reactor.borrow_mut();
-            let timer = reactor.add_timer(deadline, self.leeway, true);
-            if let (Some(plain), Some(waiters)) = (reactor.plain.get_mut(timer.id), waiters) {
-                plain.waiters = waiters;
-            }
-            self.state = State::Waiting(timer);
-        }
-    }
-
-    fn cancel(&mut self) {
-        if let State::Waiting(timer) = std::mem::replace(&mut self.state, State::New) {
-            let cancelled = self.driver.reactor.borrow_mut().remove_timer(timer);
-            drop(cancelled);
-        }
+        self.timing.reset(&self.driver, deadline);
     }
 }
 
@@ -162,53 +104,23 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.is_elapsed() {
-            return Poll::Ready(());
-        }
-        assert!(!this.driver.is_closed(), "the runtime of this sleep has been dropped");
-        let waker = cx.waker().clone();
-        let (task, scope) = (this.driver.task(), this.driver.scope());
-        let mut reactor = this.driver.reactor.borrow_mut();
-        let now_ns = reactor.now_ns;
-        let timer = match this.state {
-            State::Fired(_) => return Poll::Ready(()),
-            State::Waiting(timer) => timer,
-            State::New => reactor.add_timer(this.deadline, this.leeway, true),
-        };
-        this.state = State::Waiting(timer);
-        let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
-        match plain.fired {
-            None => {
-                let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
-                let note = Note { since_ns, until_ns: NEVER, task, scope };
-                plain.what = this.what;
-                let before = plain.waiters.set(0, waker, note);
-                drop(reactor);
-                drop(before);
-                Poll::Pending
-            }
-            Some(firing) => {
-                reactor.plain.remove(timer.id);
-                this.state = State::Fired(firing);
-                Poll::Ready(())
-            }
-        }
+        let Sleep { driver, timing } = &mut *self;
+        timing.poll(driver, cx)
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.cancel();
+        self.timing.cancel(&self.driver);
     }
 }
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sleep")
-            .field("deadline", &self.deadline)
-            .field("leeway", &self.leeway)
-            .field("state", &self.state)
+            .field("deadline", &self.timing.deadline)
+            .field("leeway", &self.timing.leeway)
+            .field("state", &self.timing.state)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::{Sleep, sleep};
 
 use crate::io::copy::options::BUFFER;
-use crate::io::copy::pipe::Scratch;
+use crate::io::scratch::Scratch;
 
 /// Discards in one poll; then it is the others' turn.
 const ROUNDS_MAX: usize = 16;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use punctual_reactor::Instant;
 
 use crate::io::Throughput;
+use crate::io::scratch::SIZE;
 
 /// The bounds of a [`copy_bidirectional`](crate::io::copy_bidirectional); nothing is unbounded unless asked for.
 ///
@@ -49,7 +50,7 @@ impl Limit {
 const IDLE: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(30);
 /// Room for what is read at once.
-pub(super) const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = SIZE;
 const BUFFER_MIN: usize = 1;
 const BUFFER_MAX: usize = 1 << 20;
 

@@ -1,6 +1,5 @@
 //! [`Pipe`]: one direction of a copy.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,17 +8,11 @@ use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::Instant;
 
 use crate::error::{Error, Phase};
-use crate::io::copy::options::BUFFER;
 use crate::io::copy::outcome::{Flow, FlowEnd};
+use crate::io::scratch::{Scratch, liar};
 
 /// Reads in one poll; then it is the others' turn. Sockets have a budget of their own besides.
 const ROUNDS_MAX: usize = 16;
-
-thread_local! {
-    /// What is read lands here. Only what the receiver does not take at once is kept apart, so that a direction in
-    /// which nothing is in flight holds no memory.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// What has been read from one stream and not yet been taken by the other.
 #[derive(Debug)]
@@ -252,46 +245,4 @@ fn write_some<W: AsyncWrite + Unpin + ?Sized>(
         written if written > bytes.len() => Err(liar()),
         written => Ok(written),
     })
-}
-
-/// A stream that says it moved more than there was: an `impl` that is wrong, and no reason to panic.
-fn liar() -> io::Error {
-    io::Error::other("a stream says that it moved more bytes than it was given")
-}
-
-/// Room to read into, this thread's own; given back when dropped. A copy polled within another's read has
-/// one of its own.
-pub(super) struct Scratch {
-    buffer: Vec<u8>,
-    room: usize,
-}
-
-impl Scratch {
-    pub(super) fn take(room: usize) -> Scratch {
-        let mut buffer = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-        if buffer.len() < room {
-            buffer.resize(room, 0);
-        }
-        Scratch { buffer, room }
-    }
-
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[..self.room]
-    }
-
-    /// The first `bytes` of it.
-    pub(super) fn filled(&self, bytes: usize) -> io::Result<&[u8]> {
-        self.buffer[..self.room].get(..bytes).ok_or_else(liar)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        // One that was asked to be larger than usual does not stay.
-        if buffer.len() <= BUFFER {
-            let before = SCRATCH.try_with(|scratch| scratch.replace(buffer));
-            drop(before);
-        }
-    }
 }
