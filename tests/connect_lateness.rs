@@ -8,6 +8,9 @@
 //! Two hundred dials, twenty at a time, by turns with as many raw timerfds; each twenty end 10 ms apart. They are made
 //! with a leeway of none ([`Connect::leeway`]), as the timerfds have none, and again with the default one, of which
 //! the part that was chosen is then taken off.
+//!
+//! On a busy machine the median of two hundred wanders: while it is out of its bound more are dialled, up to four
+//! times as many, and all count.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -76,7 +79,8 @@ fn quantile(samples: &mut [u64], q: f64) -> u64 {
 }
 
 const AT_A_TIME: u64 = 20;
-const ROUNDS: u64 = 10;
+const ROUNDS: usize = 10;
+const ROUNDS_MAX: usize = 4 * ROUNDS;
 const BUDGET: Duration = Duration::from_millis(200);
 const APART: Duration = Duration::from_millis(10);
 
@@ -132,21 +136,25 @@ fn deaf_listener() -> (TcpListener, SocketAddr, TcpStream) {
     (listener, address, filler)
 }
 
-fn report(name: &str, late: &mut Late, of_control: u64) {
+/// Says how late they were; returns what is out of its bound.
+fn report(name: &str, late: &mut Late, of_control: u64) -> Option<String> {
     let dials = late.parts[0].len();
     println!("{name}: {dials} dials, timerfd p50 {:.1} µs", of_control as f64 / 1e3);
     // Unoptimised and cold, the code of the loop alone takes as long as the kernel; then only the kernel's part
     // is comparable. On the way to the caller the socket is asked why, and closed.
     let optimised = !cfg!(debug_assertions);
     let bounds = [("woken", Some(1.3)), ("fired", optimised.then_some(1.3)), ("seen", None)];
+    let mut exceeded = None;
     for ((part, bound), samples) in bounds.into_iter().zip(&mut late.parts) {
         let [p50, p90] = [0.5, 0.9].map(|q| quantile(samples, q));
         let ratio = p50 as f64 / of_control as f64;
         let [p50, p90] = [p50, p90].map(|ns| ns as f64 / 1e3);
         println!("  {part} p50 {p50:.1} µs, p90 {p90:.1} µs; p50 is {ratio:.2} of the timerfd's");
-        let held = bound.is_none_or(|bound| ratio <= bound);
-        assert!(held, "{name}, {part}: {ratio:.2} of the timerfd's, at most {bound:?}");
+        if bound.is_some_and(|bound| ratio > bound) {
+            exceeded = Some(format!("{name}, {part}: {ratio:.2} of the timerfd's, at most {bound:?}"));
+        }
     }
+    exceeded
 }
 
 #[test]
@@ -155,13 +163,21 @@ fn two_hundred_black_holed_dials_are_no_later_than_timerfds() {
     let runtime = Runtime::builder().alarm(AlarmKind::TimerFd).build().expect("a runtime");
     let (_listener, address, _filler) = deaf_listener();
     let (mut of_control, mut exact, mut shared) = (Vec::new(), Late::default(), Late::default());
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS_MAX {
         dial_twenty(&runtime, address, Some(Leeway::NONE), &mut exact);
         of_control.extend(control.wait_for(&deadlines_ns()).expect("they wait"));
         dial_twenty(&runtime, address, None, &mut shared);
+        if !round.is_multiple_of(ROUNDS) {
+            continue;
+        }
+        let of_control = quantile(&mut of_control, 0.5);
+        let exceeded = report("no leeway", &mut exact, of_control);
+        let exceeded =
+            exceeded.or(report("default leeway, without the part chosen", &mut shared, of_control));
+        match exceeded {
+            None => break,
+            Some(exceeded) => assert!(round < ROUNDS_MAX, "{exceeded}"),
+        }
     }
     assert_eq!(runtime.drift().early, 0);
-    let of_control = quantile(&mut of_control, 0.5);
-    report("no leeway", &mut exact, of_control);
-    report("default leeway, without the part chosen", &mut shared, of_control);
 }

@@ -95,15 +95,26 @@ fn wait_by_turns(thread: u64) -> Late {
     late
 }
 
+/// On a busy machine the median wanders: while it is out of its bound more is measured, and all counts.
 fn a_second_beside_a_timerfd() {
-    let threads: Vec<_> =
-        (0..THREADS).map(|thread| std::thread::spawn(move || wait_by_turns(thread))).collect();
     let mut all = Late::default();
-    for thread in threads {
-        let late = thread.join().expect("no panic");
-        all.timerfd.extend(late.timerfd);
-        all.ours.iter_mut().zip(late.ours).for_each(|(all, late)| all.extend(late));
+    for time in 1..=4 {
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| std::thread::spawn(move || wait_by_turns(thread))).collect();
+        for thread in threads {
+            let late = thread.join().expect("no panic");
+            all.timerfd.extend(late.timerfd);
+            all.ours.iter_mut().zip(late.ours).for_each(|(all, late)| all.extend(late));
+        }
+        match report(&mut all) {
+            None => break,
+            Some(exceeded) => assert!(time < 4, "{exceeded}"),
+        }
     }
+}
+
+/// Says how late they were; returns what is out of its bound.
+fn report(all: &mut Late) -> Option<String> {
     let of_control = quantile(&mut all.timerfd, 0.5) as f64;
     println!("a second, {} times: timerfd p50 {:.1} µs", all.timerfd.len(), of_control / 1e3);
     // Unoptimised and cold, the code of the loop alone takes as long as the kernel; then only the kernel's part
@@ -111,15 +122,16 @@ fn a_second_beside_a_timerfd() {
     let optimised = !cfg!(debug_assertions);
     let bounds =
         [("woken", Some(1.3)), ("fired", optimised.then_some(1.3)), ("seen", optimised.then_some(1.6))];
+    let mut exceeded = None;
     for ((name, bound), late) in bounds.into_iter().zip(&mut all.ours) {
         let p50 = quantile(late, 0.5) as f64;
         let ratio = p50 / of_control;
         println!("  {name} p50 {:.1} µs, {ratio:.2} of the timerfd's", p50 / 1e3);
-        assert!(
-            bound.is_none_or(|bound| ratio <= bound),
-            "{name}: {ratio:.2} of the timerfd's, at most {bound:?}"
-        );
+        if bound.is_some_and(|bound| ratio > bound) {
+            exceeded = Some(format!("{name}: {ratio:.2} of the timerfd's, at most {bound:?}"));
+        }
     }
+    exceeded
 }
 
 /// The number of the histogram's bucket that holds `ns`: 32 to an octave.
