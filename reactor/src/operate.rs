@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use mio::event::Source as MioSource;
 
 use crate::failure::Failure;
+use crate::instant::Instant;
 use crate::operation::{Done, Operation, Step};
+use crate::phases::PhaseEnding;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
 use crate::registration::Registration;
@@ -39,7 +41,7 @@ where
 
 impl<S: MioSource, F> Drop for Operate<'_, S, F> {
     fn drop(&mut self) {
-        self.registration.end(&mut self.operation);
+        self.registration.end(&mut self.operation, PhaseEnding::Dropped);
     }
 }
 
@@ -91,7 +93,7 @@ impl<S: MioSource> Registration<S> {
         self.end_if_given_up(&mut operation);
         if operation.waiting && operation.scope != self.driver().scope() {
             // Whoever began it was in another scope, and has left it.
-            self.end(&mut operation);
+            self.end(&mut operation, PhaseEnding::Dropped);
             operation = Operation::new(direction);
         }
         let poll = self.poll_operation(cx, &mut operation, &mut attempt);
@@ -110,7 +112,7 @@ impl<S: MioSource> Registration<S> {
             if matches!(step, Step::Try | Step::TryOnceMore) {
                 match self.attempt(operation.direction, attempt) {
                     Attempt::Done(value) => {
-                        self.end(operation);
+                        self.end(operation, PhaseEnding::Done);
                         return Poll::Ready(Ok(value));
                     }
                     Attempt::Failed(failure) => return self.failed(operation, failure),
@@ -119,7 +121,10 @@ impl<S: MioSource> Registration<S> {
                 }
             }
             return match step {
-                Step::Try | Step::Wait => self.wait(cx, operation),
+                Step::Try | Step::Wait => {
+                    operation.blocked = true;
+                    self.wait(cx, operation)
+                }
                 Step::Yield => {
                     self.driver().wake_next_turn(cx.waker().clone());
                     self.wait(cx, operation)
@@ -187,21 +192,44 @@ impl<S: MioSource> Registration<S> {
     pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
         let given_up = self.reactor().was_given_up(self.token(), operation);
         if given_up {
-            self.end(operation);
+            self.end(operation, PhaseEnding::Dropped);
             *operation = Operation::new(operation.direction);
         }
     }
 
     fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
-        self.end(operation);
+        let ending = PhaseEnding::of(&failure, operation.direction);
+        let ended_by = match &failure {
+            Failure::Elapsed(elapsed) => Some(elapsed.deadline),
+            _ => None,
+        };
+        // A failure is recorded also of one that did not wait.
+        self.record(operation, ending, ended_by);
+        self.leave(operation);
         Poll::Ready(Err(failure))
     }
 
-    /// The operation is over, or was given up.
+    /// The operation is done, or was given up.
     #[inline]
-    pub(crate) fn end(&self, operation: &mut Operation) {
+    pub(crate) fn end(&self, operation: &mut Operation, ending: PhaseEnding) {
         if operation.waiting {
-            operation.waiting = false;
+            if operation.blocked {
+                self.record(operation, ending, None);
+            }
+            self.leave(operation);
+        }
+    }
+
+    /// Has it be known among the phases, if it is one.
+    fn record(&self, operation: &Operation, ending: PhaseEnding, ended_by: Option<Instant>) {
+        if let Some(phase) = self.phases[operation.direction.side()].get() {
+            let mut reactor = self.reactor();
+            reactor.record_operation(self.token(), operation, phase, ending, ended_by, &self.ended);
+        }
+    }
+
+    fn leave(&self, operation: &mut Operation) {
+        if std::mem::take(&mut operation.waiting) {
             let waker = self.reactor().leave(self.token(), operation);
             drop(waker);
         }

@@ -67,11 +67,13 @@ pub(crate) struct Operation {
     name: u32,
     /// Whether it is counted among those that wait.
     pub(crate) waiting: bool,
+    /// Whether it has waited for the source, and not only for its turn.
+    pub(crate) blocked: bool,
     /// Its own deadline, from the side's timeout.
-    own_ns: u64,
+    pub(crate) own_ns: u64,
     timeout_ns: u64,
     /// When it began; 0 if it had no deadline then and has not waited.
-    begun_at_ns: u64,
+    pub(crate) begun_at_ns: u64,
     /// The scope it began in, and as which of its members it waits.
     pub(crate) scope: Option<Id>,
     member: usize,
@@ -101,6 +103,7 @@ impl Operation {
             begun: false,
             name: 0,
             waiting: false,
+            blocked: false,
             own_ns: NEVER,
             timeout_ns: NEVER,
             begun_at_ns: 0,

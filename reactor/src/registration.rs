@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
 use crate::operation::Operation;
+use crate::phases::{PhaseEnding, PhaseIndex};
 use crate::readiness::{Direction, Readiness};
 
 use crate::set_readiness::SetReadiness;
@@ -40,6 +41,8 @@ pub struct Registration<S: MioSource> {
     io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
     pub(crate) polled: [Cell<Operation>; 2],
+    /// As which phase what waits on a side is recorded.
+    pub(crate) phases: [Cell<Option<PhaseIndex>>; 2],
     /// What the reactor had kept of it until it was closed: whoever waited learns from it what came first.
     pub(crate) ended: RefCell<Option<Source>>,
 }
@@ -83,7 +86,8 @@ impl<S: MioSource> Registration<S> {
             return Err((error, source));
         }
         let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
-        Ok(Registration { driver, token, io, polled: Default::default(), ended })
+        let (polled, phases) = Default::default();
+        Ok(Registration { driver, token, io, polled, phases, ended })
     }
 
     /// Adds a source that the kernel knows nothing of, as one end of a stream in memory. It is not registered with
@@ -105,7 +109,8 @@ impl<S: MioSource> Registration<S> {
         };
         let set_readiness = SetReadiness { driver: driver.clone(), token };
         let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
-        (Registration { driver, token, io, polled: Default::default(), ended }, set_readiness)
+        let (polled, phases) = Default::default();
+        (Registration { driver, token, io, polled, phases, ended }, set_readiness)
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that
@@ -123,6 +128,15 @@ impl<S: MioSource> Registration<S> {
         if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
             source.side(direction).label = label;
         }
+    }
+
+    /// Has the operations on a side recorded as [phases](crate::Runtime::phases) called `phase`; `None`, as it is
+    /// at first, records none. Recorded is each that has waited for the source, and each that has failed; how long
+    /// it took is taken from the turns of the loop, so that no clock is read for it. One that has its result without
+    /// waiting is not recorded, and costs nothing.
+    pub fn set_phase(&self, direction: Direction, phase: Option<&'static str>) {
+        let index = phase.map(|phase| self.driver.reactor.borrow_mut().phases.index_of(phase));
+        self.phases[direction.side()].set(index);
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
@@ -262,7 +276,7 @@ impl<S: MioSource> Drop for Registration<S> {
     fn drop(&mut self) {
         // Those of the poll-based interface have no owner but this, and a scope may know of them.
         for polled in &self.polled {
-            self.end(&mut polled.take());
+            self.end(&mut polled.take(), PhaseEnding::Dropped);
         }
         let source = self.io.take();
         drop(self.deregister(source));

@@ -20,6 +20,7 @@ mod fds; // F
 mod files;
 mod half_close; // X
 mod interrupted; // S04
+mod phases; // O8
 mod scopes; // K
 mod signal_events; // S
 mod signals; // S

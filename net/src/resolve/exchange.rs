@@ -118,6 +118,10 @@ pub(super) async fn over_tcp(
     Counters::add(&counters.queries_over_tcp);
     tally.asks(server);
     let stream = direct(server, deadline).await.map_err(Trouble::net)?;
+    // All of it is one lookup: what is waited for in it is no phase of its own.
+    [Direction::Read, Direction::Write]
+        .into_iter()
+        .for_each(|direction| stream.io().set_phase(direction, None));
     stream.set_write_deadline(Some(deadline)).map_err(Trouble::net)?;
     stream.set_read_deadline(Some(deadline)).map_err(Trouble::net)?;
     let bytes = query.bytes();

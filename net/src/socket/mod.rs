@@ -45,6 +45,8 @@ pub struct Socket<T: Transport> {
 
 impl<T: Transport> Socket<T> {
     pub(crate) fn assemble(io: Registration<T::Io>, names: T::Names) -> Socket<T> {
+        io.set_phase(Direction::Read, Some(Phase::Read.as_str()));
+        io.set_phase(Direction::Write, Some(Phase::Write.as_str()));
         Socket { io, names, broken: Cell::new(0) }
     }
 

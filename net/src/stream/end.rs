@@ -67,6 +67,7 @@ impl<T: StreamTransport> Socket<T> {
         self.io.set_timeout(Direction::Read, None)?;
         self.io.set_deadline(Direction::Read, Some(deadline))?;
         self.end(Shutdown::Write)?;
+        self.io.set_phase(Direction::Read, Some(Phase::Shutdown.as_str()));
         let mut discarded = 0;
         let done = self.io.operate(Direction::Read, |io| {
             // Here it is on the stack, and not in every future that waits.

@@ -1,6 +1,11 @@
 //! [`PhaseEnding`]: how a phase ended, and how often each way.
 
 use std::fmt;
+use std::io;
+
+use crate::failure::{Bound, Failure};
+use crate::readiness::Direction;
+use crate::scope::ScopeEnd;
 
 /// How a phase ended. Exactly one of these, the first that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +104,40 @@ impl PhaseEnding {
             PhaseEnding::Failed => 11,
         }
     }
+
+    /// How an operation in `direction` has ended that failed so.
+    #[cold]
+    pub(crate) fn of(failure: &Failure, direction: Direction) -> PhaseEnding {
+        match failure {
+            Failure::Io(error) => PhaseEnding::of_io(error),
+            Failure::Elapsed(elapsed) => PhaseEnding::Timeout(match (&elapsed.bound, direction) {
+                (Bound::Scope(_), _) => TimeoutBy::Scope,
+                (Bound::Timeout(..), Direction::Read) => TimeoutBy::Idle,
+                (Bound::Timeout(..) | Bound::Deadline(_), _) => TimeoutBy::Own,
+            }),
+            Failure::Cancelled(_) => PhaseEnding::Cancelled,
+            Failure::Closed => PhaseEnding::Closed,
+            Failure::Shutdown => PhaseEnding::Shutdown,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> PhaseEnding {
+        match error.raw_os_error() {
+            Some(libc::ETIMEDOUT) => PhaseEnding::Timeout(TimeoutBy::Kernel),
+            Some(_) => PhaseEnding::Kernel,
+            None => PhaseEnding::Failed,
+        }
+    }
+
+    /// How what a scope held has ended with it.
+    #[cold]
+    pub(crate) fn of_scope(end: &ScopeEnd) -> PhaseEnding {
+        match end {
+            ScopeEnd::Elapsed(_) => PhaseEnding::Timeout(TimeoutBy::Scope),
+            ScopeEnd::Cancelled(_) => PhaseEnding::Cancelled,
+            ScopeEnd::Shutdown => PhaseEnding::Shutdown,
+        }
+    }
 }
 
 impl fmt::Display for PhaseEnding {
@@ -156,5 +195,17 @@ mod tests {
         for (index, ending) in PhaseEnding::ALL.into_iter().enumerate() {
             assert_eq!(ending.index(), index, "{ending}");
         }
+    }
+
+    #[test]
+    fn the_kernel_s_patience_is_told_from_ours() {
+        let timed_out = Failure::Io(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        let reset = Failure::Io(io::Error::from_raw_os_error(libc::ECONNRESET));
+        let short = Failure::Io(io::ErrorKind::UnexpectedEof.into());
+        let of = |failure| PhaseEnding::of(failure, Direction::Read);
+        assert_eq!(of(&timed_out), PhaseEnding::Timeout(TimeoutBy::Kernel));
+        assert!(!of(&timed_out).is_timeout_of_ours());
+        assert_eq!(of(&reset), PhaseEnding::Kernel);
+        assert_eq!(of(&short), PhaseEnding::Failed);
     }
 }

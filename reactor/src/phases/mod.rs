@@ -9,6 +9,7 @@
 
 mod budgets;
 mod ending;
+mod operation;
 mod record;
 
 use std::time::Duration;
@@ -16,14 +17,15 @@ use std::time::Duration;
 pub use budgets::{BudgetCounts, BudgetRecord};
 pub use ending::{PhaseEnding, PhaseEndings, TimeoutBy};
 pub use record::PhaseRecord;
-pub(crate) use record::Phases;
+pub(crate) use record::{PhaseIndex, Phases};
 
 use crate::executor::{Runtime, context};
 
 /// Records on the runtime of this thread that `phase` has ended so, after `took`, of the time it was given
 /// (`None`: it had no deadline). Outside of a runtime it does nothing.
 ///
-/// For protocols of one's own. The first 63 names are told apart.
+/// For protocols of one's own. What a [`Registration`](crate::Registration) waits for is recorded by itself, if
+/// [`set_phase`](crate::Registration::set_phase) says under which name. The first 63 names are told apart.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,0 +1,65 @@
+//! Operations on a registration as phases: a read that waits, a write that waits.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use super::{PhaseEnding, PhaseIndex};
+use crate::instant::Instant;
+use crate::operation::Operation;
+use crate::reactor::Reactor;
+use crate::source::{NEVER, Source};
+use crate::token::Token;
+
+impl Reactor {
+    /// Records that `operation` has ended so. It is called while the reactor still knows of it, and costs a look at
+    /// what it knows: no clock is read. `ended_by` is the deadline that has ended it, if one has; `closed` is what is
+    /// kept of a source that was closed.
+    pub(crate) fn record_operation(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        phase: PhaseIndex,
+        ending: PhaseEnding,
+        ended_by: Option<Instant>,
+        closed: &RefCell<Option<Source>>,
+    ) {
+        let ending = if ending == PhaseEnding::Dropped { self.why_dropped(operation) } else { ending };
+        // One that had neither a deadline nor waited has not looked at the clock.
+        let began_ns = if operation.begun_at_ns == 0 { self.now_ns } else { operation.begun_at_ns };
+        let until_ns =
+            ended_by.map_or_else(|| self.bound_of(token, operation, closed), Instant::as_nanos);
+        let budget_ns = (until_ns != NEVER).then(|| until_ns.saturating_sub(began_ns));
+        // When the loop last looked at the clock: after the wake-up that brought the readiness.
+        let took_ns = if operation.waiting { self.now_ns.saturating_sub(began_ns) } else { 0 };
+        self.phases.record(
+            phase,
+            ending,
+            Duration::from_nanos(took_ns),
+            budget_ns.map(Duration::from_nanos),
+        );
+    }
+
+    /// By when it was to be over: by its own deadline, its side's, its scope's.
+    fn bound_of(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        closed: &RefCell<Option<Source>>,
+    ) -> u64 {
+        let side = operation.direction.side();
+        let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
+        let of_side = match self.source(token) {
+            Ok(source) => source.sides[side].deadline,
+            Err(_) => closed.borrow().as_ref().map_or(NEVER, |source| source.sides[side].deadline),
+        };
+        operation.own_ns.min(of_side).min(of_scope)
+    }
+
+    /// Dropped with its scope, it has the scope's end.
+    #[cold]
+    fn why_dropped(&mut self, operation: &Operation) -> PhaseEnding {
+        let open = operation.scope.filter(|scope| self.scopes.nodes.get_mut(*scope).is_some());
+        let end = open.and_then(|scope| self.scopes.end_of(scope));
+        end.map_or(PhaseEnding::Dropped, |(_, end)| PhaseEnding::of_scope(&end))
+    }
+}
