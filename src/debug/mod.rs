@@ -1,5 +1,8 @@
-//! What the runtime tells of itself while it runs.
+//! What the runtime tells of itself while it runs: [`State`] in one document, [`Server`] over HTTP.
 
+mod pages;
+mod server;
 mod state;
 
+pub use server::{Builder, Running, Server};
 pub use state::{Counters, Distribution, DriftState, PhaseWaits, State, WaitState, WaitsState};
