@@ -23,6 +23,10 @@ pub use punctual_reactor::{
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, Wait, check_scope, current_scope, in_scope,
     in_scope_as, scope, shield, waits,
 };
+pub use punctual_reactor::{
+    PollEdge, TaskId, TaskInfo, TaskState, current_task, set_poll_observer, spawn_named, task_info,
+    tasks,
+};
 
 #[cfg(feature = "fs")]
 pub use punctual_reactor::fs;

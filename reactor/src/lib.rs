@@ -106,8 +106,9 @@ pub use clock::{Clock, VirtualClock};
 pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
-    JoinError, JoinHandle, RemoteJoinHandle, Runtime, RuntimeId, WaitElsewhere, drift, metrics,
-    shutdown_requested, spawn, yield_now,
+    JoinError, JoinHandle, PollEdge, RemoteJoinHandle, Runtime, RuntimeId, TaskId, TaskInfo, TaskState,
+    WaitElsewhere, current_task, drift, metrics, set_poll_observer, shutdown_requested, spawn,
+    spawn_named, task_info, tasks, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;

@@ -83,6 +83,8 @@ pub struct Reactor {
     pub(crate) shut_down: bool,
     /// The last turn after which no task was left to run.
     pub(crate) all_ran_in_turn: u64,
+    /// Whether the time of what it runs is accounted.
+    pub(crate) accounts: bool,
     pub(crate) leeway: Leeway,
     pub(crate) drift: Drift,
     pub(crate) phases: Phases,

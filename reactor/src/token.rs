@@ -54,7 +54,7 @@ impl fmt::Debug for Timer {
 
 /// Tells the reactors of a process apart, so that one's token is refused by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ReactorId(u32);
+pub(crate) struct ReactorId(pub(crate) u32);
 
 impl ReactorId {
     pub(crate) fn next() -> ReactorId {

@@ -4,6 +4,7 @@ mod support;
 
 mod backpressure; // B
 mod bad_input;
+mod blame; // B03
 mod blocking;
 mod byte_streams; // D
 mod child_process;

@@ -7,7 +7,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -18,12 +18,16 @@ use crate::clock::Clock;
 use crate::event::Event;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::locals::Locals;
-use crate::executor::task::{Body, MAIN, Task, TaskWaker};
+use crate::executor::observer::Observer;
+use crate::executor::task::{Body, MAIN, Main, Task, TaskWaker};
+use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
 use crate::metrics::Metrics;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
+use crate::text::Text;
+use crate::token::ReactorId;
 use crate::waiters;
 use crate::waits::OtherWait;
 
@@ -34,16 +38,25 @@ pub(crate) struct Driver {
     pub(crate) registry: mio::Registry,
     /// Borrowed only for the length of a call into it: no waker and no future is run meanwhile.
     pub(crate) reactor: RefCell<Reactor>,
-    tasks: RefCell<Arena<Task>>,
-    run_queue: RefCell<VecDeque<Id>>,
-    task_polls: Cell<u64>,
+    /// Of the reactor.
+    pub(crate) id: ReactorId,
+    pub(super) tasks: RefCell<Arena<Task>>,
+    pub(super) run_queue: RefCell<VecDeque<Id>>,
+    pub(super) task_polls: Cell<u64>,
+    /// Whether the length of every poll is accounted.
+    pub(super) accounts: bool,
+    pub(super) observer: Observer,
+    /// The future of `block_on`, within that.
+    pub(super) main: RefCell<Option<Main>>,
     /// Who has had its share of this turn, and is to be woken after it.
     next_turn: RefCell<Vec<Waker>>,
     /// Who waits for a shutdown to be asked for.
     shutdown_waiters: RefCell<Slab<Waker>>,
     /// The scope and the task whose future is being polled.
     scope: Cell<Option<Id>>,
-    task: Cell<Id>,
+    pub(super) task: Cell<Id>,
+    /// Whether one is being polled at all.
+    pub(super) polling: Cell<bool>,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
     /// their own, and so on, deeper than the stack may be.
     dropped: RefCell<Vec<Body>>,
@@ -57,9 +70,6 @@ pub(crate) struct Driver {
     pub(crate) blocking_limits: BlockingLimits,
 }
 
-/// How many tasks are polled between two looks at the clock.
-const POLLS_PER_CLOCK_READ: usize = 8;
-
 impl Driver {
     pub(crate) fn new(mut reactor: Reactor, blocking_limits: BlockingLimits) -> io::Result<Rc<Driver>> {
         reactor.inbox.serve_tasks();
@@ -68,14 +78,19 @@ impl Driver {
             registry: reactor.poll.registry().try_clone()?,
             clock: reactor.clock.clone(),
             remote: reactor.remote.clone(),
+            id: reactor.id,
+            accounts: reactor.accounts,
             reactor: RefCell::new(reactor),
             tasks: RefCell::new(Arena::new()),
+            observer: Observer::default(),
+            main: RefCell::new(None),
             run_queue: RefCell::new(VecDeque::new()),
             task_polls: Cell::new(0),
             next_turn: RefCell::new(Vec::new()),
             shutdown_waiters: RefCell::new(Slab::new()),
             scope: Cell::new(None),
             task: Cell::new(MAIN),
+            polling: Cell::new(false),
             dropped: RefCell::new(Vec::new()),
             dropping: Cell::new(false),
             waits: RefCell::new(Slab::new()),
@@ -96,24 +111,26 @@ impl Driver {
     pub(crate) fn spawn<F: Future + 'static>(
         self: &Rc<Self>,
         future: F,
+        name: Option<Text>,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         let state = JoinState::new(spawned_at);
-        let task = self.spawn_with(|_| join::run(future, state.clone(), spawned_at), spawned_at);
-        JoinHandle::new(state, Rc::downgrade(self), task)
+        let origin = Origin::new(name, spawned_at);
+        let task = self.spawn_with(|_| join::run(future, state.clone(), spawned_at), origin);
+        JoinHandle::new(state, self, task)
     }
 
     /// Starts the task that `make` makes, which is told its name.
     pub(crate) fn spawn_with<F: Future<Output = ()> + 'static>(
         &self,
         make: impl FnOnce(Id) -> F,
-        spawned_at: &'static Location<'static>,
+        origin: Origin,
     ) -> Id {
         if self.closing.get() {
             drop_contained(make(MAIN));
             return MAIN;
         }
-        let task = self.tasks.borrow_mut().insert(Task { body: None, aborted: false, spawned_at });
+        let task = self.tasks.borrow_mut().insert(Task::new(origin));
         let future = make(task);
         let flag = TaskWaker::queued(task, self.remote.clone());
         let body = Body { future: Box::pin(future), waker: flag.clone().into(), flag };
@@ -139,6 +156,11 @@ impl Driver {
     #[inline]
     pub(crate) fn task(&self) -> Id {
         self.task.get()
+    }
+
+    /// The task whose future is being polled, if one is.
+    pub(crate) fn polled_task(&self) -> Option<TaskId> {
+        self.polling.get().then(|| TaskId { id: self.task.get(), reactor: self.id })
     }
 
     /// Wakes whomever the end of a scope concerns.
@@ -321,56 +343,6 @@ impl Driver {
         }
     }
 
-    fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
-        let (budget, began_ns) = {
-            let reactor = self.reactor.borrow();
-            (reactor.budget, reactor.now_ns)
-        };
-        for polled in 1..=budget.tasks {
-            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
-            self.task_polls.set(self.task_polls.get() + 1);
-            self.task.set(task);
-            if task != MAIN {
-                self.poll_task(task);
-            } else if main().is_ready() {
-                return Poll::Ready(());
-            }
-            self.task.set(MAIN);
-            if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
-                let spent_ns = self.clock.now().as_nanos().saturating_sub(began_ns);
-                if spent_ns >= nanos(budget.task_time) {
-                    break;
-                }
-            }
-        }
-        Poll::Pending
-    }
-
-    fn poll_task(&self, id: Id) {
-        let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
-            None => return,
-            Some(task) => (task.body.take(), task.aborted),
-        };
-        let Some(mut body) = body else { return };
-        body.flag.about_to_poll();
-        if !aborted && self.poll_body(&mut body).is_pending() {
-            let mut tasks = self.tasks.borrow_mut();
-            if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
-                task.body = Some(body);
-                return;
-            }
-        }
-        drop_contained(body.future);
-        drop(self.tasks.borrow_mut().remove(id));
-    }
-
-    fn poll_body(&self, body: &mut Body) -> Poll<()> {
-        let mut cx = Context::from_waker(&body.waker);
-        let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
-        // The task's own panics are caught inside it; this one came from what it left behind.
-        poll.unwrap_or(Poll::Ready(()))
-    }
-
     /// Drops every task, on this thread, also those that the drops themselves spawn.
     pub(crate) fn close(&self) {
         self.closing.set(true);
@@ -409,12 +381,12 @@ impl Driver {
 
     /// Where a task was spawned.
     pub(crate) fn spawned_at(&self, task: Id) -> Option<&'static Location<'static>> {
-        self.tasks.borrow_mut().get_mut(task).map(|task| task.spawned_at)
+        self.tasks.borrow_mut().get_mut(task).map(|task| task.origin.spawned_at)
     }
 
     /// Where the tasks that live now were spawned.
     pub(crate) fn spawn_locations(&self) -> Vec<&'static Location<'static>> {
-        self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.spawned_at).collect()
+        self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.origin.spawned_at).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
-use crate::executor::Driver;
+use crate::executor::{Driver, TaskId};
 use crate::one_line::OneLine;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
@@ -24,7 +24,7 @@ use crate::waiters;
 pub struct JoinHandle<T> {
     state: Rc<JoinState<T>>,
     driver: Weak<Driver>,
-    task: Id,
+    task: TaskId,
     /// Known to the scope and to the audit, while it is awaited.
     waiting: Option<Waiting>,
 }
@@ -110,16 +110,24 @@ impl<T> Drop for Outcome<T> {
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(state: Rc<JoinState<T>>, driver: Weak<Driver>, task: Id) -> JoinHandle<T> {
-        JoinHandle { state, driver, task, waiting: None }
+    pub(crate) fn new(state: Rc<JoinState<T>>, driver: &Rc<Driver>, task: Id) -> JoinHandle<T> {
+        let task = TaskId { id: task, reactor: driver.id };
+        JoinHandle { state, driver: Rc::downgrade(driver), task, waiting: None }
     }
 
     /// Ends the task: its future is dropped, on the loop's thread, in the next turn. One that has
     /// ended keeps its result.
     pub fn abort(&self) {
         if let Some(driver) = self.driver.upgrade() {
-            driver.abort(self.task);
+            driver.abort(self.task.id);
         }
+    }
+
+    /// The name of the task for the machine. One that was never started, as its runtime was being dropped, has that of
+    /// the future of `block_on`.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.task
     }
 
     /// Whether the task has ended.

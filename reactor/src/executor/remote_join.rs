@@ -1,5 +1,6 @@
 //! [`RemoteJoinHandle`]: waits on one thread for a task that runs on another's loop.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -7,10 +8,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::executor::context;
 use crate::executor::join::JoinError;
-use crate::executor::{context, spawn};
 use crate::remote::{Handle, SendError};
 use crate::scope::Waiting;
+use crate::text::Text;
 
 /// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
 ///
@@ -84,17 +86,46 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let spawned_at = Location::caller();
+        self.spawn_at(make, None, Location::caller())
+    }
+
+    /// [`spawn`](Handle::spawn) with a name for the task; see [`Runtime::spawn_named`](crate::Runtime::spawn_named).
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was started.
+    #[track_caller]
+    pub fn spawn_named<M, F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        make: M,
+    ) -> Result<RemoteJoinHandle<F::Output>, SendError>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_at(make, Some(name.into().into()), Location::caller())
+    }
+
+    fn spawn_at<M, F>(
+        &self,
+        make: M,
+        name: Option<Text>,
+        spawned_at: &'static Location<'static>,
+    ) -> Result<RemoteJoinHandle<F::Output>, SendError>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
         let state = Mutex::new(State { result: None, finished: false, joiner: None });
         let shared = Arc::new(Exchange { state, done: Condvar::new(), spawned_at });
         let sender = Sender { shared: shared.clone(), spawned_at };
         self.call(move || {
-            if context::try_current().is_none() {
-                return;
-            }
-            let task = spawn(async move { make().await });
+            let Some(driver) = context::try_current() else { return };
+            let task = driver.spawn(async move { make().await }, name, spawned_at);
             let report = async move { sender.complete(task.await) };
-            drop(spawn(report));
+            drop(driver.spawn(report, None, spawned_at));
         })?;
         Ok(RemoteJoinHandle { shared, waiting: None })
     }

@@ -1,5 +1,6 @@
 //! [`Runtime`]: a reactor with tasks.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -16,6 +17,7 @@ use crate::executor::context;
 use crate::executor::driver::Driver;
 use crate::executor::join::JoinHandle;
 use crate::executor::task::{MAIN, TaskWaker};
+use crate::executor::task_info::Origin;
 use crate::instant::Instant;
 use crate::metrics::Metrics;
 use crate::reactor::Reactor;
@@ -80,6 +82,7 @@ impl Runtime {
         let waker = Waker::from(flag.clone());
         let mut future = pin!(future);
         let mut output = None;
+        let _main = self.driver.main_is(flag.clone(), Origin::new(None, Location::caller()));
         self.driver.queue(MAIN);
         let mut main = || {
             flag.about_to_poll();
@@ -124,7 +127,18 @@ impl Runtime {
     /// Starts a task; it runs when the runtime does.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        self.driver.spawn(future, Location::caller())
+        self.driver.spawn(future, None, Location::caller())
+    }
+
+    /// Starts a task with a name, by which the [list of tasks](Runtime::tasks) and whatever else tells of tasks calls
+    /// it. Names need not be unique, and say no more than where it was spawned if all from there have the same.
+    #[track_caller]
+    pub fn spawn_named<F: Future + 'static>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> JoinHandle<F::Output> {
+        self.driver.spawn(future, Some(name.into().into()), Location::caller())
     }
 
     #[track_caller]
@@ -215,7 +229,19 @@ pub fn drift() -> Drift {
 /// Outside of a runtime.
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    context::current("spawn").spawn(future, Location::caller())
+    context::current("spawn").spawn(future, None, Location::caller())
+}
+
+/// Starts a task with a name on the runtime of this thread: see [`Runtime::spawn_named`].
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn spawn_named<F: Future + 'static>(
+    name: impl Into<Cow<'static, str>>,
+    future: F,
+) -> JoinHandle<F::Output> {
+    context::current("spawn_named").spawn(future, Some(name.into().into()), Location::caller())
 }
 
 /// Waits until [`Handle::shutdown`] is called. From then on every operation on a source ends with

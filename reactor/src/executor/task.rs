@@ -1,7 +1,6 @@
 //! [`Task`] and its waker.
 
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +8,7 @@ use std::task::{Wake, Waker};
 
 use crate::arena::Id;
 use crate::executor::context;
+use crate::executor::task_info::{Origin, Polls};
 use crate::remote::Shared;
 
 /// The id of the future that `block_on` was given: no arena gives it out.
@@ -19,7 +19,21 @@ pub(crate) struct Task {
     /// Away while it is being polled, so that it may spawn, wake and abort as it likes.
     pub(crate) body: Option<Body>,
     pub(crate) aborted: bool,
-    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) origin: Origin,
+    pub(crate) polls: Polls,
+}
+
+impl Task {
+    pub(crate) fn new(origin: Origin) -> Task {
+        Task { body: None, aborted: false, origin, polls: Polls::default() }
+    }
+}
+
+/// The future of `block_on`, which lives on the stack there.
+pub(crate) struct Main {
+    pub(crate) flag: Arc<TaskWaker>,
+    pub(crate) origin: Origin,
+    pub(crate) polls: Polls,
 }
 
 pub(crate) struct Body {
@@ -39,6 +53,11 @@ impl TaskWaker {
     /// A waker whose task is queued already.
     pub(crate) fn queued(task: Id, remote: Arc<Shared>) -> Arc<TaskWaker> {
         Arc::new(TaskWaker { task, queued: AtomicBool::new(true), remote })
+    }
+
+    /// Whether its task is in the run queue, or on its way there.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// From here on a wake queues the task again.

@@ -1,6 +1,7 @@
 //! The tasks of a scope, and what became of them.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -10,11 +11,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::event::Cause;
-use crate::executor::{JoinError, JoinHandle, JoinState, drop_contained};
+use crate::executor::{JoinError, JoinHandle, JoinState, Origin, TaskId, drop_contained};
 use crate::scope::strand::{Opened, Outcome};
 use crate::scope::tree::{Kind, Plan};
 use crate::scope::{Scope, ScopeDeadline, ScopeEnd};
 use crate::source::NEVER;
+use crate::text::Text;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -119,6 +121,12 @@ impl<T> ScopedJoinHandle<T> {
         self.join.abort();
     }
 
+    /// The name of the task for the machine; see [`JoinHandle::id`].
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.join.id()
+    }
+
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -147,7 +155,18 @@ impl Scope {
     /// In a scope that has ended the task runs until it first waits; in one that is over, not at all.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> ScopedJoinHandle<F::Output> {
-        self.spawn_child(async move { Ok(future.await) }, Location::caller())
+        self.spawn_child(async move { Ok(future.await) }, None, Location::caller())
+    }
+
+    /// [`spawn`](Scope::spawn) with a name for the task, by which whatever tells of tasks calls it.
+    #[track_caller]
+    pub fn spawn_named<F: Future + 'static>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> ScopedJoinHandle<F::Output> {
+        let name = Text::from(name);
+        self.spawn_child(async move { Ok(future.await) }, Some(name), Location::caller())
     }
 
     /// Starts a task of the scope that may fail. The first failure ends the scope with a cause that names it;
@@ -157,12 +176,13 @@ impl Scope {
         &self,
         future: impl Future<Output = Result<T, E>> + 'static,
     ) -> ScopedJoinHandle<T> {
-        self.spawn_child(async move { future.await.map_err(Into::into) }, Location::caller())
+        self.spawn_child(async move { future.await.map_err(Into::into) }, None, Location::caller())
     }
 
     fn spawn_child<T: 'static>(
         &self,
         future: impl Future<Output = Result<T, BoxError>> + 'static,
+        name: Option<Text>,
         spawned_at: &'static Location<'static>,
     ) -> ScopedJoinHandle<T> {
         let driver = self.driver();
@@ -182,10 +202,10 @@ impl Scope {
                     let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
                     run(child, future)
                 },
-                spawned_at,
+                Origin::new(name, spawned_at),
             )
         };
-        ScopedJoinHandle { join: JoinHandle::new(state, Rc::downgrade(driver), task) }
+        ScopedJoinHandle { join: JoinHandle::new(state, driver, task) }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::sys;
 use crate::system::fd::AsyncFd;
 use crate::system::process::orphans;
 use crate::system::signal::{self, SignalKind, Signals, signal};
+use crate::text::Text;
 
 /// A child that was started, until it is reaped. Dropped before that, it goes to the orphans.
 pub(super) struct Watched {
@@ -166,7 +167,7 @@ pub(super) fn reap_in_background(mut watched: Watched) {
         // On a loop that may not be driven again it would wait for ever: the orphans take it then.
         if context::try_current().is_some_and(|current| Rc::ptr_eq(&current, &driver)) {
             let reap = async move { drop(watched.wait().await) };
-            drop(driver.spawn(reap, std::panic::Location::caller()));
+            drop(driver.spawn(reap, Some(Text::Literal("reaper")), std::panic::Location::caller()));
         }
     }
 }

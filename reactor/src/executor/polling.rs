@@ -1,0 +1,121 @@
+//! Running tasks, and what each poll has cost.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::arena::Id;
+use crate::executor::Driver;
+use crate::executor::driver::drop_contained;
+use crate::executor::task::{Body, MAIN, Main, TaskWaker};
+use crate::executor::task_info::{Origin, Polls};
+use crate::instant::nanos;
+
+/// How many tasks are polled between two looks at the clock.
+const POLLS_PER_CLOCK_READ: usize = 8;
+
+impl Driver {
+    /// Runs tasks within the budget. Returns whether `main` is done.
+    pub(super) fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
+        let (budget, began_ns) = {
+            let reactor = self.reactor.borrow();
+            (reactor.budget, reactor.now_ns)
+        };
+        // The end of one poll is the beginning of the next.
+        let mut at_ns = if self.accounts { self.now_ns() } else { 0 };
+        for polled in 1..=budget.tasks {
+            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            self.task_polls.set(self.task_polls.get() + 1);
+            self.task.set(task);
+            self.polling.set(true);
+            self.poll_begins(task);
+            let mut done = false;
+            if task != MAIN {
+                at_ns = self.poll_task(task, at_ns);
+            } else {
+                done = main().is_ready();
+                at_ns = self.account_main(at_ns);
+            }
+            self.poll_ends(task);
+            self.task.set(MAIN);
+            self.polling.set(false);
+            if done {
+                return Poll::Ready(());
+            }
+            if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
+                let now_ns = if self.accounts { at_ns } else { self.now_ns() };
+                if now_ns.saturating_sub(began_ns) >= nanos(budget.task_time) {
+                    break;
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    /// Polls a task, and drops it if it is done. Returns when that was over, if polls are accounted.
+    fn poll_task(&self, id: Id, began_ns: u64) -> u64 {
+        let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
+            None => return began_ns,
+            Some(task) => (task.body.take(), task.aborted),
+        };
+        let Some(mut body) = body else { return began_ns };
+        body.flag.about_to_poll();
+        if !aborted && self.poll_body(&mut body).is_pending() {
+            let ended_ns = if self.accounts { self.now_ns() } else { began_ns };
+            let mut tasks = self.tasks.borrow_mut();
+            if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
+                task.body = Some(body);
+                if self.accounts {
+                    task.polls.add(ended_ns.saturating_sub(began_ns));
+                }
+                return ended_ns;
+            }
+        }
+        drop_contained(body.future);
+        drop(self.tasks.borrow_mut().remove(id));
+        if self.accounts { self.now_ns() } else { began_ns }
+    }
+
+    fn poll_body(&self, body: &mut Body) -> Poll<()> {
+        let mut cx = Context::from_waker(&body.waker);
+        let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
+        // The task's own panics are caught inside it; this one came from what it left behind.
+        poll.unwrap_or(Poll::Ready(()))
+    }
+
+    /// Accounts a poll of the future of `block_on`, which is over now. Returns when that is.
+    fn account_main(&self, began_ns: u64) -> u64 {
+        if !self.accounts {
+            return began_ns;
+        }
+        let ended_ns = self.now_ns();
+        if let Some(main) = &mut *self.main.borrow_mut() {
+            main.polls.add(ended_ns.saturating_sub(began_ns));
+        }
+        ended_ns
+    }
+
+    /// Makes `flag` and `origin` those of the future of `block_on`, until this is dropped.
+    pub(super) fn main_is(&self, flag: Arc<TaskWaker>, origin: Origin) -> MainEntered<'_> {
+        *self.main.borrow_mut() = Some(Main { flag, origin, polls: Polls::default() });
+        MainEntered(self)
+    }
+}
+
+/// Within `block_on`.
+#[must_use]
+pub(super) struct MainEntered<'a>(&'a Driver);
+
+impl Drop for MainEntered<'_> {
+    fn drop(&mut self) {
+        // Also if it panicked.
+        self.0.polling.set(false);
+        let main = self.0.main.take();
+        drop(main);
+    }
+}
