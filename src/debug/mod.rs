@@ -5,4 +5,7 @@ mod server;
 mod state;
 
 pub use server::{Builder, Running, Server};
-pub use state::{Counters, Distribution, DriftState, PhaseWaits, State, WaitState, WaitsState};
+pub use state::{
+    BlameState, Counters, CulpritEntry, Distribution, DriftState, PhaseState, PhaseWaits, State,
+    TaskEntry, WaitState, WaitsState,
+};

@@ -6,7 +6,9 @@
 //! ```
 
 mod counters;
+mod culprits;
 mod distribution;
+mod phases;
 mod text;
 mod waits;
 
@@ -15,11 +17,13 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use punctual_reactor::{Instant, drift, metrics, waits as waits_now};
+use punctual_reactor::{Instant, drift, metrics, phases as phases_so_far, waits as waits_now};
 use serde::{Deserialize, Serialize};
 
 pub use counters::Counters;
+pub use culprits::{BlameState, CulpritEntry, TaskEntry};
 pub use distribution::{Distribution, DriftState};
+pub use phases::PhaseState;
 pub use waits::{PhaseWaits, WaitState, WaitsState};
 
 /// One look at a running loop: everything that [`Runtime`](crate::Runtime) tells of itself, taken in one go.
@@ -60,8 +64,14 @@ pub struct State {
     pub counters: Counters,
     /// How late everything fired so far, and through whom.
     pub drift: DriftState,
+    /// What held the loop up.
+    pub blame: BlameState,
+    /// The tasks that were busy longest, the busiest first.
+    pub tasks: Vec<TaskEntry>,
     /// What waits now.
     pub waits: WaitsState,
+    /// How the phases of connections have fared.
+    pub phases: Vec<PhaseState>,
 }
 
 impl State {
@@ -83,7 +93,10 @@ impl State {
             process_name: program(),
             counters: Counters::from(&metrics()),
             drift: DriftState::from(&drift()),
+            blame: BlameState::default(),
+            tasks: Vec::new(),
             waits: WaitsState::of(&waits_now(), now),
+            phases: PhaseState::all(&phases_so_far()),
         }
     }
 }
