@@ -9,14 +9,15 @@
 #![forbid(unsafe_code)]
 
 pub use punctual_reactor::{
+    Advice, AdviceOptions, BudgetAdvice, BudgetCounts, BudgetRecord, PhaseAdvice, PhaseEnding,
+    PhaseEndings, PhaseQuantile, PhaseRecord, TimeoutBy, Verdict, advise, phases, record_phase,
+};
+pub use punctual_reactor::{
     AlarmKind, BlockingError, BlockingPanic, BlockingPool, Budget, Builder, Cause, Clock, Drift,
     Elapsed, Firing, Handle, Histogram, Instant, Interval, JoinError, JoinHandle, Leeway, Metrics,
     MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError, Sleep, Tick, Token, VirtualClock,
     blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep, sleep_until, spawn,
     timeout, timeout_at, yield_now,
-};
-pub use punctual_reactor::{
-    BudgetCounts, BudgetRecord, PhaseEnding, PhaseEndings, PhaseRecord, TimeoutBy, phases, record_phase,
 };
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,

@@ -81,6 +81,15 @@ impl Histogram {
         Duration::ZERO
     }
 
+    /// The counts of each bucket here and in `other`, from the shortest durations to the longest, but for those that
+    /// are empty in both.
+    pub(crate) fn pairs(&self, other: &Histogram) -> impl Iterator<Item = (usize, (u64, u64))> {
+        let of = |counts: &[u64], bucket| counts.get(bucket).copied().unwrap_or(0);
+        let pairs = (0..BUCKETS)
+            .map(move |bucket| (bucket, (of(&self.counts, bucket), of(&other.counts, bucket))));
+        pairs.filter(|(_, pair)| *pair != (0, 0))
+    }
+
     /// The buckets that are not empty: the longest duration each can hold, and its count.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let full = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -100,7 +109,7 @@ impl std::fmt::Debug for Histogram {
 }
 
 #[inline]
-fn bucket_of(ns: u64) -> usize {
+pub(crate) fn bucket_of(ns: u64) -> usize {
     if ns < SUBS {
         return ns as usize;
     }
@@ -108,8 +117,13 @@ fn bucket_of(ns: u64) -> usize {
     ((octave as usize) << SUB_BITS) + (ns >> octave) as usize
 }
 
+/// The shortest duration that `bucket` holds.
+pub(crate) fn first_of(bucket: usize) -> u64 {
+    bucket.checked_sub(1).map_or(0, |before| last_of(before) + 1)
+}
+
 /// The longest duration that `bucket` holds.
-fn last_of(bucket: usize) -> u64 {
+pub(crate) fn last_of(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     if bucket < 2 * SUBS {
         return bucket;
@@ -130,6 +144,8 @@ mod tests {
             let last = last_of(bucket_of(value));
             assert!(last >= value && last - value <= value / 32, "{value} is put with {last}");
             assert_eq!(bucket_of(last), bucket_of(value));
+            assert_eq!(bucket_of(first_of(bucket_of(value))), bucket_of(value));
+            assert!(first_of(bucket_of(value)) <= value);
             if last < u64::MAX {
                 assert_eq!(bucket_of(last + 1), bucket_of(value) + 1);
             }

@@ -120,7 +120,8 @@ pub use mio::event::Source;
 pub use operate::Operate;
 pub use operation::Done;
 pub use phases::{
-    BudgetCounts, BudgetRecord, PhaseEnding, PhaseEndings, PhaseRecord, TimeoutBy, phases, record_phase,
+    Advice, AdviceOptions, BudgetAdvice, BudgetCounts, BudgetRecord, PhaseAdvice, PhaseEnding,
+    PhaseEndings, PhaseQuantile, PhaseRecord, TimeoutBy, Verdict, advise, phases, record_phase,
 };
 pub use precise::Precise;
 pub use punctual_timer_wheel::Tick;

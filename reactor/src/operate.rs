@@ -204,33 +204,36 @@ impl<S: MioSource> Registration<S> {
             _ => None,
         };
         // A failure is recorded also of one that did not wait.
-        self.record(operation, ending, ended_by);
-        self.leave(operation);
+        self.leave(operation, true, ending, ended_by);
         Poll::Ready(Err(failure))
     }
 
-    /// The operation is done, or was given up.
+    /// The operation is done, or was given up. One that did not wait has nothing to end.
     #[inline]
     pub(crate) fn end(&self, operation: &mut Operation, ending: PhaseEnding) {
         if operation.waiting {
-            if operation.blocked {
-                self.record(operation, ending, None);
-            }
-            self.leave(operation);
+            self.leave(operation, operation.blocked, ending, None);
         }
     }
 
-    /// Has it be known among the phases, if it is one.
-    fn record(&self, operation: &Operation, ending: PhaseEnding, ended_by: Option<Instant>) {
-        if let Some(phase) = self.phases[operation.direction.side()].get() {
-            let mut reactor = self.reactor();
+    /// Takes it out of those that wait, and has it be recorded if it is a phase. Not inlined: whoever does not wait
+    /// is to carry no more than the branch.
+    #[inline(never)]
+    fn leave(
+        &self,
+        operation: &mut Operation,
+        recorded: bool,
+        ending: PhaseEnding,
+        ended_by: Option<Instant>,
+    ) {
+        let mut reactor = self.reactor();
+        let phase = self.phases[operation.direction.side()].get();
+        if let Some(phase) = phase.filter(|_| recorded) {
             reactor.record_operation(self.token(), operation, phase, ending, ended_by, &self.ended);
         }
-    }
-
-    fn leave(&self, operation: &mut Operation) {
         if std::mem::take(&mut operation.waiting) {
-            let waker = self.reactor().leave(self.token(), operation);
+            let waker = reactor.leave(self.token(), operation);
+            drop(reactor);
             drop(waker);
         }
     }

@@ -1,5 +1,6 @@
 //! The record of phases: what waited, how long, how it ended, and what it had been given.
 
+mod advice;
 mod waits;
 
 use std::future::poll_fn;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::PhaseEnding;
-use crate::instant::nanos;
+use crate::source::NEVER;
 
 /// How phases ended that were given about the same time: within a quarter of an octave, since what a deadline leaves
 /// is different each time.
@@ -30,39 +29,57 @@ pub struct BudgetCounts {
     pub timed_out: u64,
 }
 
-impl BudgetCounts {
-    #[inline]
-    fn record(&mut self, ending: PhaseEnding) {
-        self.count += 1;
-        self.done += u64::from(ending == PhaseEnding::Done);
-        self.timed_out += u64::from(ending.is_timeout_of_ours());
-    }
-}
-
-/// The budgets in use, in order. There are at most 256 of them, whatever comes: four an octave.
+/// The budgets in use, in order. There are at most 252 of them, whatever comes: four an octave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budgets {
-    pub(super) of: Vec<(u8, BudgetRecord)>,
+    kept: Vec<Kept>,
+    /// Where the last one was: nearly always the next one's place.
+    last: usize,
     /// Those that were given no time at all: they could have taken for ever.
     pub(super) unbounded: BudgetCounts,
 }
 
+#[derive(Clone, Debug)]
+struct Kept {
+    bucket: u8,
+    shortest_ns: u64,
+    longest_ns: u64,
+    counts: BudgetCounts,
+}
+
 impl Budgets {
+    /// The counts of those that were given `budget_ns`, one of which has just ended.
     #[inline]
-    pub(super) fn record(&mut self, budget: Option<Duration>, ending: PhaseEnding) {
-        let Some(budget) = budget else { return self.unbounded.record(ending) };
-        let bucket = bucket_of(nanos(budget));
-        let record = match self.of.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => &mut self.of[at].1,
-            Err(at) => {
-                let counts = BudgetCounts::default();
-                self.of.insert(at, (bucket, BudgetRecord { shortest: budget, longest: budget, counts }));
-                &mut self.of[at].1
-            }
-        };
-        record.shortest = record.shortest.min(budget);
-        record.longest = record.longest.max(budget);
-        record.counts.record(ending);
+    pub(super) fn of(&mut self, budget_ns: u64) -> &mut BudgetCounts {
+        if budget_ns == NEVER {
+            return &mut self.unbounded;
+        }
+        let bucket = bucket_of(budget_ns);
+        if self.kept.get(self.last).is_none_or(|last| last.bucket != bucket) {
+            self.find(bucket, budget_ns);
+        }
+        let kept = &mut self.kept[self.last];
+        kept.shortest_ns = kept.shortest_ns.min(budget_ns);
+        kept.longest_ns = kept.longest_ns.max(budget_ns);
+        &mut kept.counts
+    }
+
+    #[cold]
+    fn find(&mut self, bucket: u8, budget_ns: u64) {
+        let found = self.kept.binary_search_by_key(&bucket, |kept| kept.bucket);
+        self.last = found.unwrap_or_else(|at| {
+            let counts = BudgetCounts::default();
+            self.kept.insert(at, Kept { bucket, shortest_ns: budget_ns, longest_ns: budget_ns, counts });
+            at
+        });
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = BudgetRecord> {
+        self.kept.iter().map(|kept| BudgetRecord {
+            shortest: Duration::from_nanos(kept.shortest_ns),
+            longest: Duration::from_nanos(kept.longest_ns),
+            counts: kept.counts,
+        })
     }
 }
 
@@ -78,7 +95,6 @@ fn bucket_of(ns: u64) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TimeoutBy;
     use super::*;
 
     #[test]
@@ -96,19 +112,20 @@ mod tests {
     #[test]
     fn a_budget_that_is_always_the_same_is_known_exactly() {
         let mut budgets = Budgets::default();
-        let second = Duration::from_secs(1);
+        let second = 1_000_000_000;
         for _ in 0..3 {
-            budgets.record(Some(second), PhaseEnding::Done);
+            budgets.of(second).done += 1;
         }
-        budgets.record(Some(second), PhaseEnding::Timeout(TimeoutBy::Own));
-        budgets.record(Some(second), PhaseEnding::Timeout(TimeoutBy::Kernel));
-        budgets.record(Some(5 * second), PhaseEnding::Cancelled);
-        budgets.record(None, PhaseEnding::Done);
+        budgets.of(second).timed_out += 1;
+        budgets.of(5 * second).count += 1;
+        budgets.of(NEVER).done += 1;
         let counts = |count, done, timed_out| BudgetCounts { count, done, timed_out };
-        let (one, five) = (budgets.of[0].1, budgets.of[1].1);
-        assert_eq!((one.shortest, one.longest, one.counts), (second, second, counts(5, 3, 1)));
+        let records: Vec<_> = budgets.records().collect();
+        let [one, five] = &records[..] else { panic!("{records:?}") };
+        let second = Duration::from_secs(1);
+        assert_eq!((one.shortest, one.longest, one.counts), (second, second, counts(0, 3, 1)));
         assert_eq!((five.shortest, five.counts), (5 * second, counts(1, 0, 0)));
-        assert_eq!(budgets.unbounded, counts(1, 1, 0));
+        assert_eq!(budgets.unbounded, counts(0, 1, 0));
     }
 
     #[test]
@@ -117,9 +134,9 @@ mod tests {
         let mut ns = 1u64;
         for step in 0..200_000u64 {
             ns = ns.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step);
-            budgets.record(Some(Duration::from_nanos(ns >> (step % 64))), PhaseEnding::Done);
+            budgets.of(ns >> (step % 64)).count += 1;
         }
-        assert!(budgets.of.len() <= 252, "{}", budgets.of.len());
-        assert_eq!(budgets.of.iter().map(|(_, record)| record.counts.count).sum::<u64>(), 200_000);
+        assert!(budgets.kept.len() <= 252, "{}", budgets.kept.len());
+        assert_eq!(budgets.kept.iter().map(|kept| kept.counts.count).sum::<u64>(), 200_000);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! What did not wait is not recorded, and costs nothing: neither a look at the clock nor a look-up.
 
+mod advice;
 mod budgets;
 mod ending;
 mod operation;
@@ -14,12 +15,15 @@ mod record;
 
 use std::time::Duration;
 
+pub use advice::{Advice, AdviceOptions, BudgetAdvice, PhaseAdvice, PhaseQuantile, Verdict, advise};
 pub use budgets::{BudgetCounts, BudgetRecord};
 pub use ending::{PhaseEnding, PhaseEndings, TimeoutBy};
 pub use record::PhaseRecord;
 pub(crate) use record::{PhaseIndex, Phases};
 
 use crate::executor::{Runtime, context};
+use crate::instant::nanos;
+use crate::source::NEVER;
 
 /// Records on the runtime of this thread that `phase` has ended so, after `took`, of the time it was given
 /// (`None`: it had no deadline). Outside of a runtime it does nothing.
@@ -43,7 +47,7 @@ pub fn record_phase(phase: &'static str, ending: PhaseEnding, took: Duration, bu
         let Some(driver) = driver else { return };
         let phases = &mut driver.reactor.borrow_mut().phases;
         let index = phases.index_of(phase);
-        phases.record(index, ending, took, budget);
+        phases.record(index, ending, nanos(took), budget.map_or(NEVER, nanos));
     });
 }
 

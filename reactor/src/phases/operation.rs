@@ -1,7 +1,6 @@
 //! Operations on a registration as phases: a read that waits, a write that waits.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use super::{PhaseEnding, PhaseIndex};
 use crate::instant::Instant;
@@ -26,17 +25,14 @@ impl Reactor {
         let ending = if ending == PhaseEnding::Dropped { self.why_dropped(operation) } else { ending };
         // One that had neither a deadline nor waited has not looked at the clock.
         let began_ns = if operation.begun_at_ns == 0 { self.now_ns } else { operation.begun_at_ns };
-        let until_ns =
-            ended_by.map_or_else(|| self.bound_of(token, operation, closed), Instant::as_nanos);
-        let budget_ns = (until_ns != NEVER).then(|| until_ns.saturating_sub(began_ns));
+        let until_ns = match ended_by {
+            Some(deadline) => deadline.as_nanos(),
+            None => self.bound_of(token, operation, closed),
+        };
+        let budget_ns = if until_ns == NEVER { NEVER } else { until_ns.saturating_sub(began_ns) };
         // When the loop last looked at the clock: after the wake-up that brought the readiness.
         let took_ns = if operation.waiting { self.now_ns.saturating_sub(began_ns) } else { 0 };
-        self.phases.record(
-            phase,
-            ending,
-            Duration::from_nanos(took_ns),
-            budget_ns.map(Duration::from_nanos),
-        );
+        self.phases.record(phase, ending, took_ns, budget_ns);
     }
 
     /// By when it was to be over: by its own deadline, its side's, its scope's.

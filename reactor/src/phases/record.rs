@@ -1,11 +1,8 @@
 //! [`PhaseRecord`]: what is known of one phase.
 
-use std::time::Duration;
-
 use super::budgets::Budgets;
 use super::{BudgetCounts, BudgetRecord, PhaseEnding, PhaseEndings};
 use crate::histogram::Histogram;
-use crate::instant::nanos;
 
 /// How one phase has fared on a runtime since that was built.
 #[derive(Clone, Debug)]
@@ -72,19 +69,26 @@ impl Phases {
         PhaseIndex(index as u8)
     }
 
-    /// One phase has ended so, after this time, of that which it was given.
+    /// One phase has ended so, after this time, of that which it was given ([`NEVER`](crate::source::NEVER): it had no deadline).
     pub(crate) fn record(
         &mut self,
         phase: PhaseIndex,
         ending: PhaseEnding,
-        took: Duration,
-        budget: Option<Duration>,
+        took_ns: u64,
+        budget_ns: u64,
     ) {
         let Some(kept) = self.of.get_mut(usize::from(phase.0)) else { return };
-        kept.endings.record(ending);
-        kept.budgets.record(budget, ending);
-        let durations = if ending == PhaseEnding::Done { &mut kept.done } else { &mut kept.cut_off };
-        durations.record(nanos(took));
+        let of_budget = kept.budgets.of(budget_ns);
+        of_budget.count += 1;
+        if ending == PhaseEnding::Done {
+            of_budget.done += 1;
+            kept.endings.record(PhaseEnding::Done);
+            kept.done.record(took_ns);
+        } else {
+            of_budget.timed_out += u64::from(ending.is_timeout_of_ours());
+            kept.endings.record(ending);
+            kept.cut_off.record(took_ns);
+        }
     }
 
     /// Those that have ended at least once, by name.
@@ -103,7 +107,7 @@ impl Kept {
             endings: self.endings,
             done: self.done.clone(),
             cut_off: self.cut_off.clone(),
-            budgets: self.budgets.of.iter().map(|(_, record)| *record).collect(),
+            budgets: self.budgets.records().collect(),
             unbounded: self.budgets.unbounded,
         }
     }
@@ -112,23 +116,26 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::super::TimeoutBy;
-    use super::*;
+    use std::time::Duration;
 
-    const MS: Duration = Duration::from_millis(1);
+    use super::*;
+    use crate::source::NEVER;
+
+    const MS: u64 = 1_000_000;
 
     #[test]
     fn what_was_done_is_kept_apart_from_what_was_cut_off() {
         let mut phases = Phases::default();
         let read = phases.index_of("read");
         let _never_ended = phases.index_of("write");
-        phases.record(read, PhaseEnding::Done, 3 * MS, Some(5 * MS));
-        phases.record(read, PhaseEnding::Timeout(TimeoutBy::Own), 5 * MS, Some(5 * MS));
-        phases.record(read, PhaseEnding::Cancelled, MS, None);
+        phases.record(read, PhaseEnding::Done, 3 * MS, 5 * MS);
+        phases.record(read, PhaseEnding::Timeout(TimeoutBy::Own), 5 * MS, 5 * MS);
+        phases.record(read, PhaseEnding::Cancelled, MS, NEVER);
         let records = phases.records();
         let [record] = &records[..] else { panic!("{records:?}") };
         assert_eq!((record.phase, record.endings.total(), record.endings.timeouts()), ("read", 3, 1));
-        assert_eq!((record.done.count(), record.done.max()), (1, 3 * MS));
-        assert_eq!((record.cut_off.count(), record.cut_off.max()), (2, 5 * MS));
+        assert_eq!((record.done.count(), record.done.max()), (1, Duration::from_millis(3)));
+        assert_eq!((record.cut_off.count(), record.cut_off.max()), (2, Duration::from_millis(5)));
         assert_eq!((record.budgets.len(), record.unbounded.count), (1, 1));
     }
 
@@ -139,7 +146,7 @@ mod tests {
             let name: &'static str = Box::leak(format!("phase {number:03}").into_boxed_str());
             let index = phases.index_of(name);
             assert_eq!(phases.index_of(name), index);
-            phases.record(index, PhaseEnding::Done, MS, None);
+            phases.record(index, PhaseEnding::Done, MS, NEVER);
         }
         let records = phases.records();
         assert_eq!(records.len(), MOST);
