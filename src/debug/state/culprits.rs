@@ -1,6 +1,12 @@
 //! [`BlameState`]: what held the loop up, and what its tasks have cost.
 
+use punctual_reactor::TaskInfo;
 use serde::{Deserialize, Serialize};
+
+use super::{ns, text};
+
+/// How many tasks a state has at most.
+const TASKS: usize = 20;
 
 /// What held the loop up so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,4 +63,31 @@ pub struct TaskEntry {
     pub busy_ns: u64,
     /// How long the longest of them took.
     pub longest_poll_ns: u64,
+}
+
+impl TaskEntry {
+    /// Those that were busy longest, the busiest first.
+    pub(super) fn busiest(mut tasks: Vec<TaskInfo>) -> Vec<TaskEntry> {
+        let busiest = |task: &TaskInfo| std::cmp::Reverse(task.busy);
+        if tasks.len() > TASKS {
+            tasks.select_nth_unstable_by_key(TASKS, busiest);
+            tasks.truncate(TASKS);
+        }
+        tasks.sort_by_key(busiest);
+        tasks.iter().map(TaskEntry::from).collect()
+    }
+}
+
+impl From<&TaskInfo> for TaskEntry {
+    fn from(task: &TaskInfo) -> TaskEntry {
+        TaskEntry {
+            task: format!("{:?}", task.id),
+            name: task.name.as_deref().map(text::cut),
+            spawned_at: text::cut(&task.spawned_at.to_string()),
+            span: task.span.map(|span| text::cut(span.name())),
+            polls: task.polls,
+            busy_ns: ns(task.busy),
+            longest_poll_ns: ns(task.longest_poll),
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use punctual_reactor::{Instant, drift, metrics, phases as phases_so_far, waits as waits_now};
+use punctual_reactor::{Instant, drift, metrics, phases as phases_so_far, tasks, waits as waits_now};
 use serde::{Deserialize, Serialize};
 
 pub use counters::Counters;
@@ -94,7 +94,7 @@ impl State {
             counters: Counters::from(&metrics()),
             drift: DriftState::from(&drift()),
             blame: BlameState::default(),
-            tasks: Vec::new(),
+            tasks: TaskEntry::busiest(tasks()),
             waits: WaitsState::of(&waits_now(), now),
             phases: PhaseState::all(&phases_so_far()),
         }

@@ -25,6 +25,10 @@ fn a_state_comes_back_as_it_was() {
     assert_eq!(state.waits.by_phase[0].phase, "sleep");
     assert_eq!(state.waits.oldest[0].waited_ns, 1_000_000_000);
     assert_eq!(state.waits.oldest[0].left_ns, Some(59_000_000_000));
+    assert_eq!(state.tasks.len(), 5, "block_on and the tasks: {:#?}", state.tasks);
+    assert!(
+        state.tasks.iter().all(|task| task.spawned_at.contains("state/tests.rs:") && task.polls > 0)
+    );
     let json = serde_json::to_string(&state).expect("JSON");
     assert_eq!(serde_json::from_str::<State>(&json).expect("a state"), state);
 }
@@ -104,12 +108,41 @@ fn a_state_stays_small_whatever_waits() {
         for _ in 0..5_000 {
             drop(spawn(punctual_reactor::in_scope_as(long, std::future::pending::<()>())));
         }
-        punctual_reactor::yield_now().await;
-        punctual_reactor::yield_now().await;
+        while punctual_reactor::tasks().iter().any(|task| !task.id.is_main() && task.polls == 0) {
+            punctual_reactor::yield_now().await;
+        }
         State::of_current()
     });
-    assert_eq!(state.waits.without_deadline, state.waits.count);
-    assert!(state.waits.count > 0, "{:#?}", state.waits);
+    assert_eq!((state.waits.count, state.waits.without_deadline), (5_000, 5_000));
+    assert_eq!((state.waits.oldest.len(), state.tasks.len()), (20, 20));
     let json = serde_json::to_string(&state).expect("JSON");
     assert!(json.len() < 100_000, "{} bytes", json.len());
+}
+
+#[test]
+fn the_busiest_tasks_come_first() {
+    let (runtime, clock) = {
+        let clock = VirtualClock::new();
+        (Runtime::builder().clock(clock.clone()).build().expect("a runtime"), clock)
+    };
+    let state = runtime.block_on(async {
+        for n in 0..50 {
+            let clock = clock.clone();
+            let busy = async move { clock.advance(Duration::from_millis(n * 7 % 50)) };
+            let task = async {
+                busy.await;
+                std::future::pending::<()>().await
+            };
+            drop(punctual_reactor::spawn_named(format!("task {n}"), task));
+        }
+        while punctual_reactor::tasks().iter().any(|task| !task.id.is_main() && task.polls == 0) {
+            punctual_reactor::yield_now().await;
+        }
+        State::of_current()
+    });
+    let busy: Vec<_> = state.tasks.iter().map(|task| task.busy_ns).collect();
+    let expected: Vec<_> = (30..50).rev().map(|ms| ms * 1_000_000).collect();
+    assert_eq!(busy, expected);
+    assert_eq!(state.tasks[0].name.as_deref(), Some("task 7"), "7 * 7 = 49 ms");
+    assert_eq!(state.tasks[0].longest_poll_ns, 49_000_000);
 }
