@@ -2,10 +2,14 @@
 
 #[path = "top/endpoint.rs"]
 mod endpoint;
+#[path = "top/figures.rs"]
+mod figures;
 #[path = "top/live.rs"]
 mod live;
 #[path = "top/once.rs"]
 mod once;
+#[path = "top/subject.rs"]
+mod subject;
 #[path = "top/terminal.rs"]
 mod terminal;
 
