@@ -13,11 +13,13 @@ const TASKS: usize = 20;
 #[serde(default)]
 #[non_exhaustive]
 pub struct BlameState {
-    /// How often something held it longer than the threshold.
+    /// Turns that took the threshold or longer.
     pub stalls: u64,
-    /// From which length on that is so.
+    /// Firings of which the loop's part was the threshold or more.
+    pub late_firings: u64,
+    /// The threshold.
     pub threshold_ns: u64,
-    /// The longest of them, the longest first.
+    /// The worst culprits, the one that held the loop longest first.
     pub worst: Vec<CulpritEntry>,
 }
 
@@ -26,22 +28,30 @@ pub struct BlameState {
 #[serde(default)]
 #[non_exhaustive]
 pub struct CulpritEntry {
-    /// What it was, as one line for people.
-    pub what: String,
+    /// What kind of thing it is, as `task`, `call`, `hook`.
+    pub kind: String,
+    /// All of it as one line for people.
+    pub line: String,
     /// The task's name for people, if it was given one.
     pub name: Option<String>,
-    /// The task's name for the machine.
+    /// The task's name for the machine, if it is one.
     pub task: Option<String>,
-    /// Where the task was spawned, as `src/main.rs:31:12`.
-    pub spawned_at: Option<String>,
-    /// The `tracing` span in which it was spawned.
+    /// Where the task was spawned, or the call made, as `src/main.rs:31:12`.
+    pub location: Option<String>,
+    /// The `tracing` span in which the task was spawned.
     pub span: Option<String>,
     /// How long it held the loop.
     pub held_ns: u64,
+    /// For how much of that the thread was on a CPU, where that is known.
+    pub ran_ns: Option<u64>,
     /// In which turn.
     pub turn: u64,
-    /// When that was over, on the runtime's clock.
-    pub at_ns: u64,
+    /// When that began, on the runtime's clock.
+    pub began_ns: u64,
+    /// How many firings were late for it.
+    pub late_firings: u64,
+    /// The loop's part in the lateness of the latest of these.
+    pub lateness_ns: u64,
 }
 
 /// A task and what it has cost.

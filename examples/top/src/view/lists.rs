@@ -1,6 +1,6 @@
 //! What held the loop, and what waits.
 
-use punctual::debug::{CulpritEntry, PhaseWaits, State, TaskEntry, WaitState};
+use punctual::debug::{BlameState, CulpritEntry, PhaseWaits, State, TaskEntry, WaitState};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -40,11 +40,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
     let [culprits, waits, unbounded, tasks] = share(area.height, rows(state));
 
     let area = top(&mut rest, culprits);
-    let title = match state.blame.stalls {
-        0 => "worst culprits: nothing has held the loop".to_owned(),
-        1 => "worst culprits: the loop was held once".to_owned(),
-        stalls => format!("worst culprits: the loop was held {} times", count(stalls)),
-    };
+    let title = culprits_title(&state.blame);
     show(area, List::Culprits, &title, &culprits_table(state, area.width));
 
     let mut right = top(&mut rest, waits);
@@ -62,28 +58,51 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
     show(area, List::Tasks, "busiest tasks", &tasks_table(state, area.width));
 }
 
+fn culprits_title(blame: &BlameState) -> String {
+    let threshold = duration(blame.threshold_ns);
+    match blame.stalls {
+        0 => "worst culprits: no turn was held".to_owned(),
+        1 => format!("worst culprits: one turn took {threshold} or longer"),
+        stalls => format!("worst culprits: {} turns took {threshold} or longer", count(stalls)),
+    }
+}
+
 fn culprits_table(state: &State, width: u16) -> Table {
     let mut columns = vec![
         column("held", Cut::Number, 7),
         column("ago", Cut::Number, 7),
-        column("by task", Cut::End, None),
-        column("spawned at", Cut::Beginning, None),
+        column("by", Cut::End, None),
+        column("from", Cut::Beginning, None),
     ];
     let roomy = width >= ROOMY;
     if roomy {
-        columns.extend([column("in span", Cut::End, None), column("in turn", Cut::Number, 10)]);
+        columns.extend([
+            column("in span", Cut::End, None),
+            column("on CPU", Cut::Number, 7),
+            column("late", Cut::Number, 5),
+            column("by up to", Cut::Number, 8),
+            column("in turn", Cut::Number, 10),
+        ]);
     }
     let row = |culprit: &CulpritEntry| {
-        let ago_ns = state.taken_ns.saturating_sub(culprit.at_ns);
-        let who = culprit.name.as_ref().or(culprit.task.as_ref()).unwrap_or(&culprit.what);
+        let ago_ns = state.taken_ns.saturating_sub(culprit.began_ns);
+        let who = culprit.name.as_ref().or(culprit.task.as_ref()).unwrap_or(&culprit.kind);
         let mut cells = vec![
             Cell::styled(duration(culprit.held_ns), style_of(culprit.held_ns)),
             Cell::raw(duration(ago_ns)),
             Cell::raw(harmless(who)),
-            Cell::styled(told(&culprit.spawned_at), BOLD),
+            Cell::styled(told(&culprit.location), BOLD),
         ];
         if roomy {
-            cells.extend([Cell::raw(told(&culprit.span)), Cell::raw(grouped(culprit.turn))]);
+            let late =
+                if culprit.late_firings > 0 { duration(culprit.lateness_ns) } else { "–".to_owned() };
+            cells.extend([
+                Cell::raw(told(&culprit.span)),
+                Cell::raw(culprit.ran_ns.map_or("–".to_owned(), duration)),
+                Cell::raw(count(culprit.late_firings)),
+                Cell::raw(late),
+                Cell::raw(grouped(culprit.turn)),
+            ]);
         }
         cells
     };

@@ -35,8 +35,9 @@ fn document(second: u64) -> Value {
     let phase = |phase: &str, count: u64, oldest: u64, without: u64| json!({"phase": phase, "count": count, "oldest_ns": oldest, "without_deadline": without});
     let culprit = |name: Option<&str>, held: u64, turn: u64, span: Option<&str>| {
         json!({
-            "what": "task", "name": name, "task": "TaskId(7#1 of reactor 1)", "span": span, "held_ns": held,
-            "turn": turn, "spawned_at": "examples/culprit.rs:31:12", "at_ns": 98_000_000_000u64,
+            "kind": "task", "name": name, "task": "TaskId(7#1 of reactor 1)", "span": span, "held_ns": held,
+            "turn": turn, "location": "examples/culprit.rs:31:12", "began_ns": 98_000_000_000u64, "ran_ns": 120_000,
+            "late_firings": 3, "lateness_ns": 49_000_000,
         })
     };
     let total = distribution(&[(57_343, 900 * second), (1_015_807, 5 * second), (51_380_223, second)]);
@@ -143,7 +144,7 @@ fn nothing_of_theirs_reaches_the_terminal() {
     document["process_name"] = json!(evil);
     for (list, name) in [
         ("/blame/worst/0", "name"),
-        ("/blame/worst/0", "spawned_at"),
+        ("/blame/worst/0", "location"),
         ("/blame/worst/0", "span"),
         ("/waits/oldest/0", "phase"),
         ("/waits/oldest/0", "task"),

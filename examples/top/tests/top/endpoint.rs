@@ -63,7 +63,7 @@ fn state(number: u64) -> String {
         "version": 1, "taken_ns": 1_000_000_000 * number, "process_id": 4321, "process_name": "fake\u{1b}[2J",
         "counters": {"turns": 50 * number, "live_tasks": 12},
         "drift": {"total": late},
-        "blame": {"stalls": 1, "worst": [{"name": "hog", "spawned_at": "src/hog.rs:1:2", "held_ns": 50_000_000}]},
+        "blame": {"stalls": 1, "worst": [{"name": "hog", "location": "src/hog.rs:1:2", "held_ns": 50_000_000}]},
         "something": "new",
     })
     .to_string()
