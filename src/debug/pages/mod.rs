@@ -2,9 +2,10 @@
 
 mod drift;
 mod html;
+mod text;
 mod waits;
 
-pub(super) use drift::drift;
+pub(super) use drift::{Look, drift};
 pub(super) use waits::{waits_html, waits_text};
 
 use html::{Escaped, Page};

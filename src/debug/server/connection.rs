@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +15,7 @@ use super::admit;
 use super::limits::Limits;
 use super::progress::{Progress, Stage, Watched};
 use super::routes;
+use super::site::Site;
 use super::stop::Stop;
 
 /// Of all that a request may have, at most so many.
@@ -28,19 +28,20 @@ const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/p
     As many connections as may be are open already: try later. \n";
 
 /// Serves `stream` until it ends, is too slow, or `stop` says so and nothing is under way.
-pub(super) async fn serve(stream: TcpStream, bound: SocketAddr, limits: Rc<Limits>, stop: Rc<Stop>) {
+pub(super) async fn serve(stream: TcpStream, site: Rc<Site>, stop: Rc<Stop>) {
+    let limits = &site.limits;
     // A connection that cannot be set up any more has ended.
     let _ = stream.set_write_timeout(Some(limits.stall));
     let _ = stream.set_nodelay(true);
     let stream = Rc::new(stream);
-    let progress = Progress::new(&limits);
+    let progress = Progress::new(&site);
     let service = service_fn(|request| {
-        let progress = progress.clone();
+        let (progress, site) = (progress.clone(), site.clone());
         async move {
             progress.answering();
-            let answer = match admit::refusal(&request, bound) {
+            let answer = match admit::refusal(&request, site.address) {
                 Some(refused) => refused,
-                None => routes::answer(&request, &progress).await,
+                None => routes::answer(&request, &site, &progress).await,
             };
             Ok::<_, Infallible>(answer.respond(&progress))
         }
@@ -68,7 +69,7 @@ pub(super) async fn serve(stream: TcpStream, bound: SocketAddr, limits: Rc<Limit
     match served.await {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "a connection of the debug endpoint has failed"),
-        None if progress.stage() == Stage::Header => send_away(&stream, TOO_SLOW, &limits).await,
+        None if progress.stage() == Stage::Header => send_away(&stream, TOO_SLOW, limits).await,
         None => {}
     }
 }
@@ -88,8 +89,8 @@ fn poll_too_slow(progress: &Progress, mut sleep: Pin<&mut Sleep>, cx: &mut Conte
 }
 
 /// Tells one that is one too many.
-pub(super) async fn refuse(stream: TcpStream, limits: Rc<Limits>) {
-    send_away(&stream, TOO_MANY, &limits).await;
+pub(super) async fn refuse(stream: TcpStream, limits: &Limits) {
+    send_away(&stream, TOO_MANY, limits).await;
 }
 
 async fn send_away(stream: &TcpStream, words: &str, limits: &Limits) {

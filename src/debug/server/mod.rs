@@ -6,6 +6,7 @@ mod connection;
 mod limits;
 mod progress;
 mod routes;
+mod site;
 mod stop;
 
 use std::cell::Cell;
@@ -22,6 +23,7 @@ use punctual_net::{Error, Kind, Listen, Target, TcpListener, TcpStream};
 use punctual_reactor::{JoinHandle, Scope, Unbounded, scope, spawn};
 
 use limits::Limits;
+use site::Site;
 use stop::Stop;
 
 /// What the runtime tells of itself, over HTTP/1.1, served by the runtime itself: pages for a browser, metrics for
@@ -50,8 +52,7 @@ use stop::Stop;
 /// a browser makes for a page from elsewhere. It reads nothing but `GET` and `HEAD`, and changes nothing.
 pub struct Server {
     listener: TcpListener,
-    address: SocketAddr,
-    limits: Rc<Limits>,
+    site: Rc<Site>,
 }
 
 /// Sets the bounds of a [`Server`]; see each method for its default.
@@ -82,7 +83,7 @@ impl Server {
     /// Where it listens, with the port that was chosen.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.site.address
     }
 
     /// Serves until the runtime [shuts down](crate::Handle::shutdown) or the scope around it ends. Cancel-safe: dropped, it
@@ -100,7 +101,7 @@ impl Server {
     /// Outside of a runtime.
     #[track_caller]
     pub fn spawn(self) -> Running {
-        let (address, stop) = (self.address, Rc::<Stop>::default());
+        let (address, stop) = (self.local_addr(), Rc::<Stop>::default());
         let task = spawn(self.run_until(stop.clone()));
         Running { address, stop, task }
     }
@@ -119,7 +120,7 @@ impl Server {
     }
 
     async fn accept(&self, scope: &Scope, stop: &Rc<Stop>) -> Result<(), Error> {
-        let places = Places::new(self.limits.connections);
+        let places = Places::new(self.site.limits.connections);
         loop {
             let mut accept = pin!(self.listener.accept());
             let mut stopped = pin!(stop.wait());
@@ -139,16 +140,16 @@ impl Server {
     }
 
     fn admit(&self, stream: TcpStream, scope: &Scope, places: &Places, stop: &Rc<Stop>) {
-        let limits = self.limits.clone();
+        let site = self.site.clone();
         if let Some(place) = Place::take(&places.served) {
-            let (address, stop) = (self.address, stop.clone());
+            let stop = stop.clone();
             drop(scope.spawn(async move {
-                connection::serve(stream, address, limits, stop).await;
+                connection::serve(stream, site, stop).await;
                 drop(place);
             }));
         } else if let Some(place) = Place::take(&places.refused) {
             drop(scope.spawn(async move {
-                connection::refuse(stream, limits).await;
+                connection::refuse(stream, &site.limits).await;
                 drop(place);
             }));
         }
@@ -251,7 +252,7 @@ impl Builder {
         if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(%address, "the debug endpoint can be reached from other machines");
         }
-        Ok(Server { listener, address, limits: Rc::new(limits) })
+        Ok(Server { listener, site: Rc::new(Site::new(address, limits)) })
     }
 }
 
@@ -285,7 +286,7 @@ impl Running {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.local_addr()).finish_non_exhaustive()
     }
 }
 

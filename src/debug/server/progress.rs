@@ -19,7 +19,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use punctual_net::TcpStream;
 use punctual_reactor::Instant;
 
-use super::limits::Limits;
+use super::site::Site;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -34,13 +34,13 @@ pub(super) enum Stage {
 pub(super) struct Progress {
     stage: Cell<Stage>,
     by: Cell<Instant>,
-    limits: Rc<Limits>,
+    site: Rc<Site>,
 }
 
 impl Progress {
-    pub(super) fn new(limits: &Rc<Limits>) -> Rc<Progress> {
-        let by = Cell::new(Instant::now() + limits.header);
-        Rc::new(Progress { stage: Cell::new(Stage::Header), by, limits: limits.clone() })
+    pub(super) fn new(site: &Rc<Site>) -> Rc<Progress> {
+        let by = Cell::new(Instant::now() + site.limits.header);
+        Rc::new(Progress { stage: Cell::new(Stage::Header), by, site: site.clone() })
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -58,7 +58,7 @@ impl Progress {
 
     /// The headers are complete.
     pub(super) fn answering(&self) {
-        self.enter(Stage::Answer, self.limits.answer);
+        self.enter(Stage::Answer, self.site.limits.answer);
     }
 
     /// The answer is to take so much longer, because it was asked to.
@@ -68,12 +68,12 @@ impl Progress {
 
     /// The endpoint is being stopped: nobody is waited for longer than this.
     pub(super) fn hurry(&self) {
-        self.by.set(self.by.get().min(Instant::now() + self.limits.farewell));
+        self.by.set(self.by.get().min(Instant::now() + self.site.limits.farewell));
     }
 
     fn received(&self) {
         if self.stage() == Stage::Idle {
-            self.enter(Stage::Header, self.limits.header);
+            self.enter(Stage::Header, self.site.limits.header);
         }
     }
 
@@ -85,7 +85,7 @@ impl Progress {
 
     fn flushed(&self) {
         if self.stage() == Stage::Flush {
-            self.enter(Stage::Idle, self.limits.idle);
+            self.enter(Stage::Idle, self.site.limits.idle);
         }
     }
 }

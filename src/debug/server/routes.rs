@@ -13,8 +13,9 @@ use hyper::header;
 
 use super::answer::{Answer, HTML, StatusCode, TEXT};
 use super::progress::Progress;
+use super::site::Site;
 use crate::debug::State;
-use crate::debug::pages;
+use crate::debug::pages::{self, Look};
 
 /// One path. To add another, add it to [`ROUTES`].
 pub(super) struct Route {
@@ -74,6 +75,7 @@ pub(super) struct Asked {
     query: String,
     html: bool,
     head: bool,
+    site: Rc<Site>,
     progress: Rc<Progress>,
 }
 
@@ -107,7 +109,7 @@ impl Asked {
     }
 }
 
-pub(super) async fn answer<B>(request: &Request<B>, progress: &Rc<Progress>) -> Answer {
+pub(super) async fn answer<B>(request: &Request<B>, site: &Rc<Site>, progress: &Rc<Progress>) -> Answer {
     let path = request.uri().path();
     let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
         let mut sentence = String::from("There is no such page. There are:\n");
@@ -122,6 +124,7 @@ pub(super) async fn answer<B>(request: &Request<B>, progress: &Rc<Progress>) -> 
         query: request.uri().query().unwrap_or_default().to_owned(),
         html: accepts.is_some_and(|accepts| accepts.contains("text/html")),
         head: request.method() == hyper::Method::HEAD,
+        site: site.clone(),
         progress: progress.clone(),
     };
     let mut answering = (route.answer)(asked);
@@ -145,7 +148,9 @@ async fn index() -> Answered {
 
 async fn drift(asked: Asked) -> Answered {
     let refresh = asked.number("refresh", 0..=3600, 2)?;
-    Ok(Answer::new(HTML, pages::drift(&State::of_current(), refresh).await))
+    let turns_per_second = asked.site.turns_per_second();
+    let look = Look { state: State::of_current(), turns_per_second, refresh };
+    Ok(Answer::new(HTML, pages::drift(&look).await))
 }
 
 async fn waits(asked: Asked) -> Answered {
