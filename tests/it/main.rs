@@ -12,6 +12,8 @@ mod connect; // C
 mod copy; // X, D23
 mod datagrams; // D
 mod deadlines; // D
+#[cfg(feature = "debug")]
+mod debug;
 mod diagnosis; // section 10 of the design
 #[cfg(feature = "dns")]
 mod dns; // N
@@ -20,6 +22,8 @@ mod fault_proxy; // B05
 mod fds; // F
 mod files;
 mod half_close; // X
+#[cfg(feature = "hyper")]
+mod hyper;
 mod interrupted; // S04
 mod phases; // O8
 mod scopes; // K

@@ -70,11 +70,12 @@ mod tests {
     use super::*;
 
     fn distribution(buckets_ns: &[(u64, u64)]) -> Distribution {
-        let mut distribution = Distribution::default();
-        distribution.buckets_ns = buckets_ns.to_vec();
-        distribution.count = buckets_ns.iter().map(|(_, count)| count).sum();
-        distribution.max_ns = buckets_ns.last().map_or(0, |(to, _)| *to);
-        distribution
+        Distribution {
+            buckets_ns: buckets_ns.to_vec(),
+            count: buckets_ns.iter().map(|(_, count)| count).sum(),
+            max_ns: buckets_ns.last().map_or(0, |(to, _)| *to),
+            ..Distribution::default()
+        }
     }
 
     #[test]

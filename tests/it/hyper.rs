@@ -1,0 +1,1 @@
+//! hyper on the loop.
