@@ -15,9 +15,9 @@ pub use punctual_reactor::{
 pub use punctual_reactor::{
     AlarmKind, BlockingError, BlockingPanic, BlockingPool, Budget, Builder, Cause, Clock, Drift,
     Elapsed, Firing, Handle, Histogram, Instant, Interval, JoinError, JoinHandle, Leeway, Metrics,
-    MissedTicks, Precise, RemoteJoinHandle, Runtime, SendError, Sleep, Tick, Token, VirtualClock,
-    blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep, sleep_until, spawn,
-    timeout, timeout_at, yield_now,
+    MissedTicks, Precise, RemoteJoinHandle, Runtime, RuntimeId, SendError, Sleep, Tick, Token,
+    VirtualClock, blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep,
+    sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
@@ -28,6 +28,9 @@ pub use punctual_reactor::{
     PollEdge, TaskId, TaskInfo, TaskState, current_task, set_poll_observer, spawn_named, task_info,
     tasks,
 };
+
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 
 #[cfg(feature = "fs")]
 pub use punctual_reactor::fs;

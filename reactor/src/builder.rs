@@ -12,7 +12,7 @@ use crate::alarm::{AlarmClock, AlarmKind};
 use crate::arena::Arena;
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::drift::{Drift, Wait};
+use crate::drift::Wait;
 use crate::executor::Runtime;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
@@ -203,13 +203,13 @@ impl Builder {
             now_ns,
             wait: Wait::default(),
             pending: Pending::default(),
-            prepared_for: None,
+            prepared: None,
             waiting_sides: 0,
             shut_down: false,
             all_ran_in_turn: 0,
             accounts: account_polls,
             leeway,
-            drift: Drift::default(),
+            built_at_ns: now_ns,
             phases: Phases::default(),
             metrics: Metrics::default(),
             not_send: PhantomData,

@@ -7,7 +7,7 @@ use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
 use crate::scope::ScopeEnd;
-use crate::source::{Interrupt, NEVER};
+use crate::source::NEVER;
 use crate::timers::Due;
 use crate::token::{Timer, Token};
 use crate::waiters::Waiters;
@@ -94,12 +94,9 @@ impl Reactor {
                     self.metrics.stale_events += u64::from(!known);
                 }
                 Command::Cancel { token, cause } => {
-                    let order = self.next_order();
-                    let Ok(source) = self.source(token) else {
-                        self.metrics.stale_events += 1;
-                        continue;
-                    };
-                    if let Some(waiters) = source.interrupt(Interrupt::Cancelled(cause.clone()), order) {
+                    let cancelled = self.cancel(token, cause.clone());
+                    self.metrics.stale_events += u64::from(cancelled.is_err());
+                    if let Ok(Some(waiters)) = cancelled {
                         return Some(Dispatch { event: Event::Cancelled { token, cause }, waiters });
                     }
                 }
@@ -221,7 +218,7 @@ impl Reactor {
     }
 
     fn record(&mut self, firing: &Firing) {
-        self.drift.record(firing);
+        self.metrics.drift.record(firing);
         if firing.in_loop >= HELD_UP
             && self.pending.warned_at_ns.saturating_add(WARN_EVERY_NS) <= self.now_ns
         {

@@ -60,6 +60,12 @@ impl Histogram {
         Duration::from_nanos(self.max)
     }
 
+    /// Their sum.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum)
+    }
+
     /// Their mean.
     #[must_use]
     pub fn mean(&self) -> Duration {
@@ -88,6 +94,12 @@ impl Histogram {
         let pairs = (0..BUCKETS)
             .map(move |bucket| (bucket, (of(&self.counts, bucket), of(&other.counts, bucket))));
         pairs.filter(|(_, pair)| *pair != (0, 0))
+    }
+
+    /// The longest duration that shares a bucket with `duration`.
+    #[must_use]
+    pub fn bucket_end(duration: Duration) -> Duration {
+        Duration::from_nanos(last_of(bucket_of(nanos(duration))))
     }
 
     /// The buckets that are not empty: the longest duration each can hold, and its count.

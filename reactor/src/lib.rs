@@ -107,14 +107,16 @@ pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
     JoinError, JoinHandle, PollEdge, RemoteJoinHandle, Runtime, RuntimeId, TaskId, TaskInfo, TaskState,
-    WaitElsewhere, current_task, drift, metrics, set_poll_observer, shutdown_requested, spawn,
-    spawn_named, task_info, tasks, yield_now,
+    WaitElsewhere, current_task, set_poll_observer, shutdown_requested, spawn, spawn_named, task_info,
+    tasks, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;
 pub use instant::Instant;
 pub use leeway::Leeway;
-pub use metrics::Metrics;
+#[doc(hidden)]
+pub use metrics::count_accept_backoff;
+pub use metrics::{Metrics, drift, metrics};
 pub use mio::Interest;
 pub use mio::event::Source;
 pub use operate::Operate;

@@ -16,6 +16,7 @@ use crate::arena::{Arena, Id};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::drift::{Drift, Wait};
+use crate::event::Cause;
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
@@ -30,6 +31,7 @@ use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
 use crate::timers::{PlainTimer, Timers};
 use crate::token::{ReactorId, StaleToken, Token};
+use crate::wait::Prepared;
 use crate::waiters::Waiters;
 
 /// One event loop, turn by turn: I/O sources, their deadlines, timers and remote messages.
@@ -76,8 +78,8 @@ pub struct Reactor {
     pub(crate) now_ns: u64,
     pub(crate) wait: Wait,
     pub(crate) pending: Pending,
-    /// Set by [`prepare`](Reactor::prepare): when somebody else's sleep was going to end.
-    pub(crate) prepared_for: Option<u64>,
+    /// Set by [`prepare`](Reactor::prepare): when somebody else's sleep began, and when it was going to end.
+    pub(crate) prepared: Option<Prepared>,
     /// How many sides have an operation that waits for a real socket, and how many tasks for another thread.
     pub(crate) waiting_sides: usize,
     pub(crate) shut_down: bool,
@@ -86,8 +88,9 @@ pub struct Reactor {
     /// Whether the time of what it runs is accounted.
     pub(crate) accounts: bool,
     pub(crate) leeway: Leeway,
-    pub(crate) drift: Drift,
+    pub(crate) built_at_ns: u64,
     pub(crate) phases: Phases,
+    /// What is counted on the way; [`Reactor::metrics`] adds the rest.
     pub(crate) metrics: Metrics,
     /// One loop, one thread: a runtime's wakers and futures rely on it.
     pub(crate) not_send: PhantomData<Rc<()>>,
@@ -252,21 +255,7 @@ impl Reactor {
     /// How late everything fired so far, and through whom.
     #[must_use]
     pub fn drift(&self) -> &Drift {
-        &self.drift
-    }
-
-    /// What the loop has done so far.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        Metrics {
-            early: self.drift.early,
-            remote_signals: self.remote.signals(),
-            live_sources: self.sources.len(),
-            live_timers: self.plain.len(),
-            live_wheel_entries: self.timers.len(),
-            live_scopes: self.scopes.nodes.len(),
-            ..self.metrics
-        }
+        &self.metrics.drift
     }
 
     /// What the loop may do in one turn.
@@ -279,6 +268,14 @@ impl Reactor {
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.shut_down
+    }
+
+    /// Ends every operation on `token` with `cause`, unless something else came first. Returns whom to tell.
+    pub(crate) fn cancel(&mut self, token: Token, cause: Cause) -> Result<Option<Waiters>, StaleToken> {
+        let order = self.next_order();
+        let waiters = self.source(token)?.interrupt(Interrupt::Cancelled(cause), order);
+        self.metrics.cancelled_sources += u64::from(waiters.is_some());
+        Ok(waiters)
     }
 
     /// Ends every operation with `Shutdown`; returns whom to tell.

@@ -19,7 +19,7 @@ use crate::phases::{PhaseEnding, PhaseIndex};
 use crate::readiness::{Direction, Readiness};
 
 use crate::set_readiness::SetReadiness;
-use crate::source::{Interrupt, NEVER, Source};
+use crate::source::{NEVER, Source};
 use crate::sys;
 use crate::token::Token;
 
@@ -224,9 +224,7 @@ impl<S: MioSource> Registration<S> {
         let cause = cause.into();
         let waiters = {
             let mut reactor = self.driver.reactor.borrow_mut();
-            let order = reactor.next_order();
-            let source = reactor.source(self.token).ok();
-            source.and_then(|source| source.interrupt(Interrupt::Cancelled(cause), order))
+            reactor.cancel(self.token, cause).ok().flatten()
         };
         waiters.into_iter().for_each(|waiters| waiters.wake());
     }

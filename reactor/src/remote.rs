@@ -77,6 +77,7 @@ pub(crate) struct Shared {
     /// Tasks woken by other threads. Not bounded by count, but every live task is in it at most once.
     woken: Sender<Id>,
     signals: AtomicU64,
+    refused: AtomicU64,
     /// Whether a runtime runs the loop: then nobody reads messages.
     tasks: AtomicBool,
 }
@@ -92,12 +93,14 @@ pub(crate) struct Inbox {
     woken_notified: bool,
     /// Whether anybody takes woken tasks out: a bare reactor has none.
     has_tasks: bool,
+    /// The most commands that were queued when one was taken: between two takes the queue only grows.
+    depth_max: usize,
 }
 
 impl Inbox {
     fn new(shared: Arc<Shared>, commands: Receiver<Command>, woken: Receiver<Id>) -> Inbox {
         let (commands_notified, woken_notified, has_tasks) = (false, false, false);
-        Inbox { shared, commands, woken, commands_notified, woken_notified, has_tasks }
+        Inbox { shared, commands, woken, commands_notified, woken_notified, has_tasks, depth_max: 0 }
     }
 
     /// Somebody has put work into one of the queues.
@@ -118,9 +121,14 @@ impl Inbox {
         let command = if self.commands_notified { self.commands.try_recv().ok() } else { None };
         self.commands_notified &= command.is_some();
         if command.is_some() {
-            self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+            let depth = self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+            self.depth_max = self.depth_max.max(depth);
         }
         command
+    }
+
+    pub(crate) fn depth_max(&self) -> usize {
+        self.depth_max
     }
 
     pub(crate) fn next_woken(&mut self) -> Option<Id> {
@@ -171,6 +179,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             woken: woken_in,
             signals: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             tasks: AtomicBool::new(false),
         };
         let shared = Arc::new(shared);
@@ -196,6 +205,19 @@ impl Shared {
         self.signals.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// How many commands wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Queues a task from another thread, and wakes the loop if it sleeps.
     pub(crate) fn wake_task(&self, task: Id) {
         if self.woken.send(task).is_ok() {
@@ -216,8 +238,11 @@ impl Shared {
     fn send(&self, command: Command) -> Result<(), SendError<Command>> {
         let room = |queued| (queued < self.capacity).then_some(queued + 1);
         if self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
-            let gone = self.closed.load(Ordering::Acquire);
-            return Err(if gone { SendError::Closed(command) } else { SendError::Full(command) });
+            if self.closed.load(Ordering::Acquire) {
+                return Err(SendError::Closed(command));
+            }
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(SendError::Full(command));
         }
         self.put(command)
     }

@@ -19,6 +19,7 @@ use crate::reactor::{ALARM, Reactor, WAKER};
 use crate::readiness::Readiness;
 use crate::source::NEVER;
 use crate::token::{StaleToken, Token};
+use crate::wait::Prepared;
 
 impl Reactor {
     /// Takes one turn: sleeps until something happens or `max_wait` has passed (`None`: for ever), then
@@ -57,7 +58,7 @@ impl Reactor {
         let at_ns = self.timers.alarm().map_or(NEVER, |alarm| alarm.at_ns);
         let now_ns = self.read_clock();
         if self.has_leftovers() || at_ns <= now_ns || !self.remote.park() {
-            self.prepared_for = None;
+            self.prepared = None;
             return Ok(Some(Duration::ZERO));
         }
         if let Some(clock) = self.clock.as_virtual().cloned() {
@@ -65,7 +66,7 @@ impl Reactor {
         }
         let setting = self.alarm.set(at_ns, now_ns)?;
         self.metrics.settimes += u64::from(setting.settime);
-        self.prepared_for = Some(setting.ends_ns);
+        self.prepared = Some(Prepared { at_ns: now_ns, ends_ns: setting.ends_ns });
         Ok(setting.timeout)
     }
 

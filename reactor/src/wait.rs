@@ -9,6 +9,15 @@ use crate::instant::Instant;
 use crate::reactor::{ALARM, Reactor};
 use crate::source::NEVER;
 
+/// A sleep in somebody else's poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    /// When it was prepared.
+    pub(crate) at_ns: u64,
+    /// When the kernel was asked to end it.
+    pub(crate) ends_ns: u64,
+}
+
 impl Reactor {
     /// Sleeps until an event, the next alarm or `limit_ns`, whichever comes first.
     pub(crate) fn wait_until(&mut self, limit_ns: u64) -> io::Result<()> {
@@ -32,16 +41,17 @@ impl Reactor {
 
     /// Polls without waiting.
     fn look(&mut self) -> io::Result<()> {
-        self.metrics.polls += 1;
-        self.metrics.zero_polls += 1;
         self.poll_once(Some(Duration::ZERO))?;
         let woke_ns = self.read_clock();
-        self.wait = match self.prepared_for.take() {
+        self.wait = match self.prepared.take() {
             None => {
                 let held_up_ns = self.held_up_until(woke_ns);
                 Wait { slept: false, armed_ns: woke_ns, woke_ns, held_up_ns }
             }
-            Some(armed_ns) => Wait { slept: true, armed_ns, woke_ns, ..self.wait },
+            Some(Prepared { at_ns, ends_ns: armed_ns }) => {
+                self.metrics.parked_ns += woke_ns - at_ns;
+                Wait { slept: true, armed_ns, woke_ns, ..self.wait }
+            }
         };
         Ok(())
     }
@@ -57,7 +67,8 @@ impl Reactor {
 
     /// Sleeps until `target_ns` or an event; if it may `spin`, wakes a little before and spins the rest.
     fn sleep(&mut self, target_ns: u64, spin: bool) -> io::Result<()> {
-        self.prepared_for = None;
+        self.prepared = None;
+        let slept_at_ns = self.now_ns;
         let held_up_ns = self.held_up_until(self.now_ns);
         let lead_ns = match &mut self.spinner {
             Some(spinner) if spin => spinner.lead(self.now_ns),
@@ -71,6 +82,7 @@ impl Reactor {
             self.events.clear();
         }
         let woke_ns = self.read_clock();
+        self.metrics.parked_ns += woke_ns - slept_at_ns;
         let alarm_woke_it = self.events.iter().all(|event| event.token() == ALARM);
         if let Some(spinner) = self.spinner.as_mut().filter(|_| alarm_woke_it && woke_ns > armed_ns) {
             spinner.learn(woke_ns - armed_ns);
@@ -89,7 +101,7 @@ impl Reactor {
         loop {
             let setting = self.alarm.set(at_ns, self.now_ns)?;
             self.metrics.settimes += u64::from(setting.settime);
-            self.metrics.polls += 1;
+            self.count_poll(setting.timeout);
             match self.poll.poll(&mut self.events, setting.timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.read_clock();
@@ -105,7 +117,7 @@ impl Reactor {
         let began_ns = self.now_ns;
         while self.read_clock() < target_ns {
             self.metrics.spin_polls += 1;
-            self.poll_once(Some(Duration::ZERO))?;
+            self.poll.poll(&mut self.events, Some(Duration::ZERO)).or_else(if_interrupted)?;
             if !self.events.is_empty() {
                 break;
             }
@@ -131,12 +143,19 @@ impl Reactor {
         let next = if self.waiting_sides == 0 { self.next_deadline() } else { None };
         next.map(|deadline| {
             clock.set(deadline);
+            self.metrics.parked_ns += deadline.as_nanos().saturating_sub(self.now_ns);
             Duration::ZERO
         })
     }
 
+    fn count_poll(&mut self, timeout: Option<Duration>) {
+        self.metrics.polls += 1;
+        self.metrics.zero_polls += u64::from(timeout == Some(Duration::ZERO));
+    }
+
     fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         loop {
+            self.count_poll(timeout);
             match self.poll.poll(&mut self.events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
@@ -158,14 +177,18 @@ impl Reactor {
         let target_ns = next_ns.min(limit_ns);
         if self.waiting_sides == 0 && target_ns < NEVER {
             clock.set(Instant::from_nanos(target_ns));
-            self.read_clock();
+            self.metrics.parked_ns += self.read_clock() - now_ns;
             return Ok(());
         }
         if self.remote.park() {
             let timeout = (limit_ns < NEVER).then(|| Duration::from_nanos(limit_ns - now_ns));
-            self.metrics.polls += 1;
             self.poll_once(timeout)?;
         }
         Ok(())
     }
+}
+
+/// An interrupted poll found nothing.
+fn if_interrupted(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }

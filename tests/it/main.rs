@@ -25,6 +25,7 @@ mod half_close; // X
 #[cfg(feature = "hyper")]
 mod hyper;
 mod interrupted; // S04
+mod metrics; // M
 mod phases; // O8
 mod scopes; // K
 mod signal_events; // S

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use punctual_reactor::Instant;
+use punctual_reactor::{Instant, count_accept_backoff};
 
 use crate::pause::Pause;
 
@@ -44,6 +44,7 @@ impl Backoff {
     pub(super) fn failed(&self, error: &io::Error) {
         let pause = self.pause.begin();
         self.failures.set(self.failures.get() + 1);
+        count_accept_backoff();
         let now = Instant::now();
         if self.warned_at.get().is_none_or(|at| at + WARN_EVERY <= now) {
             self.warned_at.set(Some(now));

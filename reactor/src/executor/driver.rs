@@ -22,7 +22,6 @@ use crate::executor::observer::Observer;
 use crate::executor::task::{Body, MAIN, Main, Task, TaskWaker};
 use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
-use crate::metrics::Metrics;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
@@ -42,7 +41,7 @@ pub(crate) struct Driver {
     pub(crate) id: ReactorId,
     pub(super) tasks: RefCell<Arena<Task>>,
     pub(super) run_queue: RefCell<VecDeque<Id>>,
-    pub(super) task_polls: Cell<u64>,
+    pub(crate) counts: Counts,
     /// Whether the length of every poll is accounted.
     pub(super) accounts: bool,
     pub(super) observer: Observer,
@@ -70,6 +69,18 @@ pub(crate) struct Driver {
     pub(crate) blocking_limits: BlockingLimits,
 }
 
+/// What is counted of tasks.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) spawned: Cell<u64>,
+    pub(crate) polls: Cell<u64>,
+    pub(crate) aborted: Cell<u64>,
+}
+
+pub(super) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
 impl Driver {
     pub(crate) fn new(mut reactor: Reactor, blocking_limits: BlockingLimits) -> io::Result<Rc<Driver>> {
         reactor.inbox.serve_tasks();
@@ -85,7 +96,7 @@ impl Driver {
             observer: Observer::default(),
             main: RefCell::new(None),
             run_queue: RefCell::new(VecDeque::new()),
-            task_polls: Cell::new(0),
+            counts: Counts::default(),
             next_turn: RefCell::new(Vec::new()),
             shutdown_waiters: RefCell::new(Slab::new()),
             scope: Cell::new(None),
@@ -130,6 +141,7 @@ impl Driver {
             drop_contained(make(MAIN));
             return MAIN;
         }
+        count(&self.counts.spawned);
         let task = self.tasks.borrow_mut().insert(Task::new(origin));
         let future = make(task);
         let flag = TaskWaker::queued(task, self.remote.clone());
@@ -232,11 +244,11 @@ impl Driver {
     }
 
     pub(crate) fn abort(&self, task: Id) {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(task) {
-            task.aborted = true;
-        } else {
-            return;
+        match self.tasks.borrow_mut().get_mut(task) {
+            Some(task) if !task.aborted => task.aborted = true,
+            _ => return,
         }
+        count(&self.counts.aborted);
         self.queue(task);
     }
 
@@ -371,12 +383,8 @@ impl Driver {
         self.shutdown_waiters.take().into_iter().for_each(|(_, waker)| waiters::wake(waker));
     }
 
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics {
-            task_polls: self.task_polls.get(),
-            live_tasks: self.tasks.borrow().len(),
-            ..self.reactor.borrow().metrics()
-        }
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.tasks.borrow().len()
     }
 
     /// Where a task was spawned.

@@ -27,7 +27,7 @@ pub(crate) use join::JoinState;
 pub use join::{JoinError, JoinHandle};
 pub use observer::{PollEdge, set_poll_observer};
 pub use remote_join::RemoteJoinHandle;
-pub use runtime::{Runtime, drift, metrics, shutdown_requested, spawn, spawn_named, yield_now};
+pub use runtime::{Runtime, shutdown_requested, spawn, spawn_named, yield_now};
 pub(crate) use task::MAIN;
 pub(crate) use task_info::Origin;
 pub use task_info::{TaskId, TaskInfo, TaskState, current_task, task_info, tasks};

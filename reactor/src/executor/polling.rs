@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::arena::Id;
 use crate::executor::Driver;
-use crate::executor::driver::drop_contained;
+use crate::executor::driver::{count, drop_contained};
 use crate::executor::task::{Body, MAIN, Main, TaskWaker};
 use crate::executor::task_info::{Origin, Polls};
 use crate::instant::nanos;
@@ -25,7 +25,6 @@ impl Driver {
         let mut at_ns = if self.accounts { self.now_ns() } else { 0 };
         for polled in 1..=budget.tasks {
             let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
-            self.task_polls.set(self.task_polls.get() + 1);
             self.task.set(task);
             self.polling.set(true);
             self.poll_begins(task);
@@ -82,6 +81,7 @@ impl Driver {
     }
 
     fn poll_body(&self, body: &mut Body) -> Poll<()> {
+        count(&self.counts.polls);
         let mut cx = Context::from_waker(&body.waker);
         let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
         // The task's own panics are caught inside it; this one came from what it left behind.

@@ -14,12 +14,11 @@ use std::time::Duration;
 use crate::builder::{BlockingLimits, Builder};
 use crate::drift::Drift;
 use crate::executor::context;
-use crate::executor::driver::Driver;
+use crate::executor::driver::{Driver, count};
 use crate::executor::join::JoinHandle;
 use crate::executor::task::{MAIN, TaskWaker};
 use crate::executor::task_info::Origin;
 use crate::instant::Instant;
-use crate::metrics::Metrics;
 use crate::reactor::Reactor;
 use crate::remote::Handle;
 use crate::sys;
@@ -86,6 +85,7 @@ impl Runtime {
         self.driver.queue(MAIN);
         let mut main = || {
             flag.about_to_poll();
+            count(&self.driver.counts.polls);
             future.as_mut().poll(&mut Context::from_waker(&waker)).map(|value| output = Some(value))
         };
         loop {
@@ -168,12 +168,6 @@ impl Runtime {
         self.driver.clock.now()
     }
 
-    /// What the loop has done so far.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        self.driver.metrics()
-    }
-
     /// How late everything fired so far, and through whom.
     #[must_use]
     pub fn drift(&self) -> Drift {
@@ -208,19 +202,6 @@ impl fmt::Debug for Runtime {
             .field("tasks", &self.driver.spawn_locations())
             .finish()
     }
-}
-
-/// What the loop of this thread has done so far: see [`Runtime::metrics`]. All zero outside of a runtime.
-#[must_use]
-pub fn metrics() -> Metrics {
-    context::try_current().map(|driver| driver.metrics()).unwrap_or_default()
-}
-
-/// How late everything on the runtime of this thread fired so far: see [`Runtime::drift`]. Empty outside of a
-/// runtime.
-#[must_use]
-pub fn drift() -> Drift {
-    context::try_current().map(|driver| driver.reactor.borrow().drift().clone()).unwrap_or_default()
 }
 
 /// Starts a task on the runtime of this thread.

@@ -45,6 +45,20 @@ pub enum TimeoutBy {
     Kernel,
 }
 
+impl TimeoutBy {
+    /// Its name in metrics; it does not change.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TimeoutBy::Own => "own",
+            TimeoutBy::Idle => "idle",
+            TimeoutBy::Scope => "scope",
+            TimeoutBy::Cap => "cap",
+            TimeoutBy::Kernel => "kernel",
+        }
+    }
+}
+
 impl PhaseEnding {
     /// All there are, in the order in which they are listed.
     pub const ALL: [PhaseEnding; 12] = [

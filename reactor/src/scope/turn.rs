@@ -31,7 +31,10 @@ impl Reactor {
     /// Ends a scope with all in it, unless it has ended. Returns whether it had not.
     pub(crate) fn end_scope(&mut self, id: Id, end: &ScopeEnd) -> bool {
         let order = self.next_order();
-        self.scopes.end(id, end, order, &mut self.sources, &mut self.timers)
+        let ended = self.scopes.end(id, end, order, &mut self.sources, &mut self.timers);
+        self.metrics.cancelled_scopes += u64::from(ended && end.is_cancelled());
+        self.metrics.elapsed_scopes += u64::from(ended && end.is_timeout());
+        ended
     }
 
     /// Returns whether there is such a scope.

@@ -67,4 +67,32 @@ counters! {
     live_scopes,
     /// Tasks that live now.
     live_tasks,
+    /// Time since the loop was built.
+    uptime_ns,
+    /// Of it, asleep in the kernel's poll.
+    parked_ns,
+    /// Remote commands that were handed back because the inbox was full.
+    messages_refused,
+    /// Remote commands that wait in the inbox now.
+    inbox_depth,
+    /// The most that have ever waited there at once.
+    inbox_depth_max,
+    /// How many may wait there.
+    inbox_capacity,
+    /// Tasks started.
+    tasks_spawned,
+    /// Sources that were cancelled while they lived.
+    cancelled_sources,
+    /// Scopes that were ended by a cancel of their own.
+    cancelled_scopes,
+    /// Tasks that were aborted while they lived.
+    aborted_tasks,
+    /// Scopes that were ended by their own deadline.
+    elapsed_scopes,
+    /// Pauses that listeners made for want of descriptors or memory.
+    accept_backoffs,
+    /// Threads of the runtime's blocking pool now.
+    blocking_threads,
+    /// Calls that wait for one of them now.
+    blocking_queued,
 }
