@@ -74,6 +74,9 @@ mod pending;
 mod phases;
 mod plain_timer;
 mod precise;
+#[cfg(feature = "profile")]
+#[doc(hidden)]
+pub mod profile;
 mod reactor;
 mod readiness;
 mod registration;

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use crate::clock::Clock;
 use crate::executor::Driver;
 use crate::instant::Instant;
+#[cfg(feature = "profile")]
+use crate::profile;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
@@ -18,11 +20,15 @@ pub(crate) struct Entered {
 }
 
 pub(crate) fn enter(driver: &Rc<Driver>) -> Entered {
+    #[cfg(feature = "profile")]
+    profile::changes();
     Entered { before: replace(Some(driver.clone())) }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        #[cfg(feature = "profile")]
+        profile::changes();
         let before = self.before.take();
         drop(replace(before));
     }

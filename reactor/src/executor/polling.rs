@@ -10,6 +10,8 @@ use crate::executor::driver::{count, drop_contained};
 use crate::executor::task::{Body, MAIN, Main, TaskWaker};
 use crate::executor::task_info::{Origin, Polls};
 use crate::instant::nanos;
+#[cfg(feature = "profile")]
+use crate::profile;
 
 /// How many tasks are polled between two looks at the clock.
 const POLLS_PER_CLOCK_READ: usize = 8;
@@ -25,6 +27,8 @@ impl Driver {
         let mut at_ns = if self.accounts { self.now_ns() } else { 0 };
         for polled in 1..=budget.tasks {
             let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            #[cfg(feature = "profile")]
+            profile::changes();
             self.task.set(task);
             self.polling.set(true);
             self.poll_begins(task);
@@ -36,6 +40,8 @@ impl Driver {
                 at_ns = self.account_main(at_ns);
             }
             self.poll_ends(task);
+            #[cfg(feature = "profile")]
+            profile::changes();
             self.task.set(MAIN);
             self.polling.set(false);
             if done {
@@ -76,6 +82,9 @@ impl Driver {
             }
         }
         drop_contained(body.future);
+        // While its name can be looked up.
+        #[cfg(feature = "profile")]
+        profile::changes();
         drop(self.tasks.borrow_mut().remove(id));
         if self.accounts { self.now_ns() } else { began_ns }
     }

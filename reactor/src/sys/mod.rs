@@ -20,6 +20,8 @@ mod imp;
 mod imp;
 
 pub mod messages;
+#[cfg(feature = "profile")]
+pub(crate) mod profile;
 #[cfg(feature = "rig")]
 pub mod rig;
 
