@@ -39,6 +39,9 @@ pub use punctual_reactor::process;
 #[cfg(feature = "signal")]
 pub use punctual_reactor::signal;
 
+#[cfg(feature = "pprof")]
+pub mod profile;
+
 #[cfg(feature = "debug")]
 pub mod debug;
 
