@@ -21,8 +21,11 @@ pub use punctual_reactor::{
 };
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
-    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, Wait, check_scope, current_scope, in_scope,
-    in_scope_as, scope, shield, waits,
+    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
+    in_scope, in_scope_as, in_scope_for, scope, shield,
+};
+pub use punctual_reactor::{
+    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits, wait_counts, waits,
 };
 pub use punctual_reactor::{
     PollEdge, TaskId, TaskInfo, TaskState, current_task, set_poll_observer, spawn_named, task_info,

@@ -137,7 +137,7 @@ pub use remote::{Handle, SendError};
 pub use scope::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
-    in_scope, in_scope_as, outside_scopes, scope, shield,
+    in_scope, in_scope_as, in_scope_for, outside_scopes, scope, shield,
 };
 pub use set_readiness::SetReadiness;
 pub use sys::{host_name, interface_index};
@@ -157,4 +157,6 @@ pub use time::{
     timeout, timeout_at,
 };
 pub use token::{StaleToken, Timer, Token};
-pub use waits::{Wait, waits};
+pub use waits::{
+    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits, wait_counts, waits,
+};

@@ -167,7 +167,7 @@ impl<S: MioSource> Registration<S> {
             let failure = self.failure(operation);
             return self.failed(operation, failure);
         }
-        let before = self.reactor().wait(self.token(), operation, waker, self.driver().task());
+        let before = self.reactor().wait(self.token(), operation, waker, self.driver().poller());
         match before {
             Ok(_) => Poll::Pending,
             Err(_) => {

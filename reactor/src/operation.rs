@@ -13,7 +13,7 @@ use crate::readiness::Direction;
 use crate::scope::tree::Member;
 use crate::source::{NEVER, Side, Source, Used};
 use crate::token::Token;
-use crate::waiters::Note;
+use crate::waiters::{Note, Poller};
 
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
@@ -267,7 +267,7 @@ impl Reactor {
         token: Token,
         operation: &mut Operation,
         waker: Waker,
-        task: Id,
+        poller: Poller,
     ) -> Result<Option<Waker>, Waker> {
         if operation.begun_at_ns == 0 {
             // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
@@ -289,7 +289,7 @@ impl Reactor {
             operation.name = side.last_operation;
         }
         let Operation { name, begun_at_ns: since_ns, scope, .. } = *operation;
-        let note = Note { since_ns, until_ns: operation.own_ns, task, scope };
+        let note = Note { since_ns, until_ns: operation.own_ns, poller, scope };
         let before = side.waiters.set(name, waker, note);
         // Others may wait too: the side is told at the earliest time of all.
         let alone = side.waiting == 1;

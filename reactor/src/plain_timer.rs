@@ -6,6 +6,7 @@ use crate::reactor::Reactor;
 use crate::timers::{Due, PlainTimer};
 use crate::token::{StaleToken, Timer};
 use crate::waiters::Waiters;
+use crate::waits::{Frame, TimerLabel};
 
 impl Reactor {
     /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.
@@ -20,7 +21,8 @@ impl Reactor {
         let id = self.plain.insert(PlainTimer {
             key,
             deadline,
-            what: "sleep",
+            label: TimerLabel::SLEEP,
+            within: Frame::NONE,
             held,
             fired: None,
             fired_in_turn: 0,

@@ -22,6 +22,7 @@ use crate::set_readiness::SetReadiness;
 use crate::source::{NEVER, Source};
 use crate::sys;
 use crate::token::Token;
+use crate::waits::{Label, Subject};
 
 /// Owns an I/O source and its registration with the runtime of this thread: what `AsyncFd` is
 /// elsewhere, with a deadline on each side.
@@ -125,6 +126,16 @@ impl<S: MioSource> Registration<S> {
 
     /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
     pub fn set_label(&self, direction: Direction, label: &'static str) {
+        self.put_label(direction, Label::new(label));
+    }
+
+    /// As [`set_label`](Registration::set_label), for what may well wait for ever, as for the next connection or signal:
+    /// without a deadline the audit lists it as [idle](crate::WaitClass::Idle).
+    pub fn set_idle_label(&self, direction: Direction, label: &'static str) {
+        self.put_label(direction, Label::idle(label));
+    }
+
+    fn put_label(&self, direction: Direction, label: Label) {
         if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
             source.side(direction).label = label;
         }
@@ -137,6 +148,18 @@ impl<S: MioSource> Registration<S> {
     pub fn set_phase(&self, direction: Direction, phase: Option<&'static str>) {
         let index = phase.map(|phase| self.driver.reactor.borrow_mut().phases.index_of(phase));
         self.phases[direction.side()].set(index);
+    }
+
+    /// Sets with whom or what its operations wait, for the [audit](crate::waits) to say: a store, put into words when
+    /// somebody asks.
+    pub fn set_subject(&self, subject: impl Into<Subject>) {
+        let subject = subject.into();
+        let before = match self.driver.reactor.borrow_mut().source(self.token) {
+            Ok(source) => source.subject.replace(subject),
+            // It was closed: nothing waits on it any more.
+            Err(_) => Some(subject),
+        };
+        drop(before);
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.

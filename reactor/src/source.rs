@@ -8,6 +8,7 @@ use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
 use crate::timers::{Due, TimerKey, Timers};
 use crate::waiters::Waiters;
+use crate::waits::{Label, Subject};
 
 /// A deadline that is not set.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -36,6 +37,8 @@ pub(crate) struct Source {
     pub(crate) interrupt_order: u64,
     pub(crate) closed_order: u64,
     pub(crate) sides: [Side; 2],
+    /// With whom or what its operations wait, for the audit.
+    pub(crate) subject: Option<Subject>,
     entry: Option<TimerKey>,
     /// By when the entry fires: its deadline plus its leeway.
     entry_fires_by: u64,
@@ -73,7 +76,7 @@ pub(crate) struct Side {
     /// Whether its deadline has fired and was not touched since.
     pub(crate) overdue: bool,
     /// What the audit calls an operation on it.
-    pub(crate) label: &'static str,
+    pub(crate) label: Label,
     /// How many operations wait.
     pub(crate) waiting: u32,
     pub(crate) waiters: Waiters,
@@ -121,7 +124,8 @@ impl Source {
             interrupt: None,
             interrupt_order: NEVER,
             closed_order: NEVER,
-            sides: [side("read"), side("write")],
+            subject: None,
+            sides: [side(Label::new("read")), side(Label::new("write"))],
             entry: None,
             entry_fires_by: NEVER,
         }

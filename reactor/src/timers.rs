@@ -7,6 +7,7 @@ use crate::drift::Firing;
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::waiters::Waiters;
+use crate::waits::{Frame, TimerLabel};
 
 /// Whose deadline a wheel entry is: the index of a source or of a plain timer. The entry dies with its
 /// owner, so an index is enough.
@@ -29,8 +30,9 @@ pub(crate) struct TimerKey {
 pub(crate) struct PlainTimer {
     pub(crate) key: TimerKey,
     pub(crate) deadline: Instant,
-    /// What the audit calls it.
-    pub(crate) what: &'static str,
+    pub(crate) label: TimerLabel,
+    /// In which frame it was polled last.
+    pub(crate) within: Frame,
     /// Kept after it has fired, until its owner looks: the timer of a sleep.
     pub(crate) held: bool,
     pub(crate) fired: Option<Firing>,

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::arena::Id;
+use crate::waits::Frame;
 
 /// The wakers of the operations that wait for one thing, one of each. Nearly always there is one; a second
 /// task that waits on the same side must not put the first to sleep for ever.
@@ -31,8 +32,15 @@ pub(crate) struct Note {
     /// By when at the latest, by its own account.
     pub(crate) until_ns: u64,
     /// Who polls it, and in which scope.
-    pub(crate) task: Id,
+    pub(crate) poller: Poller,
     pub(crate) scope: Option<Id>,
+}
+
+/// Who polls: which task, and in which frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poller {
+    pub(crate) task: Id,
+    pub(crate) frame: Frame,
 }
 
 impl Waiters {

@@ -34,4 +34,5 @@ mod timers; // T
 mod tokens; // F
 mod udp;
 mod unix;
+mod waits; // the audit
 mod wakers; // W

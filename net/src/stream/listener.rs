@@ -36,7 +36,7 @@ impl<T: ListenerTransport> Listener<T> {
         let unbound = |error| Error::kernel(Phase::Bind, error);
         let local = T::local(&io).map_err(unbound)?;
         let io = Registration::new(io, Interest::READABLE, Readiness::NONE).map_err(unbound)?;
-        io.set_label(Direction::Read, "accept");
+        io.set_idle_label(Direction::Read, Phase::Accept.as_str());
         Ok(Listener { io, local, backoff: Backoff::default() })
     }
 

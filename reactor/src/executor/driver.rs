@@ -25,10 +25,11 @@ use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
+use crate::source::NEVER;
 use crate::text::Text;
 use crate::token::ReactorId;
-use crate::waiters;
-use crate::waits::OtherWait;
+use crate::waiters::{self, Note, Poller};
+use crate::waits::{CurrentFrame, OtherWait};
 
 pub(crate) struct Driver {
     pub(crate) clock: Clock,
@@ -50,12 +51,14 @@ pub(crate) struct Driver {
     /// Who has had its share of this turn, and is to be woken after it.
     next_turn: RefCell<Vec<Waker>>,
     /// Who waits for a shutdown to be asked for.
-    shutdown_waiters: RefCell<Slab<Waker>>,
+    pub(crate) shutdown_waiters: RefCell<Slab<(Waker, Option<Note>)>>,
     /// The scope and the task whose future is being polled.
     scope: Cell<Option<Id>>,
     pub(super) task: Cell<Id>,
     /// Whether one is being polled at all.
     pub(super) polling: Cell<bool>,
+    /// What bounds or names all that is being polled.
+    pub(crate) frame: CurrentFrame,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
     /// their own, and so on, deeper than the stack may be.
     dropped: RefCell<Vec<Body>>,
@@ -102,6 +105,7 @@ impl Driver {
             scope: Cell::new(None),
             task: Cell::new(MAIN),
             polling: Cell::new(false),
+            frame: CurrentFrame::default(),
             dropped: RefCell::new(Vec::new()),
             dropping: Cell::new(false),
             waits: RefCell::new(Slab::new()),
@@ -164,10 +168,16 @@ impl Driver {
         self.scope.replace(scope)
     }
 
-    /// The task whose future is being polled; also [`MAIN`], while none is.
+    /// Who polls now: the task, or [`MAIN`], also while none is polled.
     #[inline]
-    pub(crate) fn task(&self) -> Id {
-        self.task.get()
+    pub(crate) fn poller(&self) -> Poller {
+        Poller { task: self.task.get(), frame: self.frame.get() }
+    }
+
+    /// What the audit is to say of one that begins to wait now.
+    pub(crate) fn note(&self) -> Note {
+        let since_ns = self.reactor.borrow().now_ns;
+        Note { since_ns, until_ns: NEVER, poller: self.poller(), scope: self.scope() }
     }
 
     /// The task whose future is being polled, if one is.
@@ -262,10 +272,16 @@ impl Driver {
     }
 
     /// Wakes `waker` when a shutdown is asked for, instead of the one kept under `key`; returns the key.
-    pub(crate) fn wait_for_shutdown(&self, key: Option<usize>, waker: Waker) -> usize {
+    pub(crate) fn wait_for_shutdown(
+        &self,
+        key: Option<usize>,
+        waker: Waker,
+        note: Option<Note>,
+    ) -> usize {
+        let waiter = (waker, note);
         let mut waiters = self.shutdown_waiters.borrow_mut();
-        let Some(key) = key.filter(|key| waiters.contains(*key)) else { return waiters.insert(waker) };
-        let before = std::mem::replace(&mut waiters[key], waker);
+        let Some(key) = key.filter(|key| waiters.contains(*key)) else { return waiters.insert(waiter) };
+        let before = std::mem::replace(&mut waiters[key], waiter);
         drop(waiters);
         drop(before);
         key
@@ -380,7 +396,7 @@ impl Driver {
     }
 
     fn wake_shutdown_waiters(&self) {
-        self.shutdown_waiters.take().into_iter().for_each(|(_, waker)| waiters::wake(waker));
+        self.shutdown_waiters.take().into_iter().for_each(|(_, (waker, _))| waiters::wake(waker));
     }
 
     pub(crate) fn live_tasks(&self) -> usize {

@@ -15,6 +15,7 @@ use crate::executor::{Driver, TaskId};
 use crate::one_line::OneLine;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
+use crate::waits::Label;
 
 /// Waits for a task, or aborts it. Dropping it lets the task run on.
 ///
@@ -147,7 +148,7 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(result);
         }
         assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
-        if let Err(end) = Waiting::poll(&mut self.waiting, "join", cx) {
+        if let Err(end) = Waiting::poll(&mut self.waiting, Label::idle("join"), cx) {
             return Poll::Ready(Err(JoinError::not_awaited(end, self.state.spawned_at)));
         }
         let before = self.state.joiner.replace(Some(cx.waker().clone()));

@@ -27,6 +27,7 @@ pub(crate) use join::JoinState;
 pub use join::{JoinError, JoinHandle};
 pub use observer::{PollEdge, set_poll_observer};
 pub use remote_join::RemoteJoinHandle;
+pub(crate) use runtime::ShutdownRequested;
 pub use runtime::{Runtime, shutdown_requested, spawn, spawn_named, yield_now};
 pub(crate) use task::MAIN;
 pub(crate) use task_info::Origin;

@@ -13,6 +13,7 @@ use crate::executor::join::JoinError;
 use crate::remote::{Handle, SendError};
 use crate::scope::Waiting;
 use crate::text::Text;
+use crate::waits::Label;
 
 /// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
 ///
@@ -166,7 +167,7 @@ impl<T> Future for RemoteJoinHandle<T> {
         assert!(!state.finished, "{GIVEN}");
         state.joiner = Some(cx.waker().clone());
         drop(state);
-        match Waiting::poll(&mut this.waiting, "join", cx) {
+        match Waiting::poll(&mut this.waiting, Label::idle("join"), cx) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(Err(JoinError::not_awaited(end, this.shared.spawned_at))),
         }

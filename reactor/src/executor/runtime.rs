@@ -231,12 +231,21 @@ pub fn spawn_named<F: Future + 'static>(
 /// # Panics
 /// When polled outside of a runtime.
 pub async fn shutdown_requested() {
-    ShutdownRequested { waits: None }.await
+    ShutdownRequested { waits: None, listed: true }.await
 }
 
-struct ShutdownRequested {
+pub(crate) struct ShutdownRequested {
     /// With which runtime, and under which key.
     waits: Option<(Rc<Driver>, usize)>,
+    /// Whether the audit is to list it.
+    listed: bool,
+}
+
+impl ShutdownRequested {
+    /// Of what waits for something else, and is listed as such.
+    pub(crate) fn unlisted() -> ShutdownRequested {
+        ShutdownRequested { waits: None, listed: false }
+    }
 }
 
 impl Future for ShutdownRequested {
@@ -250,7 +259,8 @@ impl Future for ShutdownRequested {
         if driver.is_shut_down() {
             return Poll::Ready(());
         }
-        let key = driver.wait_for_shutdown(key, cx.waker().clone());
+        let note = self.listed.then(|| driver.note());
+        let key = driver.wait_for_shutdown(key, cx.waker().clone(), note);
         self.waits = Some((driver, key));
         Poll::Pending
     }

@@ -197,7 +197,7 @@ impl Scope {
                 |task| {
                     let deadline = ScopeDeadline { name: self.text(), budget: None, set_at: spawned_at };
                     let (kind, parent) = (Kind::Task(task), Some(self.node()));
-                    let plan = Plan { kind, parent, deadline, own_ns: NEVER };
+                    let plan = Plan { kind, parent, deadline, own_ns: NEVER, unbounded: false };
                     let opened = Opened::new(driver.clone(), plan);
                     let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
                     run(child, future)

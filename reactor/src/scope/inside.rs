@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::arena::Id;
-use crate::executor::{Driver, context};
+use crate::executor::{Driver, ShutdownRequested, context};
 use crate::failure::Failure;
 use crate::instant::Instant;
 use crate::remote::{Handle, Shared};
@@ -16,7 +16,7 @@ use crate::scope::tree::Member;
 use crate::scope::{ScopeEnd, ScopeId};
 use crate::source::NEVER;
 use crate::waiters::Note;
-use crate::waits::OtherWait;
+use crate::waits::{Frame, Label, OtherWait, Subject};
 
 /// Something that waits in the current scope: it is told of the end, and the audit sees it. It may be dropped on
 /// another thread than it began on.
@@ -24,16 +24,17 @@ pub(crate) struct Waiting {
     remote: Arc<Shared>,
     since_ns: u64,
     note: usize,
+    frame: Frame,
     scope: Option<Id>,
     member: Option<usize>,
 }
 
 impl Waiting {
-    /// `what` is how the audit calls it.
+    /// `label` is how the audit calls it, and `subject` for what it waits.
     ///
     /// # Errors
     /// That of the scope, if it has ended: nothing may begin in it.
-    fn begin(driver: &Driver, what: &'static str) -> Result<Waiting, ScopeEnd> {
+    fn begin(driver: &Driver, label: Label, subject: Option<Subject>) -> Result<Waiting, ScopeEnd> {
         let scope = driver.scope();
         let refused = scope.and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
         if let Some(end) = refused {
@@ -41,9 +42,10 @@ impl Waiting {
             return Err(end);
         }
         let since_ns = driver.reactor.borrow().now_ns;
-        let note = Note { since_ns, until_ns: NEVER, task: driver.task(), scope };
-        let note = driver.waits.borrow_mut().insert(OtherWait { what, note });
-        Ok(Waiting { remote: driver.remote.clone(), since_ns, note, scope, member: None })
+        let note = Note { since_ns, until_ns: NEVER, poller: driver.poller(), scope };
+        let frame = driver.frame.make();
+        let note = driver.waits.borrow_mut().insert(OtherWait { label, subject, frame, note });
+        Ok(Waiting { remote: driver.remote.clone(), since_ns, note, frame, scope, member: None })
     }
 
     /// As a member of the current scope, which begins to wait if it did not wait there already. Outside of a
@@ -53,7 +55,7 @@ impl Waiting {
     /// The end of the scope, once it has ended; then it waits no longer.
     pub(crate) fn poll(
         slot: &mut Option<Waiting>,
-        what: &'static str,
+        label: Label,
         cx: &Context<'_>,
     ) -> Result<(), ScopeEnd> {
         let Some(driver) = context::try_current() else { return Ok(()) };
@@ -61,7 +63,9 @@ impl Waiting {
         if !slot.as_ref().is_some_and(stays) {
             // First, so that it is forgotten where it was.
             *slot = None;
-            *slot = Some(Waiting::begin(&driver, what)?);
+            *slot = Some(Waiting::begin(&driver, label, None)?);
+        } else if let Some(waiting) = slot {
+            waiting.polled_again(&driver);
         }
         let end = slot.as_mut().and_then(|waiting| waiting.poll_end(&driver, cx));
         match end {
@@ -70,6 +74,13 @@ impl Waiting {
                 *slot = None;
                 Err(end)
             }
+        }
+    }
+
+    /// It may have gone to another task, or another frame.
+    fn polled_again(&self, driver: &Driver) {
+        if let Some(wait) = driver.waits.borrow_mut().get_mut(self.note) {
+            wait.note.poller = driver.poller();
         }
     }
 
@@ -105,7 +116,9 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let (note, place) = (self.note, self.scope.zip(self.member));
         let forget = move |driver: &Driver| {
-            driver.waits.borrow_mut().try_remove(note);
+            // What it waits for may be anybody's: dropped while nothing is borrowed.
+            let wait = driver.waits.borrow_mut().try_remove(note);
+            drop(wait);
             if let Some((scope, member)) = place {
                 let member = driver.reactor.borrow_mut().scopes.leave(scope, member);
                 drop(member);
@@ -148,18 +161,43 @@ pub async fn in_scope<F: IntoFuture>(future: F) -> Result<F::Output, Failure> {
 /// # Panics
 /// When polled outside of a runtime.
 pub async fn in_scope_as<F: IntoFuture>(what: &'static str, future: F) -> Result<F::Output, Failure> {
+    within(what, None, future.into_future()).await
+}
+
+/// As [`in_scope_as`], and the audit says for what or whom it waits, as `resolve example.com`.
+///
+/// # Errors
+/// As [`in_scope`].
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn in_scope_for<F: IntoFuture>(
+    what: &'static str,
+    subject: impl Into<Subject>,
+    future: F,
+) -> Result<F::Output, Failure> {
+    within(what, Some(subject.into()), future.into_future()).await
+}
+
+async fn within<F: Future>(
+    what: &'static str,
+    subject: Option<Subject>,
+    future: F,
+) -> Result<F::Output, Failure> {
     let driver = context::current("in_scope");
-    let mut waiting = Waiting::begin(&driver, what).map_err(|end| end.failure(None))?;
-    let began_ns = waiting.since_ns;
-    let mut shutdown = pin!(crate::shutdown_requested());
-    let mut future = pin!(future.into_future());
+    let waiting = Waiting::begin(&driver, Label::new(what), subject);
+    let mut waiting = waiting.map_err(|end| end.failure(None))?;
+    let (began_ns, frame) = (waiting.since_ns, waiting.frame);
+    let mut shutdown = ShutdownRequested::unlisted();
+    let mut future = pin!(future);
     poll_fn(|cx| {
+        waiting.polled_again(&driver);
         let ended = waiting.poll_end(&driver, cx);
-        let mut shut_down = || shutdown.as_mut().poll(cx).is_ready().then_some(ScopeEnd::Shutdown);
+        let mut shut_down = || Pin::new(&mut shutdown).poll(cx).is_ready().then_some(ScopeEnd::Shutdown);
         let ended = ended.or_else(&mut shut_down);
         match ended {
             Some(end) if !end.is_timeout() => Poll::Ready(Err(end.failure(Some(began_ns)))),
-            ended => match (future.as_mut().poll(cx), ended) {
+            ended => match (driver.frame.poll(frame, future.as_mut(), cx), ended) {
                 (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
                 (Poll::Pending, Some(end)) => Poll::Ready(Err(end.failure(Some(began_ns)))),
                 (Poll::Pending, None) => Poll::Pending,
@@ -193,10 +231,11 @@ pub fn check_scope() -> Result<(), Failure> {
 }
 
 /// Runs `code` as if it were in no scope: for polling what several wait for, each in a scope of its own. What is begun
-/// there ends with none of theirs; whoever waits for it does so by [`in_scope`].
+/// there ends with none of theirs, and is bounded by no [`timeout`](crate::timeout) of theirs; whoever waits for it does so by [`in_scope`].
 pub fn outside_scopes<R>(code: impl FnOnce() -> R) -> R {
     let driver = context::try_current();
     let _left = driver.as_ref().map(|driver| Entered::new(driver, None));
+    let _unbounded = driver.as_ref().map(|driver| driver.frame.enter(Frame::NONE));
     code()
 }
 

@@ -139,12 +139,14 @@ pub fn scope<T>(
     let driver = context::current("scope");
     let set_at = Location::caller();
     let name = Text::from(name);
-    let (own_ns, budget) = limit.into().begin(&driver);
+    let limit = limit.into();
+    let unbounded = limit == Limit::Unbounded;
+    let (own_ns, budget) = limit.begin(&driver);
     let deadline = ScopeDeadline { name, budget, set_at };
     async move {
         let parent = driver.scope();
-        let opened =
-            Opened::new(driver, Plan { kind: Kind::Scope, parent, deadline: deadline.clone(), own_ns });
+        let (kind, of) = (Kind::Scope, deadline.clone());
+        let opened = Opened::new(driver, Plan { kind, parent, deadline: of, own_ns, unbounded });
         let inner = Inner {
             driver: opened.driver.clone(),
             id: opened.id,

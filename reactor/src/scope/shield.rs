@@ -36,7 +36,8 @@ pub fn shield<F: IntoFuture>(
     let future = future.into_future();
     async move {
         let deadline = ScopeDeadline { name: Text::Literal("shield"), budget, set_at };
-        let plan = Plan { kind: Kind::Shield, parent: driver.scope(), deadline, own_ns };
+        let plan =
+            Plan { kind: Kind::Shield, parent: driver.scope(), deadline, own_ns, unbounded: false };
         let opened = Opened::new(driver, plan);
         let mut future = pin!(Some(future));
         match poll_fn(|cx| opened.poll(cx, future.as_mut())).await {

@@ -11,6 +11,8 @@ use crate::arena::Id;
 use crate::executor::{Driver, drop_contained};
 use crate::scope::ScopeEnd;
 use crate::scope::tree::{Closed, Plan};
+use crate::source::NEVER;
+use crate::waiters::Note;
 
 /// A node of the tree, closed when this is dropped. What is still in it then is ended and dropped.
 pub(crate) struct Opened {
@@ -82,8 +84,10 @@ impl Opened {
         mut body: Pin<&mut Option<F>>,
     ) -> Poll<Outcome<F::Output>> {
         self.keep_waker(cx.waker());
+        let frame = self.driver.poller().frame;
         loop {
-            let (ended_before, began) = self.driver.reactor.borrow_mut().scopes.begin_poll(self.id);
+            let (ended_before, began) =
+                self.driver.reactor.borrow_mut().scopes.begin_poll(self.id, frame);
             let Some(future) = body.as_mut().as_pin_mut() else { return Poll::Pending };
             let entered = self.enter();
             let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
@@ -125,10 +129,18 @@ impl Opened {
 
     /// Whether no task of the scope is left; if not, whoever polls is woken when the last has gone.
     pub(crate) fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let poller = self.driver.poller();
         let left = {
-            let scopes = &mut self.driver.reactor.borrow_mut().scopes;
-            scopes.begin_poll(self.id);
-            scopes.nodes.get_mut(self.id).map_or(0, |node| node.tasks)
+            let mut reactor = self.driver.reactor.borrow_mut();
+            let since_ns = reactor.now_ns;
+            reactor.scopes.begin_poll(self.id, poller.frame);
+            let node = reactor.scopes.nodes.get_mut(self.id);
+            node.map_or(0, |node| {
+                let since_ns = node.joins.map_or(since_ns, |note| note.since_ns);
+                let scope = Some(self.id);
+                node.joins = Some(Note { since_ns, until_ns: NEVER, poller, scope });
+                node.tasks
+            })
         };
         if left == 0 {
             return Poll::Ready(());

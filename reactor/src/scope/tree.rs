@@ -16,6 +16,8 @@ use crate::scope::end::{ScopeDeadline, ScopeEnd};
 use crate::source::{NEVER, Source};
 use crate::text::Text;
 use crate::timers::{TimerKey, Timers};
+use crate::waiters::Note;
+use crate::waits::Frame;
 
 /// No node.
 const NONE: u32 = u32::MAX;
@@ -43,6 +45,12 @@ pub(crate) struct Node {
     pub(crate) effective_ns: u64,
     /// Its own; [`NEVER`] if it has none, or one around it is not later.
     own_ns: u64,
+    /// Whether it was made without a deadline of its own by choice.
+    unbounded: bool,
+    /// In which frame its future was polled last.
+    pub(crate) frame: Frame,
+    /// Who waits for its tasks, its body having returned.
+    pub(crate) joins: Option<Note>,
     timer: Option<TimerKey>,
     /// What ended it, and when in the order of all that ends anything.
     end: Option<(u64, ScopeEnd)>,
@@ -80,6 +88,8 @@ pub(crate) struct Plan {
     pub(crate) parent: Option<Id>,
     pub(crate) deadline: ScopeDeadline,
     pub(crate) own_ns: u64,
+    /// Whether it was made without a deadline of its own by choice.
+    pub(crate) unbounded: bool,
 }
 
 /// What was left in a node that was closed, to be dropped where a drop does no harm.
@@ -92,12 +102,15 @@ pub(crate) struct Closed {
 impl Scopes {
     /// Adds a node. In a scope that has ended it has ended as well.
     pub(crate) fn open(&mut self, plan: Plan) -> Id {
-        let Plan { kind, parent, deadline, own_ns } = plan;
+        let Plan { kind, parent, deadline, own_ns, unbounded } = plan;
         let mut node = Node {
             kind,
             deadline,
             effective_ns: own_ns,
             own_ns,
+            unbounded,
+            frame: Frame::NONE,
+            joins: None,
             timer: None,
             end: None,
             parent: NONE,
@@ -347,13 +360,14 @@ impl Scopes {
         }
     }
 
-    /// A future is about to be polled in `id`. Returns whether the scope has ended, and when the poll began.
-    pub(crate) fn begin_poll(&mut self, id: Id) -> (bool, u64) {
+    /// A future is about to be polled in `id`, within `frame`. Returns whether the scope has ended, and when the poll began.
+    pub(crate) fn begin_poll(&mut self, id: Id, frame: Frame) -> (bool, u64) {
         self.polls += 1;
         let polls = self.polls;
         match self.nodes.get_mut(id) {
             Some(node) => {
                 node.polled_at = polls;
+                node.frame = frame;
                 (node.end.is_some(), polls)
             }
             None => (true, polls),
@@ -438,6 +452,24 @@ impl Scopes {
         }
         names.reverse();
         names
+    }
+
+    /// The frames in which the scopes from `id` outwards were polled last: what drops one of those drops all in it.
+    pub(crate) fn frames(&mut self, id: Id) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        let mut index = self.nodes.get_mut(id).map_or(NONE, |_| id.index);
+        while let Some(node) = self.at(index) {
+            if node.frame.is_some() {
+                frames.push(node.frame);
+            }
+            index = node.parent;
+        }
+        frames
+    }
+
+    /// Whether it was made without a deadline of its own by choice.
+    pub(crate) fn is_unbounded(&mut self, id: Id) -> bool {
+        self.nodes.get_mut(id).is_some_and(|node| node.unbounded)
     }
 
     /// The scopes around which there is none: an end of all is an end of these.

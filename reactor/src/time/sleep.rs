@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use crate::executor::{Driver, context};
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::time::timing::Timing;
+use crate::waits::{Frame, TimerLabel};
 
 /// Waits until a deadline; never ends early. Made by [`sleep`] and [`sleep_until`].
 ///
@@ -51,7 +53,13 @@ impl Sleep {
 
     /// Has the audit call it `what`.
     pub(crate) fn called(mut self, what: &'static str) -> Sleep {
-        self.timing.what = what;
+        self.timing.label.what = what;
+        self
+    }
+
+    /// Makes it the end of whatever is polled in `frame`, as it was set there.
+    pub(crate) fn bounds(mut self, frame: Frame, set_at: &'static Location<'static>) -> Sleep {
+        self.timing.label = TimerLabel { frame, set_at: Some(set_at), ..self.timing.label };
         self
     }
 

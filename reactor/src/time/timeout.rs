@@ -101,11 +101,13 @@ fn guard<F: Future>(
     let driver = context::current("timeout");
     let budget = deadline - now;
     let leeway = driver.reactor.borrow().guard_leeway(budget);
-    let mut sleep = Sleep::new(driver, deadline).with_leeway(leeway).called("timeout");
+    let frame = driver.frame.make();
+    let sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
+    let mut sleep = sleep.called("timeout").bounds(frame, set_at);
     async move {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            if let Poll::Ready(output) = driver.frame.poll(frame, future.as_mut(), cx) {
                 return Poll::Ready(Ok(output));
             }
             match (Pin::new(&mut sleep).poll(cx), sleep.firing()) {

@@ -9,14 +9,14 @@ use crate::leeway::Leeway;
 use crate::source::NEVER;
 use crate::token::Timer;
 use crate::waiters::Note;
+use crate::waits::TimerLabel;
 
 /// A deadline and the timer that was made for it, by name: whoever holds it says on which runtime.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     pub(super) deadline: Instant,
     pub(super) leeway: Leeway,
-    /// What the audit calls it.
-    pub(super) what: &'static str,
+    pub(super) label: TimerLabel,
     pub(super) state: State,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum State {
 
 impl Timing {
     pub(super) fn new(deadline: Instant) -> Timing {
-        Timing { deadline, leeway: Leeway::NONE, what: "sleep", state: State::New }
+        Timing { deadline, leeway: Leeway::NONE, label: TimerLabel::SLEEP, state: State::New }
     }
 
     pub(super) fn firing(&self) -> Option<Firing> {
@@ -62,11 +62,10 @@ impl Timing {
 
     /// Starts over: it had fired, though perhaps nobody had looked yet.
     fn rearm(&mut self, driver: &Driver, deadline: Instant) {
-        let waiters = match self.state {
+        let fired = match self.state {
             State::Waiting(timer) => {
                 let mut reactor = driver.reactor.borrow_mut();
-                let fired = reactor.plain.remove(timer.id);
-                fired.map(|fired| fired.waiters)
+                reactor.plain.remove(timer.id)
             }
             _ => None,
         };
@@ -75,8 +74,9 @@ impl Timing {
         if was_waiting {
             let mut reactor = driver.reactor.borrow_mut();
             let timer = reactor.add_timer(deadline, self.leeway, true);
-            if let (Some(plain), Some(waiters)) = (reactor.plain.get_mut(timer.id), waiters) {
-                plain.waiters = waiters;
+            if let (Some(plain), Some(fired)) = (reactor.plain.get_mut(timer.id), fired) {
+                (plain.label, plain.within) = (fired.label, fired.within);
+                plain.waiters = fired.waiters;
             }
             self.state = State::Waiting(timer);
         }
@@ -102,7 +102,7 @@ impl Timing {
         }
         assert!(!driver.is_closed(), "the runtime of this sleep has been dropped");
         let waker = cx.waker().clone();
-        let (task, scope) = (driver.task(), driver.scope());
+        let (poller, scope) = (driver.poller(), driver.scope());
         let mut reactor = driver.reactor.borrow_mut();
         let now_ns = reactor.now_ns;
         let timer = match self.state {
@@ -115,8 +115,8 @@ impl Timing {
         match plain.fired {
             None => {
                 let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
-                let note = Note { since_ns, until_ns: NEVER, task, scope };
-                plain.what = self.what;
+                let note = Note { since_ns, until_ns: NEVER, poller, scope };
+                (plain.label, plain.within) = (self.label, poller.frame);
                 let before = plain.waiters.set(0, waker, note);
                 drop(reactor);
                 drop(before);

@@ -60,7 +60,10 @@ fn the_audit_lists_what_waits_until_when_and_what_has_no_deadline() {
     assert_eq!((wait.token(), wait.deadline()), (None, Some(at + 30 * MS)), "that of its scope");
     assert_eq!(wait.task().map(|task| task.line()), Some(task_line + 1));
     let said = wait.to_string();
-    assert!(said.contains("until 30ms from now, in request/upstream, by the task"), "{said}");
+    assert!(
+        said.contains("until 30ms from now by scope \"upstream\", in request/upstream, by the task"),
+        "{said}"
+    );
 
     // Another thread has the loop ask.
     let handle = runtime.handle();

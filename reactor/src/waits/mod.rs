@@ -1,0 +1,63 @@
+//! The audit: what waits now, for what, since when, and until when.
+//!
+//! ```text
+//!  whatever waits leaves a Note ── since when, until when, by which task, in which scope and frame
+//!    sources (side by side), timers, joins, …                        │
+//!                                                                     ▼
+//!  waits() ── walks over them, resolves scopes and frames ──▶ Waits ──▶ by phase, the oldest, those without deadline
+//! ```
+//!
+//! What waits pays for a note with a few stores where it leaves its waker. Everything else is paid by who asks.
+
+mod bound;
+mod frame;
+mod label;
+mod list;
+mod subject;
+mod wait;
+mod walk;
+
+pub use bound::WaitBound;
+pub(crate) use frame::{CurrentFrame, Frame};
+pub(crate) use label::{Label, OtherWait, TimerLabel};
+pub use list::{PhaseWaits, WaitCounts, Waits};
+pub use subject::Subject;
+pub use wait::{Wait, WaitClass};
+
+use crate::executor::{Runtime, context};
+
+/// What waits now on the runtime of this thread: see [`Runtime::waits`]. Nothing outside of a runtime.
+#[must_use]
+pub fn waits() -> Waits {
+    context::try_current().map(|driver| driver.waits()).unwrap_or_default()
+}
+
+/// How much waits now on the runtime of this thread: see [`Runtime::wait_counts`]. Nothing outside of a runtime.
+#[must_use]
+pub fn wait_counts() -> WaitCounts {
+    context::try_current().map(|driver| driver.wait_counts()).unwrap_or_default()
+}
+
+impl Runtime {
+    /// What waits now: every operation on a source, every sleep, join, and [other wait](crate::in_scope_as) of this
+    /// runtime's own. What was woken and has not run since is not among them, nor is what is waited for by means
+    /// that the runtime does not know.
+    ///
+    /// What is polled in a [`timeout`](crate::timeout) or [`timeout_at`](crate::timeout_at) is bounded by it, as what is
+    /// in a [`scope`](crate::scope) is by that. Such a guard is listed itself only if nothing in it is: then the
+    /// runtime does not know for what it waits. A sleep that happens to be awaited beside something else, as by `select`,
+    /// bounds nothing as far as the runtime can know.
+    ///
+    /// It costs a walk over all sources and timers, and nothing when it is not called. From another thread
+    /// have the loop do it: `handle.call(|| tell(waits()))`.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.driver().waits()
+    }
+
+    /// How much waits now, as [`waits`](Runtime::waits) would list it: the same walk, but nothing is put into words.
+    #[must_use]
+    pub fn wait_counts(&self) -> WaitCounts {
+        self.driver().wait_counts()
+    }
+}
