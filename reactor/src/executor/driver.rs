@@ -403,11 +403,6 @@ impl Driver {
         self.tasks.borrow().len()
     }
 
-    /// Where a task was spawned.
-    pub(crate) fn spawned_at(&self, task: Id) -> Option<&'static Location<'static>> {
-        self.tasks.borrow_mut().get_mut(task).map(|task| task.origin.spawned_at)
-    }
-
     /// Where the tasks that live now were spawned.
     pub(crate) fn spawn_locations(&self) -> Vec<&'static Location<'static>> {
         self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.origin.spawned_at).collect()

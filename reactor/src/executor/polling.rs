@@ -76,7 +76,7 @@ impl Driver {
             if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
                 task.body = Some(body);
                 if self.accounts {
-                    task.polls.add(ended_ns.saturating_sub(began_ns));
+                    task.polls.add(began_ns, ended_ns);
                 }
                 return ended_ns;
             }
@@ -104,7 +104,7 @@ impl Driver {
         }
         let ended_ns = self.now_ns();
         if let Some(main) = &mut *self.main.borrow_mut() {
-            main.polls.add(ended_ns.saturating_sub(began_ns));
+            main.polls.add(began_ns, ended_ns);
         }
         ended_ns
     }

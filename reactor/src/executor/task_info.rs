@@ -152,14 +152,18 @@ pub(crate) struct Polls {
     count: u64,
     busy_ns: u64,
     longest_ns: u64,
+    /// When the last one ended.
+    ended_ns: u64,
 }
 
 impl Polls {
     #[inline]
-    pub(crate) fn add(&mut self, took_ns: u64) {
+    pub(crate) fn add(&mut self, began_ns: u64, ended_ns: u64) {
+        let took_ns = ended_ns.saturating_sub(began_ns);
         self.count += 1;
         self.busy_ns += took_ns;
         self.longest_ns = self.longest_ns.max(took_ns);
+        self.ended_ns = ended_ns;
     }
 }
 
@@ -200,7 +204,7 @@ impl Driver {
         self.main_info(polled).into_iter().chain(of_tasks).collect()
     }
 
-    fn task_info(&self, task: TaskId) -> Option<TaskInfo> {
+    pub(crate) fn task_info(&self, task: TaskId) -> Option<TaskInfo> {
         let polled = self.polled_task();
         if task.reactor != self.id {
             return None;
@@ -209,6 +213,21 @@ impl Driver {
             return self.main_info(polled);
         }
         self.tasks.borrow_mut().get_mut(task.id).map(|found| self.describe(task.id, found, polled))
+    }
+
+    /// The tasks that wait, whatever for, and when each was polled last, if polls are accounted.
+    pub(crate) fn waiting_tasks(&self) -> Vec<(Id, Option<u64>)> {
+        let polled = self.polled_task().map(|task| task.id);
+        let since_ns = |polls: &Polls| (polls.count > 0).then_some(polls.ended_ns);
+        let main = self.main.borrow();
+        let main = main.as_ref().filter(|main| polled != Some(MAIN) && !main.flag.is_queued());
+        let mut tasks = self.tasks.borrow_mut();
+        let waiting = tasks.iter_mut().filter(|(_, task)| {
+            // Away it is being polled, or about to be dropped.
+            !task.aborted && task.body.as_ref().is_some_and(|body| !body.flag.is_queued())
+        });
+        let waiting = waiting.map(|(id, task)| (id, since_ns(&task.polls)));
+        main.map(|main| (MAIN, since_ns(&main.polls))).into_iter().chain(waiting).collect()
     }
 
     /// The future of `block_on`, within that.

@@ -16,6 +16,9 @@ impl Label {
     /// Of what nobody has named.
     pub(crate) const UNNAMED: &'static str = "wait";
 
+    /// Of what the runtime does not know.
+    pub(crate) const UNKNOWN: &'static str = "unknown";
+
     pub(crate) const fn new(what: &'static str) -> Label {
         Label { what, idle: false }
     }

@@ -40,8 +40,9 @@ pub fn wait_counts() -> WaitCounts {
 
 impl Runtime {
     /// What waits now: every operation on a source, every sleep, join, and [other wait](crate::in_scope_as) of this
-    /// runtime's own. What was woken and has not run since is not among them, nor is what is waited for by means
-    /// that the runtime does not know.
+    /// runtime's own. What was woken and has not run since is not among them. A task that waits only by means that the
+    /// runtime does not know, as another crate's channel, is listed as `unknown`, since its last poll; await such things
+    /// [in a scope and under a name](crate::in_scope_as) to see what they are and by what they are bounded.
     ///
     /// What is polled in a [`timeout`](crate::timeout) or [`timeout_at`](crate::timeout_at) is bounded by it, as what is
     /// in a [`scope`](crate::scope) is by that. Such a guard is listed itself only if nothing in it is: then the

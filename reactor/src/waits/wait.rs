@@ -1,9 +1,9 @@
 //! [`Wait`]: one thing that waits.
 
 use std::fmt;
-use std::panic::Location;
 use std::time::Duration;
 
+use crate::executor::TaskInfo;
 use crate::instant::Instant;
 use crate::one_line::OneLine;
 use crate::token::Token;
@@ -15,8 +15,8 @@ use crate::waits::WaitBound;
 ///
 /// ```text
 /// read 10.0.0.7:443 on Token(3#1 of reactor 1) for 1.5s, until 498ms from now by the timeout set at src/pay.rs:8:5, in request/upstream, by the task spawned at src/main.rs:31:12
-/// read 10.0.0.9:443 on Token(5#1 of reactor 1) for 60.2s, WITHOUT A DEADLINE, by the task spawned at src/main.rs:20:5
-/// accept 0.0.0.0:443 on Token(0#1 of reactor 1) for 60.2s, without a deadline (idle), by the future of block_on
+/// read 10.0.0.9:443 on Token(5#1 of reactor 1) for 60.2s, WITHOUT A DEADLINE, by task "sync" spawned at src/main.rs:20:5
+/// accept 0.0.0.0:443 on Token(0#1 of reactor 1) for 60.2s, without a deadline (idle), by the future of block_on at src/main.rs:9:5
 /// ```
 #[derive(Clone, Debug)]
 pub struct Wait {
@@ -29,7 +29,7 @@ pub struct Wait {
     pub(super) bound: Option<(Instant, WaitBound)>,
     pub(super) class: WaitClass,
     pub(super) scope: Option<String>,
-    pub(super) task: Option<&'static Location<'static>>,
+    pub(super) task: Option<TaskInfo>,
 }
 
 /// Whether something that waits has a deadline, and whether it ought to.
@@ -64,7 +64,7 @@ impl WaitClass {
 
 impl Wait {
     /// For what, as `read`, `write`, `accept`, `tcp-connect`, `sleep`, `join`, `resolve`. A `timeout` waits for something
-    /// that the runtime does not know.
+    /// that the runtime does not know; so does a task that is `unknown`, and without a bound.
     #[must_use]
     pub fn what(&self) -> &'static str {
         self.what
@@ -134,10 +134,10 @@ impl Wait {
         self.scope.as_deref()
     }
 
-    /// Where the task was spawned that waits; `None` for the future of `block_on`.
+    /// The task that waits, or the future of `block_on`; `None` if that has returned since, and left behind what waits.
     #[must_use]
-    pub fn task(&self) -> Option<&'static Location<'static>> {
-        self.task
+    pub fn task(&self) -> Option<&TaskInfo> {
+        self.task.as_ref()
     }
 }
 
@@ -173,9 +173,9 @@ impl fmt::Display for Wait {
         if let Some(scope) = &self.scope {
             write!(f, ", in {}", OneLine(scope))?;
         }
-        match self.task {
-            Some(at) => write!(f, ", by the task spawned at {at}"),
-            None => f.write_str(", by the future of block_on"),
+        match &self.task {
+            Some(task) => write!(f, ", by {task}"),
+            None => f.write_str(", by a future that block_on has left"),
         }
     }
 }

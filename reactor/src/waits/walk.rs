@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 
 use crate::arena::Id;
-use crate::executor::Driver;
+use crate::executor::{Driver, TaskId};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
 use crate::source::{NEVER, Side};
 use crate::token::Token;
-use crate::waiters::Note;
+use crate::waiters::{Note, Poller};
 use crate::waits::{Frame, Label, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits};
 
 /// One that waits, as it was found.
@@ -76,7 +76,7 @@ impl Driver {
             bound: resolved.limit.by.map(|by| (Instant::from_nanos(resolved.limit.at_ns), by)),
             class: resolved.class,
             scope: found.note.scope.map(|scope| self.reactor.borrow_mut().scope_path(scope)),
-            task: self.spawned_at(found.note.poller.task),
+            task: self.task_info(TaskId { id: found.note.poller.task, reactor: self.id }),
         });
         Waits { all: waits.collect() }
     }
@@ -110,8 +110,23 @@ impl Driver {
         reactor.found_on_sources(&mut walk.found);
         reactor.found_with_timers(&mut walk);
         reactor.found_in_scopes(&mut walk.found);
+        let now_ns = reactor.now_ns;
         drop(reactor);
+        self.found_nowhere(&mut walk.found, now_ns);
         walk
+    }
+
+    /// The tasks that wait for nothing that the runtime knows, as for another runtime's channel.
+    fn found_nowhere(&self, found: &mut Vec<Found>, now_ns: u64) {
+        let tasks = found.iter().map(|found| found.note.poller.task);
+        let known: HashSet<Id> = tasks.collect();
+        let unknown = self.waiting_tasks().into_iter().filter(|(task, _)| !known.contains(task));
+        found.extend(unknown.map(|(task, since_ns)| {
+            let poller = Poller { task, frame: Frame::NONE };
+            let since_ns = since_ns.unwrap_or(now_ns);
+            let note = Note { since_ns, until_ns: NEVER, poller, scope: None };
+            Found::plain(Label::new(Label::UNKNOWN), note)
+        }));
     }
 }
 

@@ -21,7 +21,8 @@ fn some_state() -> State {
 fn a_state_comes_back_as_it_was() {
     let state = some_state();
     assert!(state.counters.turns > 0 && state.drift.total.count == 1, "{state:#?}");
-    assert_eq!((state.counters.live_tasks, state.waits.count), (4, 3));
+    assert_eq!((state.counters.live_tasks, state.waits.count), (4, 4));
+    assert_eq!(state.waits.without_deadline, 1, "the task that is never woken");
     assert_eq!(state.waits.by_phase[0].phase, "sleep");
     assert_eq!(state.waits.oldest[0].waited_ns, 1_000_000_000);
     assert_eq!(state.waits.oldest[0].left_ns, Some(59_000_000_000));
