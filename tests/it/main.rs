@@ -27,6 +27,8 @@ mod hyper;
 mod interrupted; // S04
 mod metrics; // M
 mod phases; // O8
+#[cfg(feature = "pprof")]
+mod profile;
 mod scopes; // K
 mod signal_events; // S
 mod signals; // S

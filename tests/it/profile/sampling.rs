@@ -1,0 +1,184 @@
+//! Beginning and ending, and what the loop notices of it.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use punctual::profile::{self, Profiler};
+use punctual::{Instant, Runtime, blocking, sleep, spawn, timeout, yield_now};
+use rustix::thread::name;
+
+use super::{alone, burn, profiler};
+use crate::support::{MS, US, never_early_sleep, now_ns};
+
+/// What the process would do with a `SIGPROF`, by the kernel's account: whether it has a handler, and whether it
+/// ignores it.
+fn disposition() -> (bool, bool) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process' own");
+    let bit = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a mask of signals");
+        let mask = u64::from_str_radix(line.trim(), 16).expect("in hexadecimal");
+        mask >> (libc::SIGPROF - 1) & 1 == 1
+    };
+    (bit("SigCgt:"), bit("SigIgn:"))
+}
+
+/// Uses CPU time until the condition holds.
+fn burn_until(what: &str, holds: impl Fn() -> bool) {
+    let used = Cell::new(Duration::ZERO);
+    while !holds() {
+        burn(MS, &used);
+        assert!(used.get() < Duration::from_secs(20), "{what}: not after {:?}", used.get());
+    }
+}
+
+#[test]
+fn there_is_one_at_a_time_and_the_next_after_it() {
+    alone("sampling::there_is_one_at_a_time_and_the_next_after_it", || {
+        Runtime::new().expect("a runtime").block_on(async {
+            for _ in 0..2 {
+                let first = profiler().start().await.expect("the only one");
+                let refused = Profiler::new().start().await.expect_err("the second");
+                assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
+                assert!(refused.to_string().contains("one at a time"), "{refused}");
+                assert_eq!(
+                    profile::cpu(MS).await.expect_err("the third").kind(),
+                    ErrorKind::ResourceBusy
+                );
+                // Nor did the attempt take the place of the first, or end it.
+                let signals = punctual_reactor::profile::signals;
+                let before = signals();
+                burn_until("the first goes on", || signals() > before + 3);
+                let profile = first.finish().await.expect("the first");
+                assert!(profile.samples() > 0, "{profile:?}");
+            }
+            for frequency in [0, 1001, u32::MAX] {
+                let refused =
+                    Profiler::new().frequency(frequency).start().await.expect_err("no frequency");
+                assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            }
+        });
+    });
+}
+
+#[test]
+fn one_that_is_dropped_leaves_nothing_behind() {
+    alone("sampling::one_that_is_dropped_leaves_nothing_behind", || {
+        let signals = punctual_reactor::profile::signals;
+        assert_eq!(disposition(), (false, false), "before the first");
+        Runtime::new().expect("a runtime").block_on(async {
+            let before = signals();
+            let recording = profiler().start().await.expect("the only one");
+            burn_until("it samples", || signals() > before + 3);
+            drop(recording);
+            // The timer is off from here on. One signal may have been raised before, and not have been taken yet.
+            let dropped = signals();
+            let used = Cell::new(Duration::ZERO);
+            burn(100 * MS, &used);
+            assert!(signals() <= dropped + 1, "{} signals after the drop", signals() - dropped);
+            // A future that is dropped as it waits, at whatever it waits.
+            for wait in [Duration::ZERO, US, 100 * US, MS, 20 * MS] {
+                let taken = timeout(wait, profile::cpu(Duration::from_secs(60))).await;
+                assert!(!matches!(taken, Ok(Ok(_))), "sixty seconds in {wait:?}");
+            }
+            // Its place is free as soon as the profiler has cleared its tables, on a thread of its own.
+            let patience = Instant::now() + Duration::from_secs(60);
+            let next = loop {
+                match profiler().start().await {
+                    Ok(next) => break next,
+                    Err(busy) => assert_eq!(busy.kind(), ErrorKind::ResourceBusy),
+                }
+                assert!(Instant::now() < patience, "the place never became free");
+                sleep(MS).await;
+            };
+            burn_until("the next samples", || signals() > dropped + 4);
+            let profile = next.finish().await.expect("a profile");
+            assert!(profile.samples() > 0, "{profile:?}");
+            let ended = signals();
+            burn(100 * MS, &used);
+            assert_eq!(signals(), ended, "signals after the end");
+            assert_eq!(disposition(), (false, true), "a late signal is to do no harm");
+        });
+    });
+}
+
+#[test]
+fn nothing_is_early_or_lost_while_it_samples() {
+    alone("sampling::nothing_is_early_or_lost_while_it_samples", || {
+        let runtime = Runtime::new().expect("a runtime");
+        let before = name().expect("this thread has a name");
+        let profile = runtime.block_on(async {
+            let recording = profiler().start().await.expect("the only one");
+            let signals = punctual_reactor::profile::signals();
+            let sleeper = spawn(async {
+                for round in 0..200 {
+                    never_early_sleep((round % 7) * 500 * US).await;
+                }
+            });
+            // The signals come as long as somebody uses the CPU, and wake-ups from another thread beside them.
+            let burner = spawn(async move {
+                let used = Cell::new(Duration::ZERO);
+                while punctual_reactor::profile::signals() < signals + 60 {
+                    burn(300 * US, &used);
+                    yield_now().await;
+                }
+            });
+            for round in 0..200_u32 {
+                let echo = blocking(move || round).await.expect("neither refused nor panicked");
+                assert_eq!(echo, round);
+            }
+            sleeper.await.expect("it ends");
+            burner.await.expect("it ends");
+            assert_eq!(name().expect("it still has one"), before, "the thread's name is not touched");
+            recording.finish().await.expect("a profile")
+        });
+        assert!(profile.samples() + profile.lost() >= 60, "{profile:?}");
+        assert_eq!(runtime.drift().early, 0);
+        assert_eq!(name().expect("it still has one"), before);
+    });
+}
+
+#[test]
+fn the_loop_goes_on_while_the_profile_is_made() {
+    alone("sampling::the_loop_goes_on_while_the_profile_is_made", || {
+        Runtime::new().expect("a runtime").block_on(async {
+            // The longest that a task which always yields was kept from the loop.
+            let gap = std::rc::Rc::new(Cell::new((0_u64, "")));
+            let step = std::rc::Rc::new(Cell::new("start"));
+            let (worst, at) = (gap.clone(), step.clone());
+            let ticker = spawn(async move {
+                let mut last = now_ns();
+                loop {
+                    yield_now().await;
+                    let now = now_ns();
+                    if now - last > worst.get().0 {
+                        worst.set((now - last, at.get()));
+                    }
+                    last = now;
+                }
+            });
+            let began = now_ns();
+            let recording = profiler().start().await.expect("the only one");
+            let started = now_ns();
+            step.set("sampling");
+            sleep(200 * MS).await;
+            step.set("finish");
+            let ending = now_ns();
+            let profile = recording.finish().await.expect("a profile");
+            let all = now_ns() - ending + (started - began);
+            let (gap_ns, when) = gap.get();
+            ticker.abort();
+            println!(
+                "start {:.1?}, finish {:.1?}; the loop's longest gap {:.1?}, at {when}; {profile:?}",
+                Duration::from_nanos(started - began),
+                Duration::from_nanos(now_ns() - ending),
+                Duration::from_nanos(gap_ns)
+            );
+            // Done on the loop, the longer of the two would be one gap.
+            assert!(
+                gap_ns < all / 2,
+                "the loop stood still for {gap_ns} ns at {when}, of {all} ns of work"
+            );
+        });
+    });
+}
