@@ -67,7 +67,7 @@ pub mod net {
         Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Duplex, Error,
         HappyEyeballs, IgnoredAnswers, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf,
         Phase, Socket, Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram,
-        UnixListener, UnixStream, duplex, transport,
+        UnixListener, UnixStream, duplex, phase, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -54,6 +54,7 @@ mod error;
 pub mod hyper;
 pub mod io;
 mod pause;
+pub mod phase;
 mod resolve;
 mod socket;
 mod stream;
@@ -66,6 +67,7 @@ pub use connect::{Connect, HappyEyeballs};
 pub use datagram::{Batch, Datagram};
 pub use duplex::{Duplex, duplex};
 pub use error::{DeadlineInfo, Diagnosis, DnsFailure, Error, IgnoredAnswers, Kind, Phase};
+pub use phase::phase;
 #[cfg(feature = "dns")]
 pub use resolve::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
 pub use socket::{Socket, transport};

@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 mod eyeballs;
 mod plan;
 mod race;
+mod spans;
 mod split;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use punctual_reactor::{Instant, Leeway};
 use socket2::SockRef;
 
 use crate::error::Error;
+use crate::phase::{CONNECT_TIMEOUT, RESOLVE_TIMEOUT};
 use crate::target::Target;
 use crate::tcp::{TcpOptions, TcpStream};
 use attempt::{Hook, Setup};
@@ -47,8 +49,8 @@ pub use eyeballs::HappyEyeballs;
 /// | bound | default | set by | called, in an error |
 /// |---|---|---|---|
 /// | the whole | 30 s | [`timeout`](Connect::timeout), [`deadline`](Connect::deadline) | [`name`](Connect::name) |
-/// | finding the addresses | 10 s | [`resolve_timeout`](Connect::resolve_timeout) | `resolve cap` |
-/// | connecting, all addresses | 15 s | [`connect_timeout`](Connect::connect_timeout) | `tcp-connect cap` |
+/// | finding the addresses | 5 s | [`resolve_timeout`](Connect::resolve_timeout) | `resolve cap` |
+/// | connecting, all addresses | 30 s | [`connect_timeout`](Connect::connect_timeout) | `tcp-connect cap` |
 /// | one address | until the end, or a share | [`HappyEyeballs::in_flight_max`] | |
 ///
 /// The earliest of those that hold ends it, and the error names that one: a budget of 3 s ends after 3 s whatever the
@@ -89,12 +91,8 @@ enum Bound {
     Deadline(Instant),
 }
 
-/// The budget unless another is set.
-const BUDGET: Duration = Duration::from_secs(30);
-/// A server that is asked twice and given 5 s each time, as resolv.conf(5) has it by default.
-const RESOLVE_CAP: Duration = Duration::from_secs(10);
-/// The first four SYNs are sent within 7 s (RFC 6298), and the answer to the last may take as long again.
-const CONNECT_CAP: Duration = Duration::from_secs(15);
+/// The budget unless another is set. The cap of connecting is as long, and counts only in a longer one.
+const BUDGET: Duration = CONNECT_TIMEOUT;
 
 impl Connect {
     /// To `target`, within 30 s.
@@ -104,8 +102,8 @@ impl Connect {
             bound: Bound::Budget(BUDGET),
             set_at: None,
             name: None,
-            resolve_cap: Cap { most: RESOLVE_CAP, set_at: None },
-            connect_cap: Cap { most: CONNECT_CAP, set_at: None },
+            resolve_cap: Cap { most: RESOLVE_TIMEOUT, set_at: None },
+            connect_cap: Cap { most: CONNECT_TIMEOUT, set_at: None },
             eyeballs: Some(HappyEyeballs::default()),
             setup: Setup::default(),
             #[cfg(feature = "dns")]
@@ -129,14 +127,14 @@ impl Connect {
         self
     }
 
-    /// Gives finding the addresses at most `cap` of the budget, instead of 10 s.
+    /// Gives finding the addresses at most `cap` of the budget, instead of 5 s.
     #[track_caller]
     pub fn resolve_timeout(mut self, cap: Duration) -> Connect {
         self.resolve_cap = Cap { most: cap, set_at: Some(Location::caller()) };
         self
     }
 
-    /// Gives connecting, to whichever address, at most `cap` of the budget, instead of 15 s.
+    /// Gives connecting, to whichever address, at most `cap` of the budget, instead of 30 s.
     #[track_caller]
     pub fn connect_timeout(mut self, cap: Duration) -> Connect {
         self.connect_cap = Cap { most: cap, set_at: Some(Location::caller()) };
@@ -213,7 +211,7 @@ impl Connect {
         };
         let set_at = self.set_at.or(Some(Location::caller()));
         let plan = Plan {
-            whole: Limit { deadline, budget, set_at, name: self.name },
+            whole: Limit { deadline, budget, set_at, name: self.name, is_cap: false },
             resolve_cap: self.resolve_cap,
             connect_cap: self.connect_cap,
             pace: Pace::new(self.eyeballs),

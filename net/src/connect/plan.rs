@@ -1,17 +1,21 @@
 //! What holds for the whole of one connect: its budget, the caps of its phases, and what is said when they end it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
 
 use punctual_reactor::{Instant, in_scope_as, timeout_at};
+use tracing::{Span, field::display};
 
 use super::attempt::{Setup, attempt};
 use super::eyeballs::Pace;
 use super::race::{Failures, Lost, Race};
+use super::spans;
 use crate::error::{DeadlineInfo, Error, Kind, Phase};
+use crate::phase::{field, whole};
 use crate::resolve;
 use crate::target::{self, Target};
 use crate::tcp::TcpStream;
@@ -33,6 +37,8 @@ pub(super) struct Limit {
     pub(super) budget: Option<Duration>,
     pub(super) set_at: Option<&'static Location<'static>>,
     pub(super) name: Option<Cow<'static, str>>,
+    /// Whether it is the cap of a phase.
+    pub(super) is_cap: bool,
 }
 
 /// The most that one phase may take of the budget.
@@ -68,7 +74,7 @@ impl Plan {
             None => format!("{phase} cap"),
         };
         let set_at = cap.set_at.or(self.whole.set_at);
-        Limit { deadline, budget: Some(cap.most), set_at, name: Some(name.into()) }
+        Limit { deadline, budget: Some(cap.most), set_at, name: Some(name.into()), is_cap: true }
     }
 
     async fn resolve(&self, target: &Target) -> Result<Found, Error> {
@@ -78,45 +84,72 @@ impl Plan {
         };
         let limit = self.limit(Phase::Resolve, self.resolve_cap);
         let now = Instant::now();
-        if limit.deadline <= now {
-            let error = limit.elapsed(Phase::Resolve, now, true);
-            return Err(error.with_target(target.to_string()));
-        }
-        let progress = resolve::Progress::default();
-        #[cfg(feature = "dns")]
-        let lookup = resolve::lookup(self.resolver.clone(), host, *port, &progress);
-        #[cfg(not(feature = "dns"))]
-        let lookup = resolve::lookup(host, *port, &progress);
-        let lookup = unless_ended(lookup);
-        match timeout_at(limit.deadline, lookup).await {
-            Ok(answer) => answer.map(|found| {
-                let rest = found.rest.map(|rest| (rest, limit.deadline));
-                Found { addresses: found.addresses, rest }
-            }),
-            Err(elapsed) => Err(limit
-                .elapsed(Phase::Resolve, elapsed.firing().fired, false)
-                .fired_as(elapsed.firing())),
-        }
-        .map_err(|error| error.awaiting(&progress).with_target(target.to_string()))
+        let (name, within) = (limit.name.as_deref(), limit.budget);
+        let running = resolve::running(host, target, now, within, name);
+        let span = running.span().clone();
+        let lookup = async {
+            if limit.deadline <= now {
+                let error = limit.elapsed(Phase::Resolve, now, true);
+                return Err(error.with_target(target.to_string()));
+            }
+            let progress = resolve::Progress::default();
+            #[cfg(feature = "dns")]
+            let lookup = resolve::lookup(self.resolver.clone(), host, *port, &progress);
+            #[cfg(not(feature = "dns"))]
+            let lookup = resolve::lookup(host, *port, &progress);
+            let lookup = unless_ended(lookup);
+            let found = match timeout_at(limit.deadline, lookup).await {
+                Ok(answer) => answer,
+                Err(elapsed) => Err(limit
+                    .elapsed(Phase::Resolve, elapsed.firing().fired, false)
+                    .fired_as(elapsed.firing())),
+            };
+            let found = resolve::told(&span, &progress, found);
+            found.map_err(|error| error.awaiting(&progress).with_target(target.to_string()))
+        };
+        let found = running.run(lookup).await?;
+        let rest = found.rest.map(|rest| (rest, limit.deadline));
+        Ok(Found { addresses: found.addresses, rest })
     }
 
     async fn dial(&self, found: Found, target: &Target) -> Result<TcpStream, Error> {
+        let began = Instant::now();
         let limit = self.limit(Phase::Connect, self.connect_cap);
+        let running = spans::connect(target, began, limit.budget, limit.name.as_deref());
+        let span = running.span().clone();
+        running.run(self.race(found, target, &limit, &span)).await
+    }
+
+    /// Races the addresses in `span`, that of the connect.
+    async fn race(
+        &self,
+        found: Found,
+        target: &Target,
+        limit: &Limit,
+        span: &Span,
+    ) -> Result<TcpStream, Error> {
         let first = found.addresses.first().copied();
-        let limit = &limit;
+        let attempts = Cell::new(0_i64);
         let dial = |address, deadline| {
             let share = deadline - Instant::now();
             let described =
                 move |error: Error| error.with_deadline(|info| limit.describe(info, Some(share)));
-            attempt(address, &self.setup, deadline, described)
+            attempts.set(attempts.get() + 1);
+            let attempt = attempt(address, &self.setup, deadline, described);
+            spans::in_attempt(attempt, address, attempts.get(), share)
         };
         let (rest, rest_until) = found.rest.unzip();
         let rest = rest.map(|rest| Box::pin(unless_ended(async { Ok(rest.await) })));
         let mut race = Race::new(found.addresses, self.pace, limit.deadline, dial)
             .with_late(rest, rest_until.unwrap_or(limit.deadline));
         let named = matches!(target.0, target::Kind::Name { .. });
-        let (error, several) = match poll_fn(|cx| race.poll(cx)).await {
-            Ok(stream) => return Ok(stream),
+        let raced = poll_fn(|cx| race.poll(cx)).await;
+        span.record(field::ADDRESSES, whole(race.addresses())).record(field::ATTEMPTS, attempts.get());
+        let (error, several) = match raced {
+            Ok(stream) => {
+                span.record(field::PEER, display(stream.peer_addr()));
+                return Ok(stream);
+            }
             Err(Lost::Ended(error)) => (error, false),
             Err(Lost::Failed(failures)) => {
                 let several = failures.addresses > 1;
@@ -167,6 +200,7 @@ impl Limit {
         info.before_it_began = false;
         info.set_at = self.set_at;
         info.name.clone_from(&self.name);
+        info.of_cap = self.is_cap;
     }
 }
 

@@ -96,6 +96,11 @@ where
         }
     }
 
+    /// Of how many addresses it knows.
+    pub(super) fn addresses(&self) -> usize {
+        self.addresses
+    }
+
     /// Takes in more addresses if they come by `until`; an error ends it all.
     pub(super) fn with_late(mut self, late: Option<R>, until: Instant) -> Self {
         self.late = late.map(|late| (late, sleep_until(until.min(self.deadline))));

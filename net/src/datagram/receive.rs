@@ -54,7 +54,7 @@ impl<T: DatagramTransport> Socket<T> {
             let asked = buffer.len();
             Ok(Done::step(arrival.bytes, asked).ends_with(Datagram::of::<T>(&arrival)))
         });
-        done.await.map_err(|failure| self.read_failed(failure))
+        done.await.map_err(|failure| self.read_failed(failure).tell())
     }
 
     /// Receives what has come, as many datagrams as `batch` has room for, in one system call (recvmmsg(2))
@@ -69,7 +69,7 @@ impl<T: DatagramTransport> Socket<T> {
             let bytes = batch.bytes();
             Ok(Done::step(bytes, bytes).ends_with(count))
         });
-        done.await.map_err(|failure| self.read_failed(failure))
+        done.await.map_err(|failure| self.read_failed(failure).tell())
     }
 
     /// Has the kernel say of each datagram when it took it in: [`Datagram::received_at`] (`SO_TIMESTAMPNS`,

@@ -39,7 +39,7 @@ impl<T: DatagramTransport> Socket<T> {
             let sent = SockRef::from(io).send_with_flags(payload, NO_SIGNAL)?;
             Ok(Done::bytes(sent, payload.len()))
         });
-        sent.await.map_err(|failure| self.failed(Phase::Write, failure))
+        sent.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
     }
 
     /// As [`send`](Socket::send), to `address`.
@@ -53,7 +53,7 @@ impl<T: DatagramTransport> Socket<T> {
             let sent = SockRef::from(io).send_to_with_flags(payload, &to, NO_SIGNAL)?;
             Ok(Done::bytes(sent, payload.len()))
         });
-        sent.await.map_err(|failure| T::at(Error::failed(Phase::Write, failure), &address))
+        sent.await.map_err(|failure| T::at(Error::failed(Phase::Write, failure), &address).tell())
     }
 
     /// Sends the first of `payloads`, each as a datagram, in one system call (sendmmsg(2)) where there is one;
@@ -68,7 +68,7 @@ impl<T: DatagramTransport> Socket<T> {
             let some = payloads.iter().map(|payload| (payload.as_ref(), None));
             Ok(Done::new(messages::send_many(io.as_fd(), some)?))
         });
-        sent.await.map_err(|failure| self.failed(Phase::Write, failure))
+        sent.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
     }
 
     /// As [`send_batch`](Socket::send_batch), each to the address beside it.
@@ -90,8 +90,8 @@ impl<T: DatagramTransport> Socket<T> {
             Ok(Done::new(messages::send_many(io.as_fd(), some)?))
         });
         sent.await.map_err(|failure| match messages.first() {
-            Some((_, address)) => T::at(Error::failed(Phase::Write, failure), address),
-            None => self.failed(Phase::Write, failure),
+            Some((_, address)) => T::at(Error::failed(Phase::Write, failure), address).tell(),
+            None => self.failed(Phase::Write, failure).tell(),
         })
     }
 

@@ -27,6 +27,7 @@ impl Error {
             source: None,
             sources: Vec::new(),
             copied: None,
+            told: false,
         }))
     }
 
@@ -114,6 +115,28 @@ impl Error {
     pub(crate) fn with_addresses(mut self, addresses: usize) -> Error {
         self.0.addresses = addresses;
         self
+    }
+
+    /// The same, as an end of `phase`, in which it occurred.
+    pub(crate) fn in_phase(mut self, phase: Phase) -> Error {
+        self.0.phase = phase;
+        self
+    }
+
+    /// It has been [told](Error::tell).
+    pub(crate) fn once_told(mut self) -> Error {
+        self.0.told = true;
+        self
+    }
+
+    /// What was to be reached, in the words of whoever asked.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.0.target.as_deref()
+    }
+
+    /// Whether it is a timeout that has been [told](Error::tell).
+    pub(crate) fn was_told(&self) -> bool {
+        self.0.told
     }
 
     /// A timeout whose lateness came about like this.

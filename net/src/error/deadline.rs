@@ -17,6 +17,8 @@ pub struct DeadlineInfo {
     pub(crate) name: Option<Cow<'static, str>>,
     /// Whether it is that of a scope, whose name it has.
     pub(crate) of_scope: bool,
+    /// Whether it is the most that a phase may take of a budget.
+    pub(crate) of_cap: bool,
     /// Whether it had passed before the operation began.
     pub(crate) before_it_began: bool,
     /// Whether it is the timeout of a single read.
@@ -38,6 +40,7 @@ impl DeadlineInfo {
             set_at: None,
             name: None,
             of_scope: false,
+            of_cap: false,
             before_it_began: false,
             idle: false,
             firing: None,

@@ -70,6 +70,11 @@ impl Error {
             Phase::Connect if nobody => return f.write_str("connect"),
             Phase::Bind => "listen on",
             Phase::Connect => "connect to",
+            Phase::Tls => "TLS handshake with",
+            Phase::Request => "request to",
+            Phase::FirstByte => "first byte from",
+            Phase::GrpcHeader => "gRPC headers from",
+            Phase::Body => "body from",
             Phase::Accept => "accept on",
             Phase::Read => "read from",
             Phase::Write => "write to",
@@ -83,6 +88,7 @@ impl Error {
             }
             (Some(target), _) => write!(f, " {target}"),
             (None, Some(peer)) => write!(f, " {peer}"),
+            (None, None) if self.phase().is_of_a_protocol() => f.write_str(" the peer"),
             (None, None) => f.write_str(" a socket"),
         }
     }

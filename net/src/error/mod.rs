@@ -5,13 +5,13 @@ mod deadline;
 mod diagnosis;
 mod display;
 mod dns;
+mod phase;
 mod retry;
 #[cfg(test)]
 mod sentences;
 mod text;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -23,6 +23,7 @@ pub use deadline::DeadlineInfo;
 pub use diagnosis::{Diagnosis, IgnoredAnswers};
 pub use dns::DnsFailure;
 pub(crate) use dns::Why;
+pub use phase::Phase;
 pub(crate) use text::Short;
 
 /// Why an operation on the network ended without its result.
@@ -61,6 +62,8 @@ struct Inner {
     source: Option<io::Error>,
     sources: Vec<Error>,
     copied: Option<Box<Copied>>,
+    /// Whether its timeout has been told to who subscribes to such events.
+    told: bool,
 }
 
 /// What ended an operation. Exactly one thing did: the first.
@@ -93,54 +96,6 @@ pub enum Kind {
     Unsupported,
     /// The runtime is shutting down.
     Shutdown,
-}
-
-/// What was being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Phase {
-    /// Finding the addresses of a name.
-    Resolve,
-    /// Binding and listening.
-    Bind,
-    /// Connecting to one or several addresses.
-    Connect,
-    /// Accepting a connection.
-    Accept,
-    /// Reading.
-    Read,
-    /// Writing.
-    Write,
-    /// Ending one or both sides of a stream.
-    Shutdown,
-    /// Reading or changing an option of a socket, or its deadlines.
-    Configure,
-    /// Copying between two streams; what fails on one of them is of its own phase.
-    Copy,
-}
-
-impl Phase {
-    /// Its name in errors, metrics and logs; it does not change.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Phase::Resolve => "resolve",
-            Phase::Bind => "bind",
-            Phase::Connect => "tcp-connect",
-            Phase::Accept => "accept",
-            Phase::Read => "read",
-            Phase::Write => "write",
-            Phase::Shutdown => "shutdown",
-            Phase::Configure => "configure",
-            Phase::Copy => "copy",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 impl Error {

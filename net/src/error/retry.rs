@@ -66,7 +66,7 @@ mod tests {
     use punctual_reactor::Instant;
     use std::io;
 
-    const PHASES: [Phase; 8] = [
+    const PHASES: [Phase; 13] = [
         Phase::Resolve,
         Phase::Bind,
         Phase::Connect,
@@ -75,6 +75,11 @@ mod tests {
         Phase::Write,
         Phase::Shutdown,
         Phase::Configure,
+        Phase::Tls,
+        Phase::Request,
+        Phase::FirstByte,
+        Phase::GrpcHeader,
+        Phase::Body,
     ];
 
     fn lookup(said: &str) -> io::Error {

@@ -76,7 +76,7 @@ impl Guard {
         }
         let info = ready!(self.poll_over(cx, began));
         self.give_up();
-        Poll::Ready(Err(Error::timeout(self.phase, info).into()))
+        Poll::Ready(Err(Error::timeout(self.phase, info).tell().into()))
     }
 
     /// Whether what waits is known to have been given up by whoever polled it.
@@ -102,12 +102,12 @@ impl Guard {
     /// The scope has ended what waited.
     fn fail<T>(&mut self, failure: Failure) -> io::Result<T> {
         self.give_up();
-        Err(Error::failed(self.phase, failure).into())
+        Err(Error::failed(self.phase, failure).tell().into())
     }
 
     /// An operation begins: one that is out of time touches nothing.
     fn begin(&self) -> Result<Instant, Error> {
-        Scoped::check().map_err(|failure| Error::failed(self.phase, failure))?;
+        Scoped::check().map_err(|failure| Error::failed(self.phase, failure).tell())?;
         if self.deadline.is_none() && self.timeout.is_none() {
             // Nothing counts from here.
             return Ok(Instant::FAR_FUTURE);
@@ -116,7 +116,8 @@ impl Guard {
         match self.limit(now, now) {
             None => Ok(now),
             Some(info) => {
-                Err(Error::timeout(self.phase, DeadlineInfo { before_it_began: true, ..info }))
+                let info = DeadlineInfo { before_it_began: true, ..info };
+                Err(Error::timeout(self.phase, info).tell())
             }
         }
     }

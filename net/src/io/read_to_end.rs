@@ -25,7 +25,7 @@ const GROWTH: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 pub async fn read_to_end<R: AsyncRead + Unpin>(reader: R, limit: usize) -> Result<Vec<u8>, Error> {
     let mut reader = take(reader, limit as u64).or_fail();
     let (mut all, mut filled) = (Vec::new(), 0usize);
-    let ended = |failure| Error::failed(Phase::Read, failure);
+    let ended = |failure| Error::failed(Phase::Read, failure).tell();
     Scoped::check().map_err(ended)?;
     let mut scoped = Scoped::default();
     loop {

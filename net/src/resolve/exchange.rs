@@ -12,6 +12,7 @@ use super::progress::Tally;
 use super::random::Random;
 use crate::connect::attempt::direct;
 use crate::error::{Error, Kind, Phase};
+use crate::phase::Tells;
 
 /// So many packets that are no answer make the query leave for TCP, where nobody can flood it.
 const FOREIGN_MAX: u32 = 16;
@@ -107,8 +108,19 @@ fn bind(server: SocketAddr, random: &mut Random) -> io::Result<Socket> {
     socket.bind(&SocketAddr::new(any, 0).into()).map(|()| socket)
 }
 
-/// Asks over TCP, until `deadline`. An answer has at most 65 535 bytes there (RFC 1035, section 4.2.2).
+/// Asks over TCP, until `deadline`. That a try runs out of time is told of by the lookup, if that does too.
 pub(super) async fn over_tcp(
+    server: SocketAddr,
+    query: &Query,
+    deadline: Instant,
+    counters: &Counters,
+    tally: &Tally,
+) -> Result<Reply, Trouble> {
+    Tells::Nothing.during(over_tcp_in_frames(server, query, deadline, counters, tally)).await
+}
+
+/// An answer has at most 65 535 bytes there (RFC 1035, section 4.2.2).
+async fn over_tcp_in_frames(
     server: SocketAddr,
     query: &Query,
     deadline: Instant,

@@ -16,6 +16,7 @@
 
 mod found;
 mod progress;
+mod spans;
 mod system;
 
 #[cfg(feature = "dns")]
@@ -63,6 +64,7 @@ pub use metrics::ResolverMetrics;
 pub(crate) use progress::Progress;
 #[cfg(feature = "dns")]
 pub use resolver::Resolver;
+pub(crate) use spans::{running, told};
 
 /// The addresses of `host`; nothing bounds it but what the lookup itself does. `progress` says meanwhile what it waits
 /// for.

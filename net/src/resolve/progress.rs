@@ -1,6 +1,7 @@
 //! [`Progress`]: what a lookup waits for, for whoever runs out of time over it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,9 +10,13 @@ pub(super) use tally::Tally;
 
 use crate::error::Diagnosis;
 
-/// Kept by who waits, written by the lookup, read at a timeout alone.
+/// Kept by who waits, written by the lookup, read at a timeout and by whoever watches its span.
 #[derive(Default)]
-pub(crate) struct Progress(RefCell<Awaited>);
+pub(crate) struct Progress {
+    awaited: RefCell<Awaited>,
+    /// Whether the last name was known without asking anybody.
+    cached: Cell<bool>,
+}
 
 #[derive(Default)]
 enum Awaited {
@@ -27,23 +32,38 @@ enum Awaited {
 
 impl Progress {
     pub(crate) fn awaits_library(&self, called: Arc<AtomicBool>) {
-        self.0.replace(Awaited::Library(called));
+        self.awaited.replace(Awaited::Library(called));
     }
 
     #[cfg(feature = "dns")]
     pub(super) fn awaits_servers(&self, tallies: Vec<std::rc::Rc<Tally>>) {
-        self.0.replace(Awaited::Servers(tallies));
+        self.cached.set(tallies.is_empty());
+        self.awaited.replace(Awaited::Servers(tallies));
     }
 
     /// Whom it still waits for. `None` if that is nobody.
     pub(crate) fn diagnosis(&self) -> Option<Diagnosis> {
-        match &*self.0.borrow() {
+        match &*self.awaited.borrow() {
             Awaited::Nothing => None,
             Awaited::Library(called) => {
                 Some(Diagnosis::SystemLibrarySilent { called: called.load(Ordering::Relaxed) })
             }
             #[cfg(feature = "dns")]
             Awaited::Servers(tallies) => tally::diagnosis(tallies),
+        }
+    }
+
+    /// Whether what was found was known without asking anybody.
+    pub(crate) fn is_cached(&self) -> bool {
+        self.cached.get()
+    }
+
+    /// The servers that were asked, and how many questions they were sent.
+    pub(crate) fn asked(&self) -> (Vec<SocketAddr>, u32) {
+        match &*self.awaited.borrow() {
+            #[cfg(feature = "dns")]
+            Awaited::Servers(tallies) => tally::asked(tallies),
+            _ => (Vec::new(), 0),
         }
     }
 }
@@ -63,6 +83,7 @@ mod tally {
         over: Cell<bool>,
     }
 
+    #[derive(Clone)]
     struct Asked {
         server: SocketAddr,
         queries: u32,
@@ -108,6 +129,18 @@ mod tally {
         pub(in crate::resolve) fn end(&self) {
             self.over.set(true);
         }
+    }
+
+    /// All servers that were asked, over both families.
+    pub(super) fn asked(tallies: &[Rc<Tally>]) -> (Vec<SocketAddr>, u32) {
+        let (mut servers, mut queries) = (Vec::new(), 0);
+        for asked in tallies.iter().flat_map(|tally| tally.servers.borrow().clone()) {
+            if !servers.contains(&asked.server) {
+                servers.push(asked.server);
+            }
+            queries += asked.queries;
+        }
+        (servers, queries)
     }
 
     /// The servers that have said nothing, over both families.

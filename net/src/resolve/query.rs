@@ -52,6 +52,16 @@ pub(super) struct Plan {
     pub(super) use_tcp: bool,
 }
 
+impl Plan {
+    /// The longest that one try may take for each of `servers` to be asked within `lookup`, and half a try to be left;
+    /// but not so short that a server which has to ask others cannot answer.
+    pub(super) fn try_within(lookup: Duration, servers: usize) -> Duration {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        let halves = u32::try_from(servers).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(1);
+        (lookup / halves).saturating_mul(2).max(SHORTEST)
+    }
+}
+
 /// Asks all servers in turn, as often as the plan says. Returns what is known, and for how many seconds it may be
 /// remembered. Only a server that says so makes a name unknown: one that fails is followed by the next.
 pub(super) async fn ask(

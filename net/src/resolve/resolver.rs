@@ -22,7 +22,7 @@ use super::query::{Outcome, Plan};
 use super::random::Random;
 use super::shared::{Shared, Weakly};
 use super::sockets::Sockets;
-use super::{ResolverMetrics, query, system};
+use super::{ResolverMetrics, query, running, system, told};
 use crate::error::{DeadlineInfo, DnsFailure, Error, Phase, Why};
 
 /// Looks names up: in `/etc/hosts`, then at the servers of `/etc/resolv.conf`, as `/etc/nsswitch.conf` orders.
@@ -144,19 +144,25 @@ impl Resolver {
         let (resolver, name) = (self.clone(), name.to_owned());
         async move {
             let budget = resolver.0.choices.timeout;
-            let progress = Progress::default();
-            let lookup = in_scope_as("lookup", resolver.find(&name, &progress));
-            let found = match timeout(budget, lookup).await {
-                Ok(Ok(found)) => found.map(Addresses),
-                Ok(Err(failure)) => Err(Error::failed(Phase::Resolve, failure)),
-                Err(elapsed) => {
-                    let firing = elapsed.firing();
-                    let mut info = DeadlineInfo::new(firing.deadline, firing.fired);
-                    info.budget = Some(budget);
-                    Err(Error::timeout(Phase::Resolve, info).fired_as(firing))
-                }
+            let running = running(&name, &name, Instant::now(), Some(budget), None);
+            let span = running.span().clone();
+            let lookup = async {
+                let progress = Progress::default();
+                let lookup = in_scope_as("lookup", resolver.find(&name, &progress));
+                let found = match timeout(budget, lookup).await {
+                    Ok(Ok(found)) => found,
+                    Ok(Err(failure)) => Err(Error::failed(Phase::Resolve, failure)),
+                    Err(elapsed) => {
+                        let firing = elapsed.firing();
+                        let mut info = DeadlineInfo::new(firing.deadline, firing.fired);
+                        info.budget = Some(budget);
+                        Err(Error::timeout(Phase::Resolve, info).fired_as(firing))
+                    }
+                };
+                let found = told(&span, &progress, found);
+                found.map_err(|error| error.awaiting(&progress).with_target(name.clone()))
             };
-            found.map_err(|error| error.awaiting(&progress).with_target(name))
+            running.run(lookup).await.map(Addresses)
         }
     }
 
@@ -285,8 +291,10 @@ impl Inner {
             servers.rotate_left(first);
         }
         let plan = Plan {
+            timeout: choices
+                .try_timeout
+                .unwrap_or_else(|| conf.timeout.min(Plan::try_within(choices.timeout, servers.len()))),
             servers,
-            timeout: choices.try_timeout.unwrap_or(conf.timeout),
             attempts: choices.attempts.unwrap_or(conf.attempts),
             use_tcp: conf.use_tcp,
         };

@@ -49,14 +49,15 @@ impl<T: StreamTransport> Socket<T> {
         let set_at = Location::caller();
         async move {
             let discarded = self.discard(deadline).await.map_err(|failure| {
-                self.failed(Phase::Shutdown, failure).with_deadline(|info| {
+                let error = self.failed(Phase::Shutdown, failure).with_deadline(|info| {
                     // Another thread may have moved it meanwhile.
                     if info.deadline == deadline {
                         info.budget = Some(within);
                         info.set_at = Some(set_at);
                         info.before_it_began = false;
                     }
-                })
+                });
+                error.tell()
             });
             self.close();
             discarded

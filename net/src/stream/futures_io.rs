@@ -30,8 +30,8 @@ impl<T: StreamTransport> Socket<T> {
             .io()
             .poll_operate(cx, direction, |io| if nothing { Ok(Done::new(0)) } else { attempt(io) });
         poll.map_err(|failure| match direction {
-            Direction::Read => self.read_failed(failure).into(),
-            Direction::Write => self.failed(Phase::Write, failure).into(),
+            Direction::Read => self.read_failed(failure).tell().into(),
+            Direction::Write => self.failed(Phase::Write, failure).tell().into(),
         })
     }
 }

@@ -49,7 +49,7 @@ impl<T: ListenerTransport> Listener<T> {
     pub async fn accept(&self) -> Result<(Socket<T>, T::Address), Error> {
         let accepted =
             operate(&self.io, Direction::Read, self.backoff.pause(), |io| self.accept_one(io));
-        let (io, peer) = accepted.await.map_err(|failure| self.failed(Phase::Accept, failure))?;
+        let (io, peer) = accepted.await.map_err(|failure| self.failed(Phase::Accept, failure).tell())?;
         Ok((T::accepted(io, &peer)?, peer))
     }
 

@@ -26,7 +26,7 @@ impl<T: StreamTransport> Socket<T> {
             let asked = buffer.len();
             self.received(T::read(io, buffer)).map(|bytes| Done::bytes(bytes, asked))
         });
-        done.await.map_err(|failure| self.read_failed(failure))
+        done.await.map_err(|failure| self.read_failed(failure).tell())
     }
 
     /// As [`read`](Socket::read), into several buffers in turn (readv(2)).
@@ -42,7 +42,7 @@ impl<T: StreamTransport> Socket<T> {
             }
             self.received(T::read_vectored(io, buffers)).map(|bytes| Done::bytes(bytes, asked))
         });
-        done.await.map_err(|failure| self.read_failed(failure))
+        done.await.map_err(|failure| self.read_failed(failure).tell())
     }
 
     /// As [`read`](Socket::read), but leaves the bytes to be read again.
@@ -57,7 +57,7 @@ impl<T: StreamTransport> Socket<T> {
             }
             self.received(T::peek(io, buffer)).map(Done::new)
         });
-        done.await.map_err(|failure| self.read_failed(failure))
+        done.await.map_err(|failure| self.read_failed(failure).tell())
     }
 
     /// Fills `buffer`. It is one operation: the read timeout bounds the whole of it, however the bytes drip.
@@ -87,6 +87,6 @@ impl<T: StreamTransport> Socket<T> {
             }
         });
         let done = done.await;
-        done.map_err(|failure| self.failed(Phase::Read, failure).with_transferred(filled))
+        done.map_err(|failure| self.failed(Phase::Read, failure).with_transferred(filled).tell())
     }
 }

@@ -18,7 +18,7 @@ impl<T: StreamTransport> Socket<T> {
     pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
         let done = self.io.operate(Direction::Write, |io| self.try_send(io, buffer));
-        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+        done.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
     }
 
     /// As [`write`](Socket::write), from several buffers in turn (sendmsg(2)).
@@ -28,7 +28,7 @@ impl<T: StreamTransport> Socket<T> {
     pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
         let done = self.io.operate(Direction::Write, |io| self.try_send_vectored(io, buffers));
-        done.await.map_err(|failure| self.failed(Phase::Write, failure))
+        done.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
     }
 
     /// Writes all of `buffer`. It is one operation: the write timeout bounds the whole of it.
@@ -52,6 +52,6 @@ impl<T: StreamTransport> Socket<T> {
             Ok(if sent == buffer.len() { step.ends_with(()) } else { step })
         });
         let done = done.await;
-        done.map_err(|failure| self.failed(Phase::Write, failure).with_transferred(sent))
+        done.map_err(|failure| self.failed(Phase::Write, failure).with_transferred(sent).tell())
     }
 }

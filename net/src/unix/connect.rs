@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::{UnixAddress, UnixStream};
 use crate::error::{Error, Phase};
 use crate::pause::{Pause, operate};
+use crate::phase::{Running, field, milliseconds, open};
 
 /// How soon a full backlog is tried again, and how long it is left alone at most: nobody tells when there is room.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -22,24 +23,34 @@ pub(super) fn connect(
     address: UnixAddress,
     budget: Duration,
 ) -> impl Future<Output = Result<UnixStream, Error>> {
-    let deadline = Instant::now() + budget;
+    let began = Instant::now();
+    let deadline = began + budget;
     let set_at = Location::caller();
     async move {
         let named = |error: Error| error.with_target(address.to_string());
-        let to = address
-            .to_kernel()
-            .map_err(|error| named(Error::invalid(Phase::Connect, error.to_string())))?;
-        let connected = attempt(&to, deadline).await.map_err(|failure| {
-            let error = named(Error::failed(Phase::Connect, failure));
-            error.with_deadline(|info| {
-                // It may have been another's, as a scope's.
-                if info.deadline == deadline {
-                    info.budget = Some(budget);
-                    info.set_at = Some(set_at);
-                }
+        let span = open!(
+            "connect",
+            Phase::Connect,
+            field::ENDPOINT = display(&address),
+            field::BUDGET_MS = milliseconds(budget),
+        );
+        let running = Running::new(Phase::Connect, began, Some(budget), span);
+        let connected = running.run(async {
+            let to = address
+                .to_kernel()
+                .map_err(|error| named(Error::invalid(Phase::Connect, error.to_string())))?;
+            attempt(&to, deadline).await.map_err(|failure| {
+                let error = named(Error::failed(Phase::Connect, failure));
+                error.with_deadline(|info| {
+                    // It may have been another's, as a scope's.
+                    if info.deadline == deadline {
+                        info.budget = Some(budget);
+                        info.set_at = Some(set_at);
+                    }
+                })
             })
         });
-        UnixStream::adopt(connected?, address.clone(), Phase::Connect)
+        UnixStream::adopt(connected.await?, address.clone(), Phase::Connect)
     }
 }
 

@@ -36,7 +36,9 @@ impl Diagnosis {
             }),
             TcpState::Closed | TcpState::TimeWait | TcpState::Other(_) => None,
             // Slow it is if something of it was acknowledged while it was being written.
-            _ if phase == Phase::Write => outbound(info, elapsed).or_else(|| slow_path(info)),
+            _ if matches!(phase, Phase::Write | Phase::Request) => {
+                outbound(info, elapsed).or_else(|| slow_path(info))
+            }
             _ => outbound(info, info.round_trip * 2).or_else(|| inbound(info)),
         }
     }

@@ -221,7 +221,7 @@ where
         drop(self.streams.take());
         match failed {
             None => Ok(copied),
-            Some(error) => Err(error.with_copied(copied)),
+            Some(error) => Err(error.with_copied(copied).tell()),
         }
     }
 }

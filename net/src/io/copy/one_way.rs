@@ -27,10 +27,12 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    Scoped::check().map_err(|failure| Error::failed(Phase::Copy, failure))?;
+    Scoped::check().map_err(|failure| Error::failed(Phase::Copy, failure).tell())?;
     let (mut pipe, mut scoped) = (Pipe::new(BUFFER, false), Scoped::default());
     let copied = poll_fn(|cx| match pipe.poll(cx, &mut reader, &mut writer) {
-        Poll::Pending => scoped.poll(cx, "copy").map(|failure| Err(Error::failed(Phase::Copy, failure))),
+        Poll::Pending => {
+            scoped.poll(cx, "copy").map(|failure| Err(Error::failed(Phase::Copy, failure).tell()))
+        }
         ended => ended,
     })
     .await;

@@ -114,3 +114,37 @@ fn a_thread_that_ends_may_look_names_up() {
     });
     thread.join().expect("no panic");
 }
+
+#[test]
+fn n03_a_dead_first_server_leaves_time_for_the_others() {
+    let path = std::env::temp_dir().join(format!("punctual-n03-tries-{}", std::process::id()));
+    let none = "/nonexistent/punctual";
+    let builder = Resolver::builder().resolv_conf(&path).hosts_file(none).nsswitch_conf(none);
+    let try_ms = |builder: &ResolverBuilder, servers: usize, options: &str| {
+        let lines = (1..=servers).map(|n| format!("nameserver 127.0.0.{n}\n"));
+        std::fs::write(&path, lines.collect::<String>() + options).expect("written");
+        let (plan, _) = builder.clone().build().0.plan();
+        assert_eq!(plan.servers.len(), servers);
+        plan.timeout.as_millis()
+    };
+    Runtime::new().expect("a runtime").block_on(async {
+        let tries = [1, 2, 3].map(|servers| try_ms(&builder, servers, ""));
+        assert_eq!(tries, [3_333, 2_000, 1_428]);
+        for (servers, try_ms) in (1..).zip(tries) {
+            let all_asked = servers * try_ms;
+            assert!(all_asked < 5_000, "{servers} servers are not all asked");
+            assert!(2 * all_asked > 5_000, "{servers} servers have said nothing before the time is up");
+        }
+        // What the file says counts where it is shorter, and what the program says in any case.
+        assert_eq!(try_ms(&builder, 2, "options timeout:1\n"), 1_000);
+        assert_eq!(try_ms(&builder, 2, "options timeout:9\n"), 2_000);
+        let choosing = builder.clone().try_timeout(Duration::from_secs(9));
+        assert_eq!(try_ms(&choosing, 2, "options timeout:1\n"), 9_000);
+        // A server that has to ask others needs a second.
+        let patient = builder.clone().timeout(Duration::from_secs(60));
+        assert_eq!(try_ms(&patient, 3, ""), 5_000);
+        let hasty = builder.clone().timeout(Duration::from_millis(50));
+        assert_eq!(try_ms(&hasty, 3, ""), 1_000);
+    });
+    std::fs::remove_file(&path).expect("removed");
+}

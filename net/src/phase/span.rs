@@ -1,0 +1,111 @@
+//! The span of one phase, and what is said of its end.
+
+use std::future::Future;
+use std::time::Duration;
+
+use punctual_reactor::{Instant, PhaseEnding, record_phase};
+use tracing::{Instrument, Span, field::display};
+
+use super::names::field;
+use crate::error::{Error, Phase};
+
+/// A phase under way, or a part of one. It ends once: as it is told, or dropped.
+pub(crate) struct Running {
+    span: Span,
+    /// Of a phase, and not of a part of it.
+    of: Option<Of>,
+    over: bool,
+}
+
+struct Of {
+    phase: Phase,
+    began: Instant,
+    budget: Option<Duration>,
+}
+
+impl Running {
+    /// A phase that began at `began`, in `span`.
+    pub(crate) fn new(phase: Phase, began: Instant, budget: Option<Duration>, span: Span) -> Running {
+        Running { span, of: Some(Of { phase, began, budget }), over: false }
+    }
+
+    /// A part of a phase: neither recorded, nor told of.
+    pub(crate) fn part(span: Span) -> Running {
+        Running { span, of: None, over: false }
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Runs all of it: `future` in the span, and its end as that of the phase.
+    pub(crate) async fn run<T>(
+        mut self,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match future.instrument(self.span.clone()).await {
+            Ok(value) => {
+                self.end(PhaseEnding::Done);
+                Ok(value)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// It has failed so; a timeout is told of.
+    pub(crate) fn fail(&mut self, error: Error) -> Error {
+        let error = match &self.of {
+            Some(of) => self.span.in_scope(|| error.tell_of_phase(of.began)),
+            None => error,
+        };
+        self.end_as(Some(&error));
+        error
+    }
+
+    /// It has ended, with an error or well.
+    pub(crate) fn end_as(&mut self, error: Option<&Error>) {
+        let Some(error) = error else { return self.end(PhaseEnding::Done) };
+        self.span.record(field::ERROR, display(error));
+        if let Some(diagnosis) = error.diagnosis() {
+            self.span.record(field::DIAGNOSIS, display(diagnosis));
+        }
+        self.end(error.ending());
+    }
+
+    pub(crate) fn end(&mut self, ending: PhaseEnding) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        if let Some(Of { phase, began, budget }) = self.of {
+            record_phase(phase.as_str(), ending, began.elapsed(), budget);
+        }
+        self.span.record(field::OUTCOME, ending.as_str());
+        if !matches!(ending, PhaseEnding::Done | PhaseEnding::Dropped) {
+            self.span.record(field::STATUS, "ERROR");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end(PhaseEnding::Dropped);
+    }
+}
+
+/// A span of this phase, with what all have and `more`; what is known at its end only is empty.
+macro_rules! open {
+    ($name:expr, $phase:expr $(, $field:path = $value:expr)* $(,)?) => {
+        tracing::span!(
+            target: $crate::phase::TARGET,
+            tracing::Level::DEBUG,
+            $name,
+            { $crate::phase::field::PHASE } = $phase.as_str(),
+            $({ $field } = $value,)*
+            { $crate::phase::field::OUTCOME } = tracing::field::Empty,
+            { $crate::phase::field::ERROR } = tracing::field::Empty,
+            { $crate::phase::field::DIAGNOSIS } = tracing::field::Empty,
+            { $crate::phase::field::STATUS } = tracing::field::Empty,
+        )
+    };
+}
+pub(crate) use open;

@@ -1,1 +1,0 @@
-//! Spans and timeouts of connections, as an OpenTelemetry collector gets them.
