@@ -53,10 +53,12 @@ pub(crate) enum List {
     Oldest,
     Unbounded,
     Tasks,
+    Record,
 }
 
 impl List {
-    const ALL: [List; 5] = [List::Culprits, List::Phases, List::Oldest, List::Unbounded, List::Tasks];
+    const ALL: [List; 6] =
+        [List::Culprits, List::Phases, List::Oldest, List::Unbounded, List::Tasks, List::Record];
 }
 
 /// How it stands with the process that is looked at.
@@ -172,6 +174,7 @@ impl Model {
             List::Oldest => state.waits.oldest.len(),
             List::Unbounded => state.waits.unbounded.len(),
             List::Tasks => state.tasks.len(),
+            List::Record => state.phases.len(),
         })
     }
 

@@ -7,6 +7,8 @@ use punctual::debug::{Counters, DriftState, State};
 pub(crate) struct Between {
     /// From the earlier state to the later, or, without an earlier one, nothing.
     pub elapsed_ns: u64,
+    /// Which share of the time the loop was not asleep.
+    pub busy: f64,
     pub turns: f64,
     pub polls: f64,
     pub task_polls: f64,
@@ -42,6 +44,7 @@ impl Between {
         drift.early = now.drift.early.saturating_sub(before.drift.early);
         Between {
             elapsed_ns,
+            busy: (1.0 - rate(|counters| counters.parked_ns) / 1e9).clamp(0.0, 1.0),
             turns: rate(|counters| counters.turns),
             polls: rate(|counters| counters.polls),
             task_polls: rate(|counters| counters.task_polls),

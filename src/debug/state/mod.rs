@@ -17,7 +17,9 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use punctual_reactor::{Instant, drift, metrics, phases as phases_so_far, tasks, waits as waits_now};
+use punctual_reactor::{
+    Advice, AdviceOptions, Instant, PhaseRecord, metrics, tasks, waits as waits_now,
+};
 use serde::{Deserialize, Serialize};
 
 pub use counters::Counters;
@@ -72,6 +74,8 @@ pub struct State {
     pub waits: WaitsState,
     /// How the phases of connections have fared.
     pub phases: Vec<PhaseState>,
+    /// What to think of their deadlines: the lines of [`advise`](crate::advise).
+    pub advice: Vec<String>,
 }
 
 impl State {
@@ -85,20 +89,33 @@ impl State {
     #[must_use]
     pub fn of_current() -> State {
         let now = Instant::now();
+        let metrics = metrics();
         State {
             version: State::VERSION,
             taken_ns: now.as_nanos(),
             taken_unix_ns: unix_ns(),
             process_id: std::process::id(),
             process_name: program(),
-            counters: Counters::from(&metrics()),
-            drift: DriftState::from(&drift()),
+            counters: Counters::from(&metrics),
+            drift: DriftState::from(&metrics.drift),
             blame: BlameState::default(),
             tasks: TaskEntry::busiest(tasks()),
             waits: WaitsState::of(&waits_now(), now),
-            phases: PhaseState::all(&phases_so_far()),
+            phases: PhaseState::all(&metrics.phases),
+            advice: advice(&metrics.phases),
         }
     }
+}
+
+/// How many lines of advice a state has at most.
+const LINES: usize = 200;
+
+fn advice(phases: &[PhaseRecord]) -> Vec<String> {
+    if phases.is_empty() {
+        return Vec::new();
+    }
+    let advice = Advice::of(phases, &AdviceOptions::new()).map(|advice| advice.to_string());
+    advice.unwrap_or_default().lines().take(LINES).map(text::cut).collect()
 }
 
 /// Zero for a calendar that stands before 1970.

@@ -35,6 +35,23 @@ fn a_state_comes_back_as_it_was() {
 }
 
 #[test]
+fn phases_are_told_with_their_endings_and_with_advice() {
+    use punctual_reactor::{PhaseEnding, TimeoutBy, record_phase};
+    let runtime = Runtime::new().expect("a runtime");
+    let state = runtime.block_on(async {
+        let ms = Duration::from_millis;
+        (0..10).for_each(|_| record_phase("tea", PhaseEnding::Done, ms(3), Some(ms(5))));
+        record_phase("tea", PhaseEnding::Timeout(TimeoutBy::Own), ms(5), Some(ms(5)));
+        State::of_current()
+    });
+    let tea = &state.phases[0];
+    assert_eq!((tea.phase.as_str(), tea.ended, tea.timeouts, tea.done.count), ("tea", 11, 1, 10));
+    assert_eq!(tea.endings.values().copied().collect::<Vec<_>>().len(), 2, "{:?}", tea.endings);
+    assert_eq!(tea.endings.values().sum::<u64>(), 11);
+    assert!(state.advice[0].starts_with("tea: 11"), "{:#?}", state.advice);
+}
+
+#[test]
 fn a_state_of_another_release_is_read() {
     let newer = r#"{
         "version": 7, "taken_ns": 12, "mood": {"of": ["the", "loop"]},

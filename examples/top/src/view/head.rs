@@ -17,7 +17,7 @@ pub(super) fn lines(model: &Model, now: Instant, width: usize) -> Vec<Line<'stat
     let figures = state.zip(between.as_ref());
     vec![
         who(model, state, now, width),
-        figures.map(|(state, between)| rates(state, between, width)).unwrap_or_default(),
+        figures.map(|(_, between)| rates(between, width)).unwrap_or_default(),
         figures.map(|(state, _)| living(state, width)).unwrap_or_default(),
     ]
 }
@@ -28,6 +28,7 @@ fn who(model: &Model, state: Option<&State>, now: Instant, width: usize) -> Line
     if let Some(state) = state {
         words.push(Span::styled(format!(" {}", harmless(&state.process_name)), BOLD));
         words.push(Span::raw(format!(" ({})", state.process_id)));
+        words.push(Span::raw(format!(" up {}", duration(state.counters.uptime_ns))));
     }
     words.push(Span::styled(format!(" {}", harmless(&model.target)), DIM));
     let mut line = Line::from(words);
@@ -77,12 +78,17 @@ fn figures(width: usize, figures: Vec<(&str, String, ratatui::style::Style)>) ->
     line
 }
 
-fn rates(_state: &State, between: &Between, width: usize) -> Line<'static> {
+fn rates(between: &Between, width: usize) -> Line<'static> {
     let known = between.elapsed_ns > 0;
     let told = |per_second: f64| if known { rate(per_second) } else { "–".to_owned() };
     figures(
         width,
         vec![
+            (
+                "busy",
+                if known { format!("{:.1} %", between.busy * 100.0) } else { "–".to_owned() },
+                BOLD,
+            ),
             ("turns/s", told(between.turns), BOLD),
             ("polls/s", told(between.polls), BOLD),
             ("task polls/s", told(between.task_polls), BOLD),
@@ -102,6 +108,7 @@ fn living(state: &State, width: usize) -> Line<'static> {
             ("timers", count(counters.live_timers), BOLD),
             ("sources", count(counters.live_sources), BOLD),
             ("scopes", count(counters.live_scopes), BOLD),
+            ("inbox", count(counters.inbox_depth), BOLD),
             ("early", count(counters.early), early),
             ("stale", count(counters.stale_events), BOLD),
         ],

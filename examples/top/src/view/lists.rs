@@ -1,6 +1,6 @@
 //! What held the loop, and what waits.
 
-use punctual::debug::{BlameState, CulpritEntry, PhaseWaits, State, TaskEntry, WaitState};
+use punctual::debug::{BlameState, CulpritEntry, PhaseState, PhaseWaits, State, TaskEntry, WaitState};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -16,8 +16,8 @@ const HEADING: u16 = 2;
 /// From this width on there is room for the columns that explain more.
 const ROOMY: u16 = 100;
 
-/// How many rows each list could show: culprits, waits, those without a deadline, tasks.
-fn rows(state: &State) -> [u16; 4] {
+/// How many rows each list could show: culprits, waits, those without a deadline, tasks, phases so far.
+fn rows(state: &State) -> [u16; 5] {
     let rows = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).max(1);
     let waits = &state.waits;
     [
@@ -25,6 +25,7 @@ fn rows(state: &State) -> [u16; 4] {
         rows(waits.by_phase.len().max(waits.oldest.len())),
         rows(waits.unbounded.len()),
         state.tasks.len().try_into().unwrap_or(u16::MAX),
+        state.phases.len().try_into().unwrap_or(u16::MAX),
     ]
 }
 
@@ -37,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
     let mut show = |area: Rect, which: List, title: &str, table: &Table| {
         super::draw(frame, area, list(model, which, title, table, area));
     };
-    let [culprits, waits, unbounded, tasks] = share(area.height, rows(state));
+    let [culprits, waits, unbounded, tasks, record] = share(area.height, rows(state));
 
     let area = top(&mut rest, culprits);
     let title = culprits_title(&state.blame);
@@ -56,6 +57,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
 
     let area = top(&mut rest, tasks);
     show(area, List::Tasks, "busiest tasks", &tasks_table(state, area.width));
+
+    let area = top(&mut rest, record);
+    show(area, List::Record, "phases so far", &record_table(state));
 }
 
 fn culprits_title(blame: &BlameState) -> String {
@@ -109,12 +113,12 @@ fn culprits_table(state: &State, width: u16) -> Table {
     Table { columns, rows: state.blame.worst.iter().map(row).collect() }
 }
 
-/// What `height` gives each list: three rows first, as far as it has them, and to the first three before the last; then
+/// What `height` gives each list: three rows first, as far as it has them, and to the first three before the others; then
 /// row by row. A list that has no room for a row is not begun.
-fn share(height: u16, wanted: [u16; 4]) -> [u16; 4] {
-    let mut given = [0; 4];
+fn share(height: u16, wanted: [u16; 5]) -> [u16; 5] {
+    let mut given = [0; 5];
     let mut left = height;
-    for (lists, most) in [(3, HEADING + 3), (4, u16::MAX)] {
+    for (lists, most) in [(3, HEADING + 3), (5, u16::MAX)] {
         let mut before = left + 1;
         while left < before {
             before = left;
@@ -209,6 +213,35 @@ fn tasks_table(state: &State, width: u16) -> Table {
     Table { columns, rows: state.tasks.iter().map(row).collect() }
 }
 
+fn record_table(state: &State) -> Table {
+    let figure = |title| column(title, Cut::Number, 7);
+    let columns = vec![
+        column("phase", Cut::End, 14),
+        figure("ended"),
+        figure("timeout"),
+        figure("p50"),
+        figure("p99"),
+        figure("max"),
+        column("by", Cut::End, None),
+    ];
+    let row = |phase: &PhaseState| {
+        let endings: Vec<_> =
+            phase.endings.iter().map(|(by, n)| format!("{} {}", harmless(by), count(*n))).collect();
+        let took = |ns| Cell::raw(if phase.done.count > 0 { duration(ns) } else { "–".to_owned() });
+        let style = if phase.timeouts > 0 { WARNING } else { Style::new() };
+        vec![
+            Cell::raw(harmless(&phase.phase)),
+            Cell::raw(count(phase.ended)),
+            Cell::styled(count(phase.timeouts), style),
+            took(phase.done.p50_ns),
+            took(phase.done.p99_ns),
+            took(phase.done.max_ns),
+            Cell::raw(endings.join(", ")),
+        ]
+    };
+    Table { columns, rows: state.phases.iter().map(row).collect() }
+}
+
 fn told(text: &Option<String>) -> String {
     text.as_deref().map_or(String::new(), harmless)
 }
@@ -227,16 +260,20 @@ mod tests {
 
     #[test]
     fn every_list_has_a_share_and_none_has_more_than_it_wants() {
-        assert_eq!(share(12, [20, 20, 20, 20]), [4, 4, 4, 0]);
-        assert_eq!(share(12, [1, 20, 1, 20]), [3, 6, 3, 0], "what one does not want is the others'");
-        assert_eq!(share(9, [9, 9, 9, 9]), [3, 3, 3, 0]);
-        assert_eq!(share(7, [9, 9, 9, 9]), [4, 3, 0, 0], "not begun without a row");
-        assert_eq!(share(2, [9, 9, 9, 9]), [0, 0, 0, 0]);
-        assert_eq!(share(100, [3, 4, 5, 0]), [5, 6, 7, 0]);
+        assert_eq!(share(12, [20, 20, 20, 20, 0]), [4, 4, 4, 0, 0]);
+        assert_eq!(
+            share(12, [1, 20, 1, 20, 0]),
+            [3, 6, 3, 0, 0],
+            "what one does not want is the others'"
+        );
+        assert_eq!(share(9, [9, 9, 9, 9, 0]), [3, 3, 3, 0, 0]);
+        assert_eq!(share(7, [9, 9, 9, 9, 0]), [4, 3, 0, 0, 0], "not begun without a row");
+        assert_eq!(share(2, [9, 9, 9, 9, 0]), [0, 0, 0, 0, 0]);
+        assert_eq!(share(100, [3, 4, 5, 0, 0]), [5, 6, 7, 0, 0]);
         for height in 0..120 {
-            let given = share(height, [20, 3, 1, 7]);
+            let given = share(height, [20, 3, 1, 7, 2]);
             assert!(
-                given.iter().sum::<u16>() <= height && given <= [22, 5, 3, 9],
+                given.iter().sum::<u16>() <= height && given <= [22, 5, 3, 9, 4],
                 "{height}: {given:?}"
             );
         }

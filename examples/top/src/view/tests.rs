@@ -45,7 +45,8 @@ fn document(second: u64) -> Value {
         "version": 1, "taken_ns": 100_000_000_000 + second * 1_000_000_000, "process_id": 4321,
         "process_name": "culprit",
         "counters": {
-            "turns": 1_234 * second, "polls": 1_300 * second, "task_polls": 2_500 * second, "fired": 906 * second,
+            "uptime_ns": 7_500_000_000_000u64 + second * 1_000_000_000, "parked_ns": 877_000_000 * second,
+            "inbox_depth": 3, "turns": 1_234 * second, "polls": 1_300 * second, "task_polls": 2_500 * second, "fired": 906 * second,
             "events": 0, "live_tasks": 12, "live_timers": 8, "live_sources": 3, "live_scopes": 1,
         },
         "drift": {
@@ -60,6 +61,10 @@ fn document(second: u64) -> Value {
                 culprit(Some("ticker \u{1b}[31mred"), 2_100_000, 5, None),
             ],
         },
+        "phases": [
+            {"phase": "tcp-connect", "ended": 12, "timeouts": 2, "endings": {"done": 10, "own deadline": 2},
+             "done": distribution(&[(1_015_807, 10)])},
+        ],
         "tasks": [
             {"task": "TaskId(9#1 of reactor 1)", "name": "ticker", "spawned_at": "examples/culprit.rs:31:12", "span": null,
              "polls": 1_000, "busy_ns": 51_000_000_000u64, "longest_poll_ns": 51_200_000},
@@ -135,6 +140,7 @@ fn it_fits_into_every_screen() {
     let whole = shown(&model, at(2.1), 80, full_height(&model, 80));
     assert!(!whole.contains(" of 3 "), "all rows have room:\n{whole}");
     assert!(whole.contains("examples/culprit.rs:88:9"), "the tasks are shown as well:\n{whole}");
+    assert!(whole.contains("done 10, own"), "and the phases:\n{whole}");
 }
 
 #[test]
@@ -242,7 +248,7 @@ fn figures_are_those_of_the_interval_that_was_chosen() {
     model.update(Message::Answered(state(anew), at(9.0)));
     let screen = shown(&model, at(9.0), 80, 24);
     assert!(
-        screen.contains("turns/s –") && screen.contains("(4322)"),
+        screen.contains("busy –  turns/s –") && screen.contains("(4322)"),
         "another process has no figures yet:\n{screen}"
     );
 }
