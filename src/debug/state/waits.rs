@@ -1,8 +1,6 @@
 //! [`WaitsState`]: what waits now, counted by phase, and the oldest of it.
 
-use std::collections::BTreeMap;
-
-use punctual_reactor::{Instant, Wait};
+use punctual_reactor::{Instant, Wait, Waits};
 use serde::{Deserialize, Serialize};
 
 use super::{ns, text};
@@ -19,13 +17,17 @@ const PHASES: usize = 64;
 pub struct WaitsState {
     /// How many.
     pub count: u64,
-    /// Of these, bounded by nothing.
+    /// Of these, without a deadline, though nobody has said that they may.
     pub without_deadline: u64,
-    /// All of them by what they wait for, the most frequent first.
+    /// Without one by their nature, as an `accept`.
+    pub idle: u64,
+    /// Without one by choice.
+    pub intended: u64,
+    /// All of them by phase, that with the most first.
     pub by_phase: Vec<PhaseWaits>,
-    /// Those that wait longest, the oldest first.
+    /// Those that have waited longest, the oldest first.
     pub oldest: Vec<WaitState>,
-    /// Those bounded by nothing, the oldest first.
+    /// Those without a deadline of which nobody has said that they may, the oldest first.
     pub unbounded: Vec<WaitState>,
 }
 
@@ -34,78 +36,86 @@ pub struct WaitsState {
 #[serde(default)]
 #[non_exhaustive]
 pub struct PhaseWaits {
-    /// For what, as `read`, `accept`, `sleep`.
+    /// Its name, as `read`, `accept`, `sleep`.
     pub phase: String,
     /// How many.
     pub count: u64,
-    /// Of these, bounded by nothing.
+    /// Of these, without a deadline, though nobody has said that they may.
     pub without_deadline: u64,
     /// How long the oldest has waited.
     pub oldest_ns: u64,
 }
 
-/// One thing that waits.
+/// One thing that waits: see [`Wait`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct WaitState {
     /// For what, as `read`, `accept`, `sleep`.
+    pub what: String,
+    /// The phase it is a part of, as `request`.
     pub phase: String,
+    /// With whom or what, as the peer's address.
+    pub subject: Option<String>,
     /// How long it has waited.
     pub waited_ns: u64,
     /// Until its deadline; negative for one that is past and still to be fired. `None` without a deadline.
     pub left_ns: Option<i64>,
+    /// Whether it has a deadline and whether it ought to: `bounded`, `idle`, `intended` or `unbounded`.
+    pub class: String,
+    /// Whose deadline it is, and where that was set.
+    pub bound: Option<String>,
     /// On which source.
     pub source: Option<String>,
     /// In which scopes, the outermost first, as `request/upstream`.
     pub scope: Option<String>,
-    /// Where its task was spawned; `None` for the future of `block_on`.
+    /// Its task's name for the machine.
     pub task: Option<String>,
+    /// Its task's name for people, if it was given one.
+    pub name: Option<String>,
+    /// Where its task was spawned, or `block_on` called.
+    pub spawned_at: Option<String>,
 }
 
 impl WaitsState {
-    pub(super) fn of(waits: &[Wait], now: Instant) -> WaitsState {
-        let mut phases = BTreeMap::<&str, PhaseWaits>::new();
-        for wait in waits {
-            let phase = phases.entry(wait.what()).or_default();
-            phase.count += 1;
-            phase.without_deadline += u64::from(wait.has_no_deadline());
-            phase.oldest_ns = phase.oldest_ns.max(ns(now - wait.since()));
-        }
-        let named = |(what, waits): (&str, PhaseWaits)| PhaseWaits { phase: text::cut(what), ..waits };
-        let mut by_phase: Vec<_> = phases.into_iter().map(named).collect();
-        by_phase.sort_by_key(|phase| std::cmp::Reverse(phase.count));
-        by_phase.truncate(PHASES);
+    pub(super) fn of(waits: &Waits, now: Instant) -> WaitsState {
+        let counts = waits.counts();
+        let entries =
+            |listed: Vec<&Wait>| listed.into_iter().map(|wait| WaitState::of(wait, now)).collect();
+        let by_phase = waits.by_phase().into_iter().take(PHASES).map(|of| PhaseWaits {
+            phase: text::cut(of.phase),
+            count: of.counts.total as u64,
+            without_deadline: of.counts.without_deadline as u64,
+            oldest_ns: ns(of.oldest),
+        });
         WaitsState {
-            count: waits.len() as u64,
-            without_deadline: waits.iter().filter(|wait| wait.has_no_deadline()).count() as u64,
-            by_phase,
-            oldest: oldest(waits.iter(), now),
-            unbounded: oldest(waits.iter().filter(|wait| wait.has_no_deadline()), now),
+            count: counts.total as u64,
+            without_deadline: counts.without_deadline as u64,
+            idle: counts.idle as u64,
+            intended: counts.intended as u64,
+            by_phase: by_phase.collect(),
+            oldest: entries(waits.oldest(LISTED)),
+            unbounded: entries(waits.without_deadline().take(LISTED).collect()),
         }
     }
-}
-
-fn oldest<'a>(waits: impl Iterator<Item = &'a Wait>, now: Instant) -> Vec<WaitState> {
-    let mut waits: Vec<_> = waits.collect();
-    let since = |wait: &&Wait| wait.since();
-    if waits.len() > LISTED {
-        waits.select_nth_unstable_by_key(LISTED, since);
-        waits.truncate(LISTED);
-    }
-    waits.sort_by_key(since);
-    waits.into_iter().map(|wait| WaitState::of(wait, now)).collect()
 }
 
 impl WaitState {
     fn of(wait: &Wait, now: Instant) -> WaitState {
+        let task = wait.task();
         WaitState {
-            phase: text::cut(wait.what()),
-            waited_ns: ns(now - wait.since()),
+            what: text::cut(wait.what()),
+            phase: text::cut(wait.phase()),
+            subject: wait.subject().map(text::cut),
+            waited_ns: ns(wait.age()),
             left_ns: wait.deadline().map(|deadline| left_ns(deadline, now)),
+            class: wait.class().as_str().to_owned(),
+            bound: wait.bound().map(|bound| text::cut(&bound.to_string())),
             source: wait.token().map(|token| text::cut(&format!("{token:?}"))),
             scope: wait.scope().map(text::cut),
-            task: wait.task().map(|at| text::cut(&at.to_string())),
+            task: task.map(|task| format!("{:?}", task.id)),
+            name: task.and_then(|task| task.name.as_deref()).map(text::cut),
+            spawned_at: task.map(|task| text::cut(&task.spawned_at.to_string())),
         }
     }
 }

@@ -52,7 +52,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
     show(right, List::Oldest, "oldest waits", &waits_table(&state.waits.oldest, right.width));
 
     let area = top(&mut rest, unbounded);
-    let title = format!("waits without a deadline: {}", count(state.waits.without_deadline));
+    let waits = &state.waits;
+    let rightly = count(waits.idle + waits.intended);
+    let title = format!(
+        "waits without a deadline: {}; {rightly} more may go without",
+        count(waits.without_deadline)
+    );
     show(area, List::Unbounded, &title, &waits_table(&state.waits.unbounded, area.width));
 
     let area = top(&mut rest, tasks);
@@ -166,19 +171,25 @@ fn waits_table(waits: &[WaitState], width: u16) -> Table {
         column("for", Cut::End, None),
         column("by", Cut::Beginning, None),
     ];
-    let roomy = width >= 70;
+    let (roomy, wide) = (width >= 70, width >= ROOMY);
     if roomy {
-        columns.push(column("in", Cut::Beginning, None));
+        columns.extend([column("with", Cut::End, None), column("in", Cut::Beginning, None)]);
+    }
+    if wide {
+        columns.push(column("task", Cut::End, None));
     }
     let row = |wait: &WaitState| {
         let mut cells = vec![
             Cell::raw(duration(wait.waited_ns)),
-            left(wait.left_ns),
+            left(wait),
             Cell::raw(harmless(&wait.phase)),
-            Cell::raw(wait.task.as_deref().map_or("block_on".to_owned(), harmless)),
+            Cell::raw(told(&wait.spawned_at)),
         ];
         if roomy {
-            cells.push(Cell::raw(told(&wait.scope)));
+            cells.extend([Cell::raw(told(&wait.subject)), Cell::raw(told(&wait.scope))]);
+        }
+        if wide {
+            cells.push(Cell::raw(told(&wait.name)));
         }
         cells
     };
@@ -246,11 +257,15 @@ fn told(text: &Option<String>) -> String {
     text.as_deref().map_or(String::new(), harmless)
 }
 
-fn left(left_ns: Option<i64>) -> Cell {
-    match left_ns {
-        None => Cell::styled("never", WARNING),
+/// How much time it has left; without a deadline whether that is as it should be.
+fn left(wait: &WaitState) -> Cell {
+    match wait.left_ns {
         Some(left @ 0..) => Cell::styled(duration(left.unsigned_abs()), Style::new()),
         Some(past) => Cell::styled(format!("-{}", duration(past.unsigned_abs())), BAD),
+        None if wait.class == "idle" || wait.class == "intended" => {
+            Cell::styled(wait.class.clone(), DIM)
+        }
+        None => Cell::styled("never", WARNING),
     }
 }
 

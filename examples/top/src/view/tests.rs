@@ -26,12 +26,15 @@ fn distribution(buckets: &[(u64, u64)]) -> Value {
 
 /// A loop that was looked at `second` seconds after its start.
 fn document(second: u64) -> Value {
-    let wait = |phase: &str, waited: u64, left: Option<i64>, task: Option<&str>, scope: Option<&str>| json!({"phase": phase, "waited_ns": waited, "left_ns": left, "task": task, "scope": scope});
+    let wait = |phase: &str, waited: u64, left: Option<i64>, task: Option<&str>, scope: Option<&str>| {
+        json!({"phase": phase, "waited_ns": waited, "left_ns": left, "spawned_at": task, "scope": scope,
+            "subject": "10.0.0.7:443", "name": "worker", "class": if phase == "accept" { "idle" } else { "unbounded" }})
+    };
     let accept = wait("accept", 3_723_000_000_000, None, Some("examples/culprit.rs:20:5"), None);
     let deep =
         "/home/somebody/.cargo/registry/src/index.crates.io/some-crate-1.2.3/src/deep/inside.rs:131:25";
     let read = wait("read", 12_300_000_000, Some(-2_100_000), Some(deep), Some("request/upstream"));
-    let sleep = wait("sleep", 1_500_000, Some(998_500_000), None, None);
+    let sleep = wait("sleep", 1_500_000, Some(998_500_000), Some("examples/culprit.rs:9:1"), None);
     let phase = |phase: &str, count: u64, oldest: u64, without: u64| json!({"phase": phase, "count": count, "oldest_ns": oldest, "without_deadline": without});
     let culprit = |name: Option<&str>, held: u64, turn: u64, span: Option<&str>| {
         json!({
@@ -72,12 +75,12 @@ fn document(second: u64) -> Value {
              "longest_poll_ns": 2_000},
         ],
         "waits": {
-            "count": 1_203, "without_deadline": 2,
+            "count": 1_203, "without_deadline": 2, "idle": 1,
             "by_phase": [
-                phase("sleep", 1_200, 1_500_000, 0), phase("read", 2, 12_300_000_000, 1),
-                phase("accept", 1, 3_723_000_000_000, 1),
+                phase("sleep", 1_200, 1_500_000, 0), phase("read", 2, 12_300_000_000, 2),
+                phase("accept", 1, 3_723_000_000_000, 0),
             ],
-            "oldest": [accept.clone(), read, sleep], "unbounded": [accept, wait("read", 2_000, None, None, None)],
+            "oldest": [accept, read, sleep], "unbounded": [wait("read", 2_000, None, Some(deep), None), wait("write", 1_000, None, None, None)],
         },
     })
 }
@@ -153,7 +156,9 @@ fn nothing_of_theirs_reaches_the_terminal() {
         ("/blame/worst/0", "location"),
         ("/blame/worst/0", "span"),
         ("/waits/oldest/0", "phase"),
-        ("/waits/oldest/0", "task"),
+        ("/waits/oldest/0", "spawned_at"),
+        ("/waits/oldest/0", "subject"),
+        ("/waits/oldest/0", "name"),
         ("/waits/oldest/0", "scope"),
         ("/waits/by_phase/0", "phase"),
         ("/tasks/0", "name"),

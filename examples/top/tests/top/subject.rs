@@ -22,9 +22,9 @@ const APART: Duration = Duration::from_micros(400);
 /// How long the loop is held in a round: from before the first deadline until after the last.
 const HELD: Duration = Duration::from_millis(45);
 
-/// What waits: for what, how many, and whether under a deadline.
-pub(crate) const WAITS: [(&str, usize, bool); 3] =
-    [("accept", 3, false), ("join", 5, false), ("interval", 7, true)];
+/// What waits: for what, how many, and whether that lacks a deadline that it ought to have.
+pub(crate) const WAITS: [(&str, usize, bool); 4] =
+    [("accept", 3, false), ("join", 5, false), ("interval", 7, false), ("unknown", 5, true)];
 
 pub(crate) struct Subject {
     pub(crate) address: SocketAddr,
@@ -155,6 +155,8 @@ fn spawn_waits() {
                     let hour = Duration::from_secs(3_600);
                     interval_at(Instant::now() + hour, hour).tick().await;
                 }),
+                // Those that are joined.
+                "unknown" => continue,
                 _ => unreachable!("{what} is made nowhere"),
             });
         }

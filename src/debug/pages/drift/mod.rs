@@ -152,7 +152,7 @@ fn waits(page: &mut Page, state: &State) {
         if let Some(scope) = &wait.scope {
             page.write(format_args!(" in {}", Escaped(scope)));
         }
-        let task = wait.task.as_deref().unwrap_or("the future of block_on");
+        let task = wait.spawned_at.as_deref().unwrap_or("a future that has returned");
         page.write(format_args!(" <code>{}</code></li>\n", Escaped(task)));
     }
     page.push("</ol>\n</section>\n");
