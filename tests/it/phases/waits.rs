@@ -158,3 +158,74 @@ fn o8_every_end_of_a_wait_has_its_cause() {
     }
     on_streams!(body);
 }
+
+#[test]
+fn o8_the_budget_is_what_the_earliest_bound_leaves() {
+    on_virtual_clock("bounds", async |_| {
+        let (near, far) = memory_pair();
+        near.set_read_timeout(Some(50 * MS)).expect("open");
+        let read_after = async |wait: u32| {
+            let writing = async {
+                sleep(wait * MS).await;
+                far.write_all(b".").await.expect("room");
+            };
+            both(near.read_exact(&mut [0]), writing).await.0.expect("one byte");
+        };
+        scope("the scope", 20 * MS, async |_| read_after(1).await).await.expect("in time");
+        near.set_read_deadline(Some(Instant::now() + 10 * MS)).expect("open");
+        scope("the deadline", 20 * MS, async |_| read_after(1).await).await.expect("in time");
+        near.set_read_deadline(None).expect("open");
+        scope("the timeout", 90 * MS, async |_| read_after(1).await).await.expect("in time");
+        let ended = scope("over", 5 * MS, async |_| near.recv(&mut [0]).await);
+        drop(ended.await);
+        let record = record_of("read").expect("it has waited");
+        let budgets: Vec<_> =
+            record.budgets.iter().map(|budget| (budget.longest, budget.counts.done)).collect();
+        assert_eq!(budgets, [(5 * MS, 0), (10 * MS, 1), (20 * MS, 1), (50 * MS, 1)]);
+        assert_eq!(record.budgets[0].counts.timed_out, 1);
+        assert_eq!(record.unbounded.count, 0);
+        assert_eq!(record.cut_off.max(), 5 * MS);
+    });
+}
+
+#[test]
+fn o8_through_the_io_traits_too() {
+    use futures_io::AsyncRead;
+
+    on_virtual_clock("io traits", async |_| {
+        let (mut near, far) = memory_pair();
+        let mut byte = [0];
+        let writing = async {
+            sleep(3 * MS).await;
+            far.write_all(b".").await.expect("room");
+        };
+        let reading = poll_fn(|cx| pin!(&mut near).poll_read(cx, &mut byte));
+        assert_eq!(both(reading, writing).await.0.expect("one byte"), 1);
+        assert_eq!(endings_of("read"), [(PhaseEnding::Done, 1)]);
+        // Nobody says that it is given up, until the stream goes.
+        poll_fn(|cx| {
+            assert!(pin!(&mut near).poll_read(cx, &mut byte).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(endings_of("read"), [(PhaseEnding::Done, 1)]);
+        drop(near);
+        assert_eq!(endings_of("read"), [(PhaseEnding::Done, 1), (PhaseEnding::Dropped, 1)]);
+    });
+}
+
+#[test]
+fn o8_closing_in_order_is_a_phase_of_its_own() {
+    on_virtual_clock("close in order", async |_| {
+        let (near, far) = memory_pair();
+        let peer = async {
+            sleep(4 * MS).await;
+            drop(far);
+        };
+        both(near.close_in_order(30 * MS), peer).await.0.expect("the peer has ended");
+        assert_eq!(endings_of("read"), []);
+        let record = record_of("shutdown").expect("it has waited");
+        assert_eq!((record.done.count(), record.done.max()), (1, 4 * MS));
+        assert_eq!(record.budgets[0].longest, 30 * MS);
+    });
+}
