@@ -123,10 +123,14 @@ fn without_enough_samples_nothing_is_proposed() {
 
 #[test]
 fn timeouts_beyond_chance_need_no_thousands() {
-    let half =
-        |count| verdicts(&advise_on(&history((0..count).map(|n| (n % 2 * 100 * MS + 1, 20 * MS)))));
-    assert_eq!(half(50), [Verdict::TooTight], "25 of 50");
-    assert_eq!(half(2), [Verdict::TooFewSamples], "1 of 2 may be chance");
+    let one_in = |step: u64, count: u64| {
+        let waits = (0..count).map(|n| (if n % step == 0 { 100 * MS } else { MS }, 20 * MS));
+        verdicts(&advise_on(&history(waits)))
+    };
+    assert_eq!(one_in(2, 100), [Verdict::TooTight], "50 of 100");
+    assert_eq!(one_in(10, 50), [Verdict::TooTight], "5 of 50");
+    assert_eq!(one_in(2, 2), [Verdict::TooFewSamples], "1 of 2 may be chance");
+    assert_eq!(one_in(1_000, 1_001), [Verdict::TooFewSamples], "2 of 1001 too");
 }
 
 #[test]
