@@ -29,7 +29,7 @@ pub(super) fn phase(record: &PhaseRecord, options: &AdviceOptions) -> PhaseAdvic
         Found::NotBefore(floor) => PhaseQuantile::AtLeast(at_least(floor, &record.budgets)),
     };
     let proposal = proposal(quantile, options);
-    let judge = Judge { options, curve, enough: samples >= needed, quantile, proposal };
+    let judge = Judge { options, curve, enough: samples >= needed, proposal };
     let mut budgets: Vec<BudgetAdvice> = Vec::with_capacity(record.budgets.len() + 1);
     for budget in &record.budgets {
         let advice = judge.budget(budget);
@@ -82,7 +82,6 @@ struct Judge<'a> {
     options: &'a AdviceOptions,
     curve: Curve,
     enough: bool,
-    quantile: PhaseQuantile,
     proposal: Option<Duration>,
 }
 
@@ -125,11 +124,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether it protects nothing; which is not known as long as the proposal is but a step.
     fn is_useless(&self, shortest: Duration) -> bool {
-        let known = matches!(self.quantile, PhaseQuantile::Known(_));
         let limit = self.proposal.map(|proposal| times(proposal, self.options.useless_from));
-        known && limit.is_some_and(|limit| shortest > limit)
+        limit.is_some_and(|limit| shortest > limit)
     }
 }
 
