@@ -167,6 +167,7 @@ impl<S: MioSource> Registration<S> {
             let failure = self.failure(operation);
             return self.failed(operation, failure);
         }
+        operation.guard_ns = self.driver().frame.until_ns();
         let before = self.reactor().wait(self.token(), operation, waker, self.driver().poller());
         match before {
             Ok(_) => Poll::Pending,

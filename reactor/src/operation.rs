@@ -71,7 +71,8 @@ pub(crate) struct Operation {
     pub(crate) blocked: bool,
     /// Its own deadline, from the side's timeout.
     pub(crate) own_ns: u64,
-    timeout_ns: u64,
+    /// That of the earliest [`timeout`](crate::timeout) around it, once it waits.
+    pub(crate) guard_ns: u64,
     /// When it began; 0 if it had no deadline then and has not waited.
     pub(crate) begun_at_ns: u64,
     /// The scope it began in, and as which of its members it waits.
@@ -105,7 +106,7 @@ impl Operation {
             waiting: false,
             blocked: false,
             own_ns: NEVER,
-            timeout_ns: NEVER,
+            guard_ns: NEVER,
             begun_at_ns: 0,
             scope: None,
             member: usize::MAX,
@@ -122,7 +123,6 @@ impl Operation {
         let now_ns = clock.now().as_nanos();
         *loop_now_ns = now_ns.max(*loop_now_ns);
         self.own_ns = now_ns.saturating_add(side.timeout);
-        self.timeout_ns = side.timeout;
         self.begun_at_ns = now_ns;
         self.due_ns(side) > now_ns
     }
@@ -131,7 +131,8 @@ impl Operation {
         let bound = if side.deadline <= self.own_ns {
             Bound::Deadline(side.set_at)
         } else {
-            Bound::Timeout(Duration::from_nanos(self.timeout_ns), side.timeout_set_at)
+            let timeout_ns = self.own_ns.saturating_sub(self.begun_at_ns);
+            Bound::Timeout(Duration::from_nanos(timeout_ns), side.timeout_set_at)
         };
         OperationElapsed {
             began: Instant::from_nanos(self.begun_at_ns),

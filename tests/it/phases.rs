@@ -13,8 +13,8 @@ use punctual::{
     Instant, PhaseEnding, PhaseRecord, TimeoutBy, phases, scope, sleep, spawn, timeout, yield_now,
 };
 
-use crate::support::MS;
 use crate::support::net::*;
+use crate::support::{MS, poll_once};
 
 /// What is known of the phase `name` on the runtime of this thread.
 fn record_of(name: &str) -> Option<PhaseRecord> {

@@ -17,7 +17,7 @@ pub enum PhaseEnding {
     Timeout(TimeoutBy),
     /// Cancelled, by its token or its scope.
     Cancelled,
-    /// Its future was dropped: by a [`timeout`](crate::timeout) around it, in a race with something else, with its task.
+    /// Its future was dropped: in a race with something else, with its task.
     Dropped,
     /// Its source was closed on this side.
     Closed,
@@ -39,6 +39,8 @@ pub enum TimeoutBy {
     Idle,
     /// The deadline of a [scope](crate::scope) around it.
     Scope,
+    /// A [`timeout`](crate::timeout) around it.
+    Guard,
     /// The cap of the phase within a larger budget.
     Cap,
     /// None of ours: the kernel gave up by itself (`ETIMEDOUT`).
@@ -53,6 +55,7 @@ impl TimeoutBy {
             TimeoutBy::Own => "own",
             TimeoutBy::Idle => "idle",
             TimeoutBy::Scope => "scope",
+            TimeoutBy::Guard => "guard",
             TimeoutBy::Cap => "cap",
             TimeoutBy::Kernel => "kernel",
         }
@@ -61,11 +64,12 @@ impl TimeoutBy {
 
 impl PhaseEnding {
     /// All there are, in the order in which they are listed.
-    pub const ALL: [PhaseEnding; 12] = [
+    pub const ALL: [PhaseEnding; 13] = [
         PhaseEnding::Done,
         PhaseEnding::Timeout(TimeoutBy::Own),
         PhaseEnding::Timeout(TimeoutBy::Idle),
         PhaseEnding::Timeout(TimeoutBy::Scope),
+        PhaseEnding::Timeout(TimeoutBy::Guard),
         PhaseEnding::Timeout(TimeoutBy::Cap),
         PhaseEnding::Timeout(TimeoutBy::Kernel),
         PhaseEnding::Cancelled,
@@ -84,6 +88,7 @@ impl PhaseEnding {
             PhaseEnding::Timeout(TimeoutBy::Own) => "timeout-own",
             PhaseEnding::Timeout(TimeoutBy::Idle) => "timeout-idle",
             PhaseEnding::Timeout(TimeoutBy::Scope) => "timeout-scope",
+            PhaseEnding::Timeout(TimeoutBy::Guard) => "timeout-guard",
             PhaseEnding::Timeout(TimeoutBy::Cap) => "timeout-cap",
             PhaseEnding::Timeout(TimeoutBy::Kernel) => "timeout-kernel",
             PhaseEnding::Cancelled => "cancelled",
@@ -110,12 +115,12 @@ impl PhaseEnding {
         match self {
             PhaseEnding::Done => 0,
             PhaseEnding::Timeout(by) => 1 + by as usize,
-            PhaseEnding::Cancelled => 6,
-            PhaseEnding::Dropped => 7,
-            PhaseEnding::Closed => 8,
-            PhaseEnding::Shutdown => 9,
-            PhaseEnding::Kernel => 10,
-            PhaseEnding::Failed => 11,
+            PhaseEnding::Cancelled => 7,
+            PhaseEnding::Dropped => 8,
+            PhaseEnding::Closed => 9,
+            PhaseEnding::Shutdown => 10,
+            PhaseEnding::Kernel => 11,
+            PhaseEnding::Failed => 12,
         }
     }
 

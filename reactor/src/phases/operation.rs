@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{PhaseEnding, PhaseIndex};
+use super::{PhaseEnding, PhaseIndex, TimeoutBy};
 use crate::instant::Instant;
 use crate::operation::Operation;
 use crate::reactor::Reactor;
@@ -35,7 +35,7 @@ impl Reactor {
         self.phases.record(phase, ending, took_ns, budget_ns);
     }
 
-    /// By when it was to be over: by its own deadline, its side's, its scope's.
+    /// By when it was to be over: by its own deadline, its side's, its scope's, that of a timeout around it.
     fn bound_of(
         &mut self,
         token: Token,
@@ -48,14 +48,17 @@ impl Reactor {
             Ok(source) => source.sides[side].deadline,
             Err(_) => closed.borrow().as_ref().map_or(NEVER, |source| source.sides[side].deadline),
         };
-        operation.own_ns.min(of_side).min(of_scope)
+        operation.own_ns.min(operation.guard_ns).min(of_side).min(of_scope)
     }
 
-    /// Dropped with its scope, it has the scope's end.
+    /// Dropped with its scope, it has the scope's end; dropped by a timeout around it, it is out of time.
     #[cold]
     fn why_dropped(&mut self, operation: &Operation) -> PhaseEnding {
         let open = operation.scope.filter(|scope| self.scopes.nodes.get_mut(*scope).is_some());
-        let end = open.and_then(|scope| self.scopes.end_of(scope));
-        end.map_or(PhaseEnding::Dropped, |(_, end)| PhaseEnding::of_scope(&end))
+        match open.and_then(|scope| self.scopes.end_of(scope)) {
+            Some((_, end)) => PhaseEnding::of_scope(&end),
+            None if operation.guard_ns <= self.now_ns => PhaseEnding::Timeout(TimeoutBy::Guard),
+            None => PhaseEnding::Dropped,
+        }
     }
 }

@@ -235,7 +235,7 @@ pub fn check_scope() -> Result<(), Failure> {
 pub fn outside_scopes<R>(code: impl FnOnce() -> R) -> R {
     let driver = context::try_current();
     let _left = driver.as_ref().map(|driver| Entered::new(driver, None));
-    let _unbounded = driver.as_ref().map(|driver| driver.frame.enter(Frame::NONE));
+    let _unbounded = driver.as_ref().map(|driver| driver.frame.leave());
     code()
 }
 

@@ -101,13 +101,13 @@ fn guard<F: Future>(
     let driver = context::current("timeout");
     let budget = deadline - now;
     let leeway = driver.reactor.borrow().guard_leeway(budget);
-    let frame = driver.frame.make();
+    let (frame, until_ns) = (driver.frame.make(), deadline.as_nanos());
     let sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
     let mut sleep = sleep.called("timeout").bounds(frame, set_at);
     async move {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            if let Poll::Ready(output) = driver.frame.poll(frame, future.as_mut(), cx) {
+            if let Poll::Ready(output) = driver.frame.poll_until(until_ns, frame, future.as_mut(), cx) {
                 return Poll::Ready(Ok(output));
             }
             match (Pin::new(&mut sleep).poll(cx), sleep.firing()) {

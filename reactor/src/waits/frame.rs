@@ -14,6 +14,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::source::NEVER;
+
 /// Names one frame for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Frame(u64);
@@ -26,11 +28,18 @@ impl Frame {
     }
 }
 
-/// The frame in which the loop polls now, and how many there have been.
-#[derive(Debug, Default)]
+/// The frame in which the loop polls now, the earliest deadline of those it is in, and how many there have been.
+#[derive(Debug)]
 pub(crate) struct CurrentFrame {
     current: Cell<Frame>,
+    until_ns: Cell<u64>,
     made: Cell<u64>,
+}
+
+impl Default for CurrentFrame {
+    fn default() -> CurrentFrame {
+        CurrentFrame { current: Cell::default(), until_ns: Cell::new(NEVER), made: Cell::default() }
+    }
 }
 
 impl CurrentFrame {
@@ -47,13 +56,24 @@ impl CurrentFrame {
         Frame(number)
     }
 
-    /// Makes `frame` the current one until what is returned is dropped, also by a panic.
+    /// By when the frames end what is polled now.
     #[inline]
-    pub(crate) fn enter(&self, frame: Frame) -> InFrame<'_> {
-        InFrame { current: &self.current, before: self.current.replace(frame) }
+    pub(crate) fn until_ns(&self) -> u64 {
+        self.until_ns.get()
     }
 
-    /// Polls `future` in `frame`.
+    /// Leaves all frames until what is returned is dropped, also by a panic.
+    pub(crate) fn leave(&self) -> InFrame<'_> {
+        self.enter(Frame::NONE, NEVER)
+    }
+
+    #[inline]
+    fn enter(&self, frame: Frame, until_ns: u64) -> InFrame<'_> {
+        let before = (self.current.replace(frame), self.until_ns.replace(until_ns));
+        InFrame { of: self, before }
+    }
+
+    /// Polls `future` in `frame`, which has no deadline of its own.
     #[inline]
     pub(crate) fn poll<F: Future>(
         &self,
@@ -61,20 +81,33 @@ impl CurrentFrame {
         future: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<F::Output> {
-        let _entered = self.enter(frame);
+        self.poll_until(NEVER, frame, future, cx)
+    }
+
+    /// Polls `future` in `frame`, which ends it at `until_ns`.
+    #[inline]
+    pub(crate) fn poll_until<F: Future>(
+        &self,
+        until_ns: u64,
+        frame: Frame,
+        future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        let _entered = self.enter(frame, until_ns.min(self.until_ns.get()));
         future.poll(cx)
     }
 }
 
 #[must_use]
 pub(crate) struct InFrame<'a> {
-    current: &'a Cell<Frame>,
-    before: Frame,
+    of: &'a CurrentFrame,
+    before: (Frame, u64),
 }
 
 impl Drop for InFrame<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.current.set(self.before);
+        self.of.current.set(self.before.0);
+        self.of.until_ns.set(self.before.1);
     }
 }

@@ -114,6 +114,8 @@ fn o8_every_end_of_a_wait_has_its_cause() {
         expect(OF_SCOPE);
 
         timeout(3 * MS, near.recv(&mut [0])).await.expect_err("silent");
+        expect(PhaseEnding::Timeout(TimeoutBy::Guard));
+        assert!(poll_once(near.recv(&mut [0])).is_pending());
         expect(PhaseEnding::Dropped);
         let reading = spawn({
             let near = near.clone();
@@ -178,10 +180,11 @@ fn o8_the_budget_is_what_the_earliest_bound_leaves() {
         scope("the timeout", 90 * MS, async |_| read_after(1).await).await.expect("in time");
         let ended = scope("over", 5 * MS, async |_| near.recv(&mut [0]).await);
         drop(ended.await);
+        timeout(30 * MS, timeout(2_000 * MS, read_after(1))).await.expect("in time").expect("in time");
         let record = record_of("read").expect("it has waited");
         let budgets: Vec<_> =
             record.budgets.iter().map(|budget| (budget.longest, budget.counts.done)).collect();
-        assert_eq!(budgets, [(5 * MS, 0), (10 * MS, 1), (20 * MS, 1), (50 * MS, 1)]);
+        assert_eq!(budgets, [(5 * MS, 0), (10 * MS, 1), (20 * MS, 1), (30 * MS, 1), (50 * MS, 1)]);
         assert_eq!(record.budgets[0].counts.timed_out, 1);
         assert_eq!(record.unbounded.count, 0);
         assert_eq!(record.cut_off.max(), 5 * MS);
