@@ -19,6 +19,7 @@ pub use punctual_reactor::{
     VirtualClock, blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep,
     sleep_until, spawn, timeout, timeout_at, yield_now,
 };
+pub use punctual_reactor::{Blame, Culprit, CulpritKind, blame, held_by};
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,

@@ -10,9 +10,10 @@ use punctual_timer_wheel::Tick;
 
 use crate::alarm::{AlarmClock, AlarmKind};
 use crate::arena::Arena;
+use crate::blame::{Choices, Ledger};
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::drift::Wait;
+use crate::drift::{HELD_UP, Wait};
 use crate::executor::Runtime;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Builder {
     pub(crate) inbox_capacity: usize,
     pub(crate) blocking: BlockingLimits,
     pub(crate) account_polls: bool,
+    pub(crate) stall_threshold: Duration,
+    pub(crate) culprits_kept: usize,
 }
 
 /// How much may block at once, and how much may wait for that.
@@ -79,6 +82,8 @@ impl Default for Builder {
             inbox_capacity: 4096,
             blocking: BlockingLimits::DEFAULT,
             account_polls: true,
+            stall_threshold: HELD_UP,
+            culprits_kept: 16,
         }
     }
 }
@@ -158,6 +163,21 @@ impl Builder {
         self
     }
 
+    /// From which length on a turn of the loop is a stall, and the loop's part of a lateness is put down to a
+    /// [culprit](crate::Culprit); default 20 ms.
+    #[must_use]
+    pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
+        self.stall_threshold = threshold;
+        self
+    }
+
+    /// How many of the worst culprits [`Runtime::blame`](crate::Runtime::blame) keeps; default 16.
+    #[must_use]
+    pub fn culprits_kept(mut self, culprits: usize) -> Builder {
+        self.culprits_kept = culprits;
+        self
+    }
+
     /// A [`Runtime`] with these choices.
     ///
     /// # Errors
@@ -173,9 +193,15 @@ impl Builder {
     /// # Errors
     /// As [`build`](Builder::build).
     pub fn build_reactor(self) -> io::Result<Reactor> {
-        let Builder {
-            clock, alarm, precise, budget, leeway, tick, inbox_capacity, account_polls, ..
-        } = self.checked()?;
+        let chosen = self.checked()?;
+        let accounts = chosen.account_polls;
+        let ledger = Ledger::new(Choices {
+            threshold: chosen.stall_threshold,
+            keep: chosen.culprits_kept,
+            accounts,
+            meters: chosen.clock.as_virtual().is_none(),
+        });
+        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity, .. } = chosen;
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let alarm = AlarmClock::new(alarm, &clock)?;
@@ -207,7 +233,9 @@ impl Builder {
             waiting_sides: 0,
             shut_down: false,
             all_ran_in_turn: 0,
-            accounts: account_polls,
+            accounts,
+            clock_is_fresh: false,
+            ledger,
             leeway,
             built_at_ns: now_ns,
             phases: Phases::default(),
@@ -223,6 +251,9 @@ impl Builder {
         let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()));
         if self.inbox_capacity == 0 {
             return invalid("inbox_capacity: zero, with which no remote command could ever be sent");
+        }
+        if self.stall_threshold.is_zero() {
+            return invalid("stall_threshold: zero, with which every turn would be a stall");
         }
         if let Some(precise) = &self.precise {
             if !(precise.share > 0.0 && precise.share <= 1.0) {

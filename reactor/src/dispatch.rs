@@ -1,6 +1,6 @@
 //! Giving out what a turn has found: readiness, then messages, then due timers.
 
-use crate::drift::{Firing, HELD_UP};
+use crate::drift::Firing;
 use crate::event::Event;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
@@ -18,9 +18,6 @@ const FIRES_PER_CLOCK_READ: u64 = 16;
 /// How many readiness events are given out between two looks at the timers: whoever handles them may
 /// be slow.
 const EVENTS_PER_TIMER_CHECK: usize = 64;
-
-/// How often the loop warns of having been held up, at most.
-const WARN_EVERY_NS: u64 = 1_000_000_000;
 
 impl Reactor {
     pub(crate) fn next_dispatch(&mut self) -> Option<Dispatch> {
@@ -84,7 +81,10 @@ impl Reactor {
             let tell = |event| Some(Dispatch { event, waiters: Waiters::default() });
             match command {
                 Command::Message(message) => return tell(Event::Message(message)),
-                Command::Call(call) => return tell(Event::Call(call)),
+                Command::Call { call, from } => {
+                    self.pending.called_from = from;
+                    return tell(Event::Call(call));
+                }
                 Command::Shutdown => {
                     let waiters = self.shut_down();
                     return Some(Dispatch { event: Event::Shutdown, waiters });
@@ -219,12 +219,7 @@ impl Reactor {
 
     fn record(&mut self, firing: &Firing) {
         self.metrics.drift.record(firing);
-        if firing.in_loop >= HELD_UP
-            && self.pending.warned_at_ns.saturating_add(WARN_EVERY_NS) <= self.now_ns
-        {
-            self.pending.warned_at_ns = self.now_ns;
-            tracing::warn!(late = ?firing.in_loop, "the loop was held up: a deadline fired late");
-        }
+        self.ledger.fired(firing, self.metrics.turns);
         self.metrics.fired += 1;
         self.metrics.coalesced += u64::from(self.pending.fired > 0);
         self.pending.fired += 1;

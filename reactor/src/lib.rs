@@ -46,6 +46,7 @@
 //! send_and_sync::<punctual_reactor::Handle>();
 //! send_and_sync::<punctual_reactor::Token>();
 //! send_and_sync::<punctual_reactor::JoinError>();
+//! send_and_sync::<punctual_reactor::Culprit>();
 //! fn send<T: Send>() {}
 //! send::<punctual_reactor::RemoteJoinHandle<std::cell::Cell<u8>>>();
 //! ```
@@ -54,6 +55,7 @@
 
 mod alarm;
 mod arena;
+mod blame;
 mod budget;
 mod builder;
 mod clock;
@@ -103,6 +105,7 @@ pub use sys::messages;
 pub use sys::rig;
 
 pub use alarm::AlarmKind;
+pub use blame::{Blame, Culprit, CulpritKind, blame, held_by};
 pub use budget::Budget;
 pub use builder::Builder;
 pub use clock::{Clock, VirtualClock};

@@ -1,6 +1,7 @@
 //! [`Pending`]: what a turn has found and not yet given out.
 
 use std::collections::VecDeque;
+use std::panic::Location;
 
 use crate::arena::Id;
 use crate::event::Event;
@@ -20,8 +21,8 @@ pub(crate) struct Pending {
     pub(crate) more_due: bool,
     pub(crate) fired: u64,
     pub(crate) fired_at_ns: u64,
-    /// When a late loop was last warned of.
-    pub(crate) warned_at_ns: u64,
+    /// Where the call was made that was given out last.
+    pub(crate) called_from: Option<&'static Location<'static>>,
     /// Readiness given out since timers were last looked at.
     pub(crate) delivered: usize,
     /// Timers that came due during a long batch are being given out in its midst.

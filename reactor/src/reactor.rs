@@ -13,6 +13,7 @@ use mio::event::Source as MioSource;
 
 use crate::alarm::AlarmClock;
 use crate::arena::{Arena, Id};
+use crate::blame::Ledger;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::drift::{Drift, Wait};
@@ -87,6 +88,9 @@ pub struct Reactor {
     pub(crate) all_ran_in_turn: u64,
     /// Whether the time of what it runs is accounted.
     pub(crate) accounts: bool,
+    /// Whether the clock was read when the last turn ended, and the next follows at once.
+    pub(crate) clock_is_fresh: bool,
+    pub(crate) ledger: Ledger,
     pub(crate) leeway: Leeway,
     pub(crate) built_at_ns: u64,
     pub(crate) phases: Phases,
@@ -296,6 +300,11 @@ impl Reactor {
     pub(crate) fn read_clock(&mut self) -> u64 {
         self.now_ns = self.now_ns.max(self.clock.now().as_nanos());
         self.now_ns
+    }
+
+    /// The same, but not if it was read just now, at the end of the last turn.
+    pub(crate) fn read_clock_unless_fresh(&mut self) -> u64 {
+        if self.clock_is_fresh { self.now_ns } else { self.read_clock() }
     }
 
     /// The leeway of a guard with this long to go: a hundredth of it, at most the builder's.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -54,7 +54,7 @@ pub enum SendError<T = ()> {
 /// What a remote thread asks of the loop.
 pub(crate) enum Command {
     Message(Box<dyn Any + Send>),
-    Call(Box<dyn FnOnce() + Send>),
+    Call { call: Box<dyn FnOnce() + Send>, from: Option<&'static Location<'static>> },
     Cancel { token: Token, cause: Cause },
     CancelScope { scope: ScopeId, cause: Cause },
     SetDeadline { token: Token, direction: Option<Direction>, deadline: Instant },
@@ -280,19 +280,28 @@ impl Handle {
         })
     }
 
-    /// Has `call` run on the loop's thread.
+    /// Has `call` run on the loop's thread. If it takes long, it is told of by the place where this was called.
     ///
     /// # Errors
     /// [`SendError`]; the call is then dropped here.
+    #[track_caller]
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), SendError> {
-        self.command(Command::Call(Box::new(call)))
+        self.call_from(call, Location::caller())
+    }
+
+    pub(crate) fn call_from(
+        &self,
+        call: impl FnOnce() + Send + 'static,
+        from: &'static Location<'static>,
+    ) -> Result<(), SendError> {
+        self.command(Command::Call { call: Box::new(call), from: Some(from) })
     }
 
     /// Has `call` run on the loop's thread, also if the inbox is full: for what each thing of the loop's own says
     /// at most once. A loop that is gone is not told.
     pub(crate) fn tell(&self, call: impl FnOnce() + Send + 'static) {
         self.shared.queued.fetch_add(1, Ordering::AcqRel);
-        drop(self.shared.put(Command::Call(Box::new(call))));
+        drop(self.shared.put(Command::Call { call: Box::new(call), from: None }));
     }
 
     /// Cancels `token`: its waiting operations and all later ones end with `cause`. The first cause

@@ -13,8 +13,10 @@
 use std::io;
 use std::time::Duration;
 
+use crate::blame::Given;
 use crate::event::Event;
 use crate::instant::nanos;
+use crate::pending::Dispatch;
 use crate::reactor::{ALARM, Reactor, WAKER};
 use crate::readiness::Readiness;
 use crate::source::NEVER;
@@ -30,13 +32,19 @@ impl Reactor {
     /// # Errors
     /// What the kernel says of the poll or the alarm; nothing is lost by it.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        if self.accounts && !self.clock_is_fresh && self.prepared.is_none() {
+            self.account_between_turns();
+            self.clock_is_fresh = true;
+        }
         self.metrics.turns += 1;
         let limit_ns = self.limit(max_wait);
         match self.clock.as_virtual().cloned() {
             None => self.wait_until(limit_ns)?,
             Some(clock) => self.wait_virtual(&clock, limit_ns)?,
         }
+        self.clock_is_fresh = false;
         self.unpark();
+        self.ledger.begin_turn(self.now_ns);
         self.take_events();
         self.take_due();
         self.pending.begin_turn(self.budget.messages);
@@ -56,6 +64,9 @@ impl Reactor {
     /// What the kernel says of the alarm.
     pub fn prepare(&mut self) -> io::Result<Option<Duration>> {
         let at_ns = self.timers.alarm().map_or(NEVER, |alarm| alarm.at_ns);
+        if self.accounts {
+            self.account_between_turns();
+        }
         let now_ns = self.read_clock();
         if self.has_leftovers() || at_ns <= now_ns || !self.remote.park() {
             self.prepared = None;
@@ -73,10 +84,18 @@ impl Reactor {
     /// The next thing that this turn found: first readiness, then messages, then timers in the order of
     /// their deadlines. What was deregistered, cancelled or moved meanwhile is not given out.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.next_dispatch().map(|dispatch| {
-            dispatch.waiters.wake();
-            dispatch.event
-        })
+        if self.accounts {
+            self.handler_is_back();
+        }
+        let Some(Dispatch { event, waiters }) = self.next_dispatch() else {
+            self.all_given_out();
+            return None;
+        };
+        waiters.wake();
+        if self.accounts {
+            self.ledger.given = Some((Given::of(&event, self.pending.called_from), self.now_ns));
+        }
+        Some(event)
     }
 
     /// By when the turn has to be over with waiting.
@@ -85,7 +104,7 @@ impl Reactor {
             _ if self.has_leftovers() => 0,
             None => NEVER,
             Some(Duration::ZERO) => 0,
-            Some(wait) => self.read_clock().saturating_add(nanos(wait)),
+            Some(wait) => self.read_clock_unless_fresh().saturating_add(nanos(wait)),
         }
     }
 

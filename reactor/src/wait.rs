@@ -24,7 +24,7 @@ impl Reactor {
         let alarm = self.timers.alarm();
         let alarm_ns = alarm.map_or(NEVER, |alarm| alarm.at_ns);
         let target_ns = alarm_ns.min(limit_ns);
-        let now_ns = if target_ns == 0 { self.now_ns } else { self.read_clock() };
+        let now_ns = if target_ns == 0 { self.now_ns } else { self.read_clock_unless_fresh() };
         if target_ns <= now_ns {
             return self.look();
         }
@@ -43,6 +43,7 @@ impl Reactor {
     fn look(&mut self) -> io::Result<()> {
         self.poll_once(Some(Duration::ZERO))?;
         let woke_ns = self.read_clock();
+        self.close_turn(woke_ns);
         self.wait = match self.prepared.take() {
             None => {
                 let held_up_ns = self.held_up_until(woke_ns);
@@ -69,6 +70,7 @@ impl Reactor {
     fn sleep(&mut self, target_ns: u64, spin: bool) -> io::Result<()> {
         self.prepared = None;
         let slept_at_ns = self.now_ns;
+        self.close_turn(slept_at_ns);
         let held_up_ns = self.held_up_until(self.now_ns);
         let lead_ns = match &mut self.spinner {
             Some(spinner) if spin => spinner.lead(self.now_ns),
@@ -144,6 +146,7 @@ impl Reactor {
         next.map(|deadline| {
             clock.set(deadline);
             self.metrics.parked_ns += deadline.as_nanos().saturating_sub(self.now_ns);
+            self.ledger.nobody_until(deadline.as_nanos());
             Duration::ZERO
         })
     }

@@ -1,7 +1,7 @@
 //! [`Waiters`]: who waits for one side of a source.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Waker;
+use std::task::{RawWakerVTable, Waker};
 
 use crate::arena::Id;
 use crate::waits::Frame;
@@ -90,6 +90,13 @@ impl Waiters {
             (Some(_), first) => self.more.extend(first),
         }
         self.more.extend(other.more);
+    }
+
+    /// Whether all of them are wakers of this kind.
+    #[inline]
+    pub(crate) fn are_all(&self, kind: &'static RawWakerVTable) -> bool {
+        let all = &mut self.first.iter().chain(&self.more);
+        all.all(|waiter| std::ptr::eq(waiter.waker.vtable(), kind))
     }
 
     #[inline]

@@ -204,7 +204,7 @@ fn a_loop_that_was_held_up_comes_before_a_server_that_was_silent() {
         error.diagnosis().cloned().expect("a reason")
     });
     assert_eq!(prompt, Diagnosis::SystemLibrarySilent { called: false });
-    assert_eq!(late, Diagnosis::LoopLate { by: Duration::from_micros(51_940) });
+    assert_eq!(late, Diagnosis::LoopLate { by: Duration::from_micros(51_940), culprit: None });
     let past = timeout(Phase::Resolve, None).with_deadline(|info| info.before_it_began = true);
     let progress = crate::resolve::Progress::default();
     progress.awaits_library(std::sync::Arc::default());

@@ -13,9 +13,11 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::arena::{Arena, Id};
+use crate::blame::{Given, Holder};
 use crate::builder::BlockingLimits;
 use crate::clock::Clock;
 use crate::event::Event;
+use crate::executor::account::TaskWakers;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
@@ -25,6 +27,7 @@ use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
+use crate::scope::tree::HookFn;
 use crate::source::NEVER;
 use crate::text::Text;
 use crate::token::ReactorId;
@@ -45,6 +48,13 @@ pub(crate) struct Driver {
     pub(crate) counts: Counts,
     /// Whether the length of every poll is accounted.
     pub(super) accounts: bool,
+    /// From which length on it is noted who it was.
+    pub(super) floor_ns: u64,
+    /// When what was accounted last had ended.
+    pub(super) lap_ns: Cell<u64>,
+    /// The total of what was noted.
+    pub(super) noted_ns: Cell<u64>,
+    pub(super) task_wakers: TaskWakers,
     pub(super) observer: Observer,
     /// The future of `block_on`, within that.
     pub(super) main: RefCell<Option<Main>>,
@@ -61,7 +71,7 @@ pub(crate) struct Driver {
     pub(crate) frame: CurrentFrame,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
     /// their own, and so on, deeper than the stack may be.
-    dropped: RefCell<Vec<Body>>,
+    dropped: RefCell<Vec<(Id, Origin, Body)>>,
     dropping: Cell<bool>,
     /// What waits that is no operation on a source.
     pub(crate) waits: RefCell<Slab<OtherWait>>,
@@ -94,6 +104,10 @@ impl Driver {
             remote: reactor.remote.clone(),
             id: reactor.id,
             accounts: reactor.accounts,
+            floor_ns: reactor.ledger.floor_ns,
+            lap_ns: Cell::new(0),
+            noted_ns: Cell::new(0),
+            task_wakers: Waker::from(TaskWaker::queued(MAIN, reactor.remote.clone())).vtable(),
             reactor: RefCell::new(reactor),
             tasks: RefCell::new(Arena::new()),
             observer: Observer::default(),
@@ -208,15 +222,21 @@ impl Driver {
             // One that is being polled now is dropped when it comes back.
             let task = if away { None } else { all.remove(id) };
             drop(all);
-            self.dropped.borrow_mut().extend(task.and_then(|task| task.body));
+            let dropped = task.and_then(|task| task.body.map(|body| (id, task.origin, body)));
+            self.dropped.borrow_mut().extend(dropped);
         }
         if self.dropping.replace(true) {
             return;
         }
         loop {
-            let body = self.dropped.borrow_mut().pop();
-            let Some(body) = body else { break };
+            let next = self.dropped.borrow_mut().pop();
+            let Some((id, origin, body)) = next else { break };
+            let (began_ns, noted_ns) = (self.read_if_accounted(), self.noted_ns.get());
             drop_contained(body.future);
+            let ended_ns = self.read_if_accounted();
+            if ended_ns - began_ns >= self.floor_ns {
+                self.note_task(id, origin, began_ns, ended_ns, noted_ns);
+            }
         }
         self.dropping.set(false);
     }
@@ -231,22 +251,31 @@ impl Driver {
             }
             reactor.budget
         };
-        let began = self.clock.now();
+        let began_ns = self.now_ns();
+        let mut at_ns = began_ns;
         for _ in 0..budget.tasks {
-            if !self.run_hook() || self.clock.now() - began >= budget.task_time {
+            let noted_ns = self.noted_ns.get();
+            let Some(set_at) = self.run_hook() else { break };
+            let now_ns = self.now_ns();
+            if self.accounts && now_ns - at_ns >= self.floor_ns {
+                self.note_held(Holder::Hook(set_at), at_ns, now_ns, noted_ns);
+            }
+            at_ns = now_ns;
+            if now_ns - began_ns >= nanos(budget.task_time) {
                 break;
             }
         }
+        self.lap_ns.set(at_ns);
     }
 
-    /// Runs the next of them; `false` if there is none.
-    fn run_hook(&self) -> bool {
+    /// Runs the next of them, if there is one; returns where that was said.
+    fn run_hook(&self) -> Option<&'static Location<'static>> {
         let next = self.reactor.borrow_mut().scopes.hooks_due.pop_first();
-        let Some((_, (end, hook))) = next else { return false };
-        if catch_unwind(AssertUnwindSafe(|| hook(&end))).is_err() {
+        let (_, (end, HookFn { run, set_at })) = next?;
+        if catch_unwind(AssertUnwindSafe(|| run(&end))).is_err() {
             tracing::error!("what was to be run at the end of a scope panicked");
         }
-        true
+        Some(set_at)
     }
 
     fn has_work(&self) -> bool {
@@ -265,6 +294,16 @@ impl Driver {
     /// Wakes `waker` when this turn is over.
     pub(crate) fn wake_next_turn(&self, waker: Waker) {
         self.next_turn.borrow_mut().push(waker);
+    }
+
+    fn wake_for_next_turn(&self) {
+        let woken = self.next_turn.take();
+        if woken.is_empty() {
+            return;
+        }
+        let noted_ns = self.noted_ns.get();
+        woken.into_iter().for_each(waiters::wake);
+        self.account_lap(Holder::Waker(None), noted_ns);
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
@@ -308,11 +347,9 @@ impl Driver {
         self.deliver();
         let done = self.run_tasks(main);
         self.run_hooks();
-        if self.run_queue.borrow().is_empty() {
-            let mut reactor = self.reactor.borrow_mut();
-            reactor.all_ran_in_turn = reactor.metrics.turns;
-        }
-        self.next_turn.take().into_iter().for_each(waiters::wake);
+        let all_ran = self.run_queue.borrow().is_empty();
+        self.wake_for_next_turn();
+        self.account_turn(all_ran);
         Ok(done)
     }
 
@@ -327,11 +364,12 @@ impl Driver {
 
     /// Wakes whoever waits for what the turn has found.
     fn deliver(&self) {
+        let noted_ns = self.noted_ns.get();
         loop {
             // To wake is to queue: no need to look at the timers in the midst of it.
             let ready = self.reactor.borrow_mut().next_ready();
-            let Some((_, _, waiters)) = ready else { break };
-            waiters.wake();
+            let Some((token, _, waiters)) = ready else { break };
+            self.wake(waiters, || Some(Given::Ready(token)));
         }
         let most = self.reactor.borrow().budget.messages;
         if self.run_queue.borrow().len() >= most {
@@ -341,7 +379,7 @@ impl Driver {
         loop {
             let dispatch = self.reactor.borrow_mut().next_dispatch();
             let Some(Dispatch { event, waiters }) = dispatch else { break };
-            waiters.wake();
+            self.wake(waiters, || Some(Given::of(&event, None)));
             match event {
                 Event::Call(call) => self.call(call),
                 Event::Shutdown => {
@@ -356,16 +394,29 @@ impl Driver {
             let Some(task) = reactor.inbox.next_woken() else { break };
             self.queue(task);
         }
+        let now_ns = reactor.now_ns;
+        let (began_ns, warning) = (reactor.ledger.turn_began_ns(), reactor.ledger.take_warning(now_ns));
+        drop(reactor);
+        if let Some(warning) = warning {
+            warning.say();
+        }
+        self.account_delivery(began_ns, noted_ns);
     }
 
     /// Runs another thread's call. Calls share the time of the tasks: what is left of them waits for the next
     /// turn, and the timers come first.
     fn call(&self, call: Box<dyn FnOnce() + Send>) {
+        let (began_ns, noted_ns) = (self.read_if_accounted(), self.noted_ns.get());
         if catch_unwind(AssertUnwindSafe(call)).is_err() {
             tracing::error!("a call from another thread panicked");
         }
+        let ended_ns = self.now_ns();
+        if self.accounts && ended_ns - began_ns >= self.floor_ns {
+            let from = self.reactor.borrow().pending.called_from;
+            self.note_held(from.map_or(Holder::Loop, Holder::Call), began_ns, ended_ns, noted_ns);
+        }
         let mut reactor = self.reactor.borrow_mut();
-        let spent_ns = self.clock.now().as_nanos().saturating_sub(reactor.now_ns);
+        let spent_ns = ended_ns.saturating_sub(reactor.now_ns);
         if spent_ns >= nanos(reactor.budget.task_time) {
             reactor.take_no_more_messages();
         }
@@ -391,7 +442,7 @@ impl Driver {
         self.wake_ended();
         self.wake_shutdown_waiters();
         // None is added from here on.
-        while self.run_hook() {}
+        while self.run_hook().is_some() {}
         self.locals.clear();
     }
 

@@ -7,6 +7,7 @@
 //!              tasks ◀── run queue ◀── TaskWaker (same thread: a push; other threads: inbox + signal)
 //! ```
 
+mod account;
 pub(crate) mod context;
 mod driver;
 mod elsewhere;
@@ -30,5 +31,5 @@ pub use remote_join::RemoteJoinHandle;
 pub(crate) use runtime::ShutdownRequested;
 pub use runtime::{Runtime, shutdown_requested, spawn, spawn_named, yield_now};
 pub(crate) use task::MAIN;
-pub(crate) use task_info::Origin;
+pub(crate) use task_info::{Origin, describe_task};
 pub use task_info::{TaskId, TaskInfo, TaskState, current_task, task_info, tasks};

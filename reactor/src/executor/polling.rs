@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 
 use crate::arena::Id;
 use crate::executor::Driver;
+use crate::executor::account::ShortPolls;
 use crate::executor::driver::{count, drop_contained};
 use crate::executor::task::{Body, MAIN, Main, TaskWaker};
-use crate::executor::task_info::{Origin, Polls};
+use crate::executor::task_info::{Origin, Polls, TaskId};
 use crate::instant::nanos;
 #[cfg(feature = "profile")]
 use crate::profile;
@@ -19,12 +20,15 @@ const POLLS_PER_CLOCK_READ: usize = 8;
 impl Driver {
     /// Runs tasks within the budget. Returns whether `main` is done.
     pub(super) fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
-        let (budget, began_ns) = {
+        let (budget, budgeted_from_ns) = {
             let reactor = self.reactor.borrow();
             (reactor.budget, reactor.now_ns)
         };
         // The end of one poll is the beginning of the next.
-        let mut at_ns = if self.accounts { self.now_ns() } else { 0 };
+        let first_ns = self.lap_ns.get();
+        let mut at_ns = first_ns;
+        let mut short = ShortPolls::default();
+        let mut done = Poll::Pending;
         for polled in 1..=budget.tasks {
             let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
             #[cfg(feature = "profile")]
@@ -32,34 +36,36 @@ impl Driver {
             self.task.set(task);
             self.polling.set(true);
             self.poll_begins(task);
-            let mut done = false;
-            if task != MAIN {
-                at_ns = self.poll_task(task, at_ns);
+            let began_ns = at_ns;
+            at_ns = if task == MAIN {
+                let noted_ns = self.noted_ns.get();
+                done = main();
+                self.account_main(began_ns, noted_ns)
             } else {
-                done = main().is_ready();
-                at_ns = self.account_main(at_ns);
-            }
+                self.poll_task(task, began_ns)
+            };
             self.poll_ends(task);
             #[cfg(feature = "profile")]
             profile::changes();
             self.task.set(MAIN);
             self.polling.set(false);
-            if done {
-                return Poll::Ready(());
+            let took_ns = at_ns.saturating_sub(began_ns);
+            if self.accounts && took_ns < self.floor_ns {
+                short.add(task, took_ns);
+            }
+            if done.is_ready() {
+                break;
             }
             if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
                 let now_ns = if self.accounts { at_ns } else { self.now_ns() };
-                if now_ns.saturating_sub(began_ns) >= nanos(budget.task_time) {
+                if now_ns.saturating_sub(budgeted_from_ns) >= nanos(budget.task_time) {
                     break;
                 }
             }
         }
-        Poll::Pending
-    }
-
-    #[inline]
-    fn now_ns(&self) -> u64 {
-        self.clock.now().as_nanos()
+        short.note(self, first_ns, at_ns);
+        self.lap_ns.set(at_ns);
+        done
     }
 
     /// Polls a task, and drops it if it is done. Returns when that was over, if polls are accounted.
@@ -69,14 +75,20 @@ impl Driver {
             Some(task) => (task.body.take(), task.aborted),
         };
         let Some(mut body) = body else { return began_ns };
+        let noted_ns = self.noted_ns.get();
         body.flag.about_to_poll();
         if !aborted && self.poll_body(&mut body).is_pending() {
-            let ended_ns = if self.accounts { self.now_ns() } else { began_ns };
+            let ended_ns = self.read_if_accounted();
             let mut tasks = self.tasks.borrow_mut();
             if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
                 task.body = Some(body);
                 if self.accounts {
                     task.polls.add(began_ns, ended_ns);
+                    if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
+                        let origin = task.origin.clone();
+                        drop(tasks);
+                        self.note_task(id, origin, began_ns, ended_ns, noted_ns);
+                    }
                 }
                 return ended_ns;
             }
@@ -85,8 +97,12 @@ impl Driver {
         // While its name can be looked up.
         #[cfg(feature = "profile")]
         profile::changes();
-        drop(self.tasks.borrow_mut().remove(id));
-        if self.accounts { self.now_ns() } else { began_ns }
+        let task = self.tasks.borrow_mut().remove(id);
+        let ended_ns = self.read_if_accounted();
+        if let Some(task) = task.filter(|_| ended_ns.saturating_sub(began_ns) >= self.floor_ns) {
+            self.note_task(id, task.origin, began_ns, ended_ns, noted_ns);
+        }
+        ended_ns
     }
 
     fn poll_body(&self, body: &mut Body) -> Poll<()> {
@@ -98,13 +114,18 @@ impl Driver {
     }
 
     /// Accounts a poll of the future of `block_on`, which is over now. Returns when that is.
-    fn account_main(&self, began_ns: u64) -> u64 {
+    fn account_main(&self, began_ns: u64, noted_ns: u64) -> u64 {
         if !self.accounts {
             return began_ns;
         }
         let ended_ns = self.now_ns();
         if let Some(main) = &mut *self.main.borrow_mut() {
             main.polls.add(began_ns, ended_ns);
+        }
+        if ended_ns.saturating_sub(began_ns) >= self.floor_ns
+            && let Some(origin) = self.origin(TaskId { id: MAIN, reactor: self.id })
+        {
+            self.note_task(MAIN, origin, began_ns, ended_ns, noted_ns);
         }
         ended_ns
     }

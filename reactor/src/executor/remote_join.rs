@@ -122,12 +122,13 @@ impl Handle {
         let state = Mutex::new(State { result: None, finished: false, joiner: None });
         let shared = Arc::new(Exchange { state, done: Condvar::new(), spawned_at });
         let sender = Sender { shared: shared.clone(), spawned_at };
-        self.call(move || {
+        let call = move || {
             let Some(driver) = context::try_current() else { return };
             let task = driver.spawn(async move { make().await }, name, spawned_at);
             let report = async move { sender.complete(task.await) };
             drop(driver.spawn(report, None, spawned_at));
-        })?;
+        };
+        self.call_from(call, spawned_at)?;
         Ok(RemoteJoinHandle { shared, waiting: None })
     }
 }

@@ -95,6 +95,7 @@ impl Runtime {
                 Err(error) => panic!("the kernel refuses to wait: {error}"),
             }
         }
+        self.driver.account_leave();
         match output {
             Some(output) => output,
             None => unreachable!("the future was ready and left its output"),
@@ -112,7 +113,9 @@ impl Runtime {
     #[track_caller]
     pub fn turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
         let _entered = self.enter("turn");
-        self.driver.turn(max_wait, &mut || Poll::Pending).map(|_| ())
+        let turned = self.driver.turn(max_wait, &mut || Poll::Pending).map(|_| ());
+        self.driver.account_leave();
+        turned
     }
 
     /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`]. Call it again after anything that
@@ -147,6 +150,8 @@ impl Runtime {
             context::try_current().is_none(),
             "{what} within a runtime would stop the loop that it runs on: spawn or await instead"
         );
+        // If the last one panicked, nobody has said that it was left.
+        self.driver.reactor.borrow_mut().abandon_turn();
         context::enter(&self.driver)
     }
 

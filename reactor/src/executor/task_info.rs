@@ -113,7 +113,7 @@ pub(crate) fn describe_task(
 }
 
 /// Where a task comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) name: Option<Text>,
     pub(crate) spawned_at: &'static Location<'static>,

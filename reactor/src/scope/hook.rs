@@ -1,6 +1,7 @@
 //! [`Hook`]: what is to be run when a scope ends.
 
 use std::fmt;
+use std::panic::Location;
 use std::rc::Weak;
 
 use crate::arena::Id;
@@ -24,8 +25,9 @@ impl Scope {
     ///
     /// In a scope that has ended it is run all the same; but once its runtime is being dropped, it is dropped at
     /// once.
+    #[track_caller]
     pub fn on_end(&self, hook: impl FnOnce(&ScopeEnd) + 'static) -> Hook {
-        let hook: HookFn = Box::new(hook);
+        let hook = HookFn { run: Box::new(hook), set_at: Location::caller() };
         if self.driver().is_closed() {
             // Nobody would run it, and what it holds might hold the runtime.
             drop_contained(hook);

@@ -4,6 +4,7 @@
 //! without recursion and without allocating, and reaches each of them once.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::task::Waker;
 
 use slab::Slab;
@@ -22,8 +23,11 @@ use crate::waits::Frame;
 /// No node.
 const NONE: u32 = u32::MAX;
 
-/// What runs when a scope has ended.
-pub(crate) type HookFn = Box<dyn FnOnce(&ScopeEnd)>;
+/// What is to be run at the end of a scope, and where that was said.
+pub(crate) struct HookFn {
+    pub(crate) run: Box<dyn FnOnce(&ScopeEnd)>,
+    pub(crate) set_at: &'static Location<'static>,
+}
 
 #[derive(Default)]
 pub(crate) struct Scopes {

@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use crate::blame::ThreadTime;
+
 #[path = "kqueue/messages.rs"]
 pub(super) mod messages;
 
@@ -46,6 +48,11 @@ pub(crate) fn tcp_queues(_socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
 
 pub(crate) fn set_syn_count(_socket: BorrowedFd<'_>, _count: libc::c_int) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no TCP_SYNCNT"))
+}
+
+/// Not read here: not all of these systems count by thread.
+pub(crate) fn thread_time() -> Option<ThreadTime> {
+    None
 }
 
 /// There is none here: children are asked after when a SIGCHLD has come.

@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::blame::ThreadTime;
+
 #[path = "linux/messages.rs"]
 pub(super) mod messages;
 
@@ -103,6 +105,18 @@ pub(crate) fn set_syn_count(socket: BorrowedFd<'_>, count: libc::c_int) -> io::R
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// How long this thread has run, to the nanosecond (clock_gettime(2)), and how often the kernel has taken it off its CPU
+/// (getrusage(2)).
+pub(crate) fn thread_time() -> Option<ThreadTime> {
+    let cpu_ns = super::clock_now(libc::CLOCK_THREAD_CPUTIME_ID);
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is valid for a write of one rusage for the length of the call.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid rusage, and the kernel can only have overwritten them.
+    let usage = unsafe { usage.assume_init() };
+    (result == 0).then_some(ThreadTime { cpu_ns, preempted: usage.ru_nivcsw as u64 })
 }
 
 /// A descriptor of a child that was not reaped yet, readable once it has ended (`pidfd_open(2)`, Linux 5.3). It is

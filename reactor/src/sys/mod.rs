@@ -1,8 +1,8 @@
 //! The system calls that mio does not make for us, and the project's only `unsafe`.
 //!
 //! What a backend owes, in this order: [`messages`], [`clock_now`], [`TimerFd`], [`borrow_fd`], [`PRIORITY`],
-//! [`tcp_info`], [`tcp_queues`], [`set_syn_count`], [`open_process`],
-//! [`signal_process`]. The
+//! [`tcp_info`], [`tcp_queues`], [`set_syn_count`], [`thread_time`],
+//! [`open_process`], [`signal_process`]. The
 //! one platform switch of this crate is the pair of `cfg`s below.
 
 #![allow(unsafe_code)]
@@ -25,7 +25,7 @@ pub(crate) mod profile;
 #[cfg(feature = "rig")]
 pub mod rig;
 
-pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues};
+pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues, thread_time};
 #[cfg(feature = "process")]
 pub(crate) use imp::{open_process, signal_process};
 

@@ -189,9 +189,13 @@ fn b03_our_own_loop_that_was_late() {
         let (stream, _peer) = tcp_pair().await;
         let holding = spawn(hold_the_loop_up());
         let (diagnosis, _) = read_and_be_late(&stream, 20 * MS).await;
-        let Diagnosis::LoopLate { by, .. } = diagnosis else { panic!("{diagnosis:?}") };
+        let Diagnosis::LoopLate { by, ref culprit, .. } = diagnosis else { panic!("{diagnosis:?}") };
         assert!((49 * MS..PATIENCE).contains(&by), "the whole of the 50 ms: {by:?}");
-        assert!(diagnosis.to_string().starts_with("our own loop was held up for "), "{diagnosis}");
+        let culprit = culprit.as_ref().expect("it is known who it was");
+        assert_eq!(culprit.task(), Some(holding.id()), "{culprit}");
+        let told = diagnosis.to_string();
+        assert!(told.starts_with("our own loop was held up for "), "{told}");
+        assert!(told.contains(", by the task spawned at tests/it/diagnosis/loopback.rs:"), "{told}");
         holding.await.expect("no panic");
 
         // No loop, however late, keeps a SYN from being answered: that is the kernel's doing.

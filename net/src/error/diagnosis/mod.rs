@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use punctual_reactor::Culprit;
+
 use super::text::{Age, Bytes, Count, Short};
 pub use names::IgnoredAnswers;
 
@@ -48,12 +50,14 @@ pub enum Diagnosis {
     /// The deadline had passed before the operation began; the socket was not touched, and not asked.
     NotBegun,
     /// Our own loop was held up while the deadline passed, or for most of the time that the operation had, and nothing
-    /// else explains the timeout: what was to be sent to have an answer may have waited for this loop. What held it
-    /// up is not told yet.
+    /// else explains the timeout: what was to be sent to have an answer may have waited for this loop.
     #[non_exhaustive]
     LoopLate {
         /// For how long: turns of 20 ms and more count.
         by: Duration,
+        /// Who held it most of the time that the operation had, if the loop knows: see
+        /// [`Runtime::blame`](punctual_reactor::Runtime::blame).
+        culprit: Option<Box<Culprit>>,
     },
     /// Nobody has answered our request for a connection: the host is down or unknown, a firewall drops
     /// it, or the queue of the listener is full.
@@ -157,7 +161,13 @@ impl fmt::Display for Diagnosis {
         };
         match *self {
             Diagnosis::NotBegun => f.write_str("it was not begun"),
-            Diagnosis::LoopLate { by } => write!(f, "our own loop was held up for {}", Short(by)),
+            Diagnosis::LoopLate { by, ref culprit } => {
+                write!(f, "our own loop was held up for {}", Short(by))?;
+                match culprit {
+                    Some(culprit) => write!(f, ", by {}", culprit.who()),
+                    None => Ok(()),
+                }
+            }
             Diagnosis::NoSynAck { syns_sent } => {
                 write!(f, "no SYN-ACK after {}", Count(syns_sent.into(), "SYN"))
             }
@@ -226,7 +236,7 @@ mod tests {
         let says = |diagnosis: Diagnosis, clause: &str| assert_eq!(diagnosis.to_string(), clause);
         let last_heard = 1_200 * MS;
         says(Diagnosis::NotBegun, "it was not begun");
-        says(Diagnosis::LoopLate { by: 52 * MS }, "our own loop was held up for 52 ms");
+        says(Diagnosis::LoopLate { by: 52 * MS, culprit: None }, "our own loop was held up for 52 ms");
         says(Diagnosis::NoSynAck { syns_sent: 1 }, "no SYN-ACK after 1 SYN");
         says(Diagnosis::NoSynAck { syns_sent: 3 }, "no SYN-ACK after 3 SYNs");
         says(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use punctual_reactor::{TcpInfo, TcpState};
+use punctual_reactor::{TcpInfo, TcpState, held_by};
 
 use super::Diagnosis;
 use crate::error::{DeadlineInfo, Phase};
@@ -20,7 +20,12 @@ impl Diagnosis {
         let of_lateness = firing.in_loop >= LOOP_LATE && firing.in_loop * 2 >= firing.lateness();
         let of_time = info.elapsed().is_some_and(|elapsed| info.held_up * 2 >= elapsed);
         let by = info.held_up.max(firing.in_loop);
-        (of_lateness || info.held_up >= LOOP_LATE && of_time).then_some(Diagnosis::LoopLate { by })
+        (of_lateness || info.held_up >= LOOP_LATE && of_time).then(|| {
+            let began = info.began.unwrap_or(info.deadline);
+            // Who has less than half of it is not who it was.
+            let culprit = held_by(began, info.fired).filter(|culprit| culprit.held() * 2 >= by);
+            Diagnosis::LoopLate { by, culprit: culprit.map(Box::new) }
+        })
     }
 
     /// What the kernel says of an operation in `phase` that has got nowhere for so long. `None` if it sees nothing

@@ -1,0 +1,67 @@
+//! [`Meter`]: how much of a time the loop's thread ran on a CPU.
+//!
+//! To ask costs two system calls, which a poll cannot afford. So they are made once in a millisecond of the loop's work,
+//! and once more after something took long: what the thread ran between the two is what it ran in the long time, and a
+//! millisecond more at the most.
+
+use std::time::Duration;
+
+use crate::sys;
+
+/// How much work passes between two looks.
+const EVERY_NS: u64 = 1_000_000;
+
+/// What the kernel has counted of this thread since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ThreadTime {
+    pub(crate) cpu_ns: u64,
+    /// How often it was taken off its CPU though it could have run on.
+    pub(crate) preempted: u64,
+}
+
+/// How much the thread ran in a length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    /// A millisecond more than it did, at the most.
+    pub(crate) cpu: Duration,
+    /// Whether the kernel took it off its CPU, which may have been shortly before as well.
+    pub(crate) preempted: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Meter {
+    last: Option<ThreadTime>,
+    /// How much work there has been since.
+    work_ns: u64,
+}
+
+impl Meter {
+    /// `reads` is false on a virtual clock, whose time no thread runs.
+    pub(crate) fn new(reads: bool) -> Meter {
+        Meter { last: if reads { sys::thread_time() } else { None }, work_ns: 0 }
+    }
+
+    /// The loop has worked for so long.
+    #[inline]
+    pub(crate) fn worked(&mut self, took_ns: u64) {
+        self.work_ns += took_ns;
+        if self.work_ns >= EVERY_NS && self.last.is_some() {
+            self.look();
+        }
+    }
+
+    /// How much the thread ran in the time that is over now.
+    #[cold]
+    pub(crate) fn ran(&mut self, took_ns: u64) -> Option<Ran> {
+        let before = self.last?;
+        let now = self.look()?;
+        let cpu_ns = now.cpu_ns.saturating_sub(before.cpu_ns).min(took_ns);
+        Some(Ran { cpu: Duration::from_nanos(cpu_ns), preempted: now.preempted > before.preempted })
+    }
+
+    fn look(&mut self) -> Option<ThreadTime> {
+        self.work_ns = 0;
+        self.last = sys::thread_time();
+        self.last
+    }
+}

@@ -1,0 +1,168 @@
+//! Whose time it is: what the driver runs, timed, so that whoever holds the loop is known.
+
+use std::task::RawWakerVTable;
+
+use crate::arena::Id;
+use crate::blame::{Given, Holder};
+use crate::executor::driver::Driver;
+use crate::executor::task_info::{Origin, TaskId};
+use crate::waiters::Waiters;
+
+impl Driver {
+    /// Reads the clock.
+    #[inline]
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    /// Reads the clock, if what is run is accounted.
+    #[inline]
+    pub(super) fn read_if_accounted(&self) -> u64 {
+        if self.accounts { self.now_ns() } else { 0 }
+    }
+
+    /// Notes that `holder` had the thread, without what has been noted since the total of all notes was `noted_ns`.
+    #[cold]
+    pub(super) fn note_held(&self, holder: Holder, began_ns: u64, ended_ns: u64, noted_ns: u64) {
+        let others_ns = self.noted_ns.get() - noted_ns;
+        let own_ns = ended_ns.saturating_sub(began_ns).saturating_sub(others_ns);
+        self.noted_ns.set(self.noted_ns.get() + own_ns);
+        self.reactor.borrow_mut().note_stretch(holder, began_ns, ended_ns, own_ns);
+    }
+
+    #[cold]
+    pub(super) fn note_task(
+        &self,
+        task: Id,
+        origin: Origin,
+        began_ns: u64,
+        ended_ns: u64,
+        noted_ns: u64,
+    ) {
+        let id = TaskId { id: task, reactor: self.id };
+        self.note_held(Holder::Task { id, origin }, began_ns, ended_ns, noted_ns);
+    }
+
+    /// Where a task comes from that may have gone.
+    pub(super) fn origin(&self, task: TaskId) -> Option<Origin> {
+        if task.is_main() {
+            return self.main.borrow().as_ref().map(|main| main.origin.clone());
+        }
+        self.tasks.borrow_mut().get_mut(task.id).map(|task| task.origin.clone())
+    }
+
+    /// Wakes who waited for what was given out. To wake a task is to queue it, which is not worth a look at the clock; other
+    /// wakers are anybody's code.
+    pub(super) fn wake(&self, waiters: Waiters, given: impl FnOnce() -> Option<Given>) {
+        if !self.accounts || waiters.are_all(self.task_wakers) {
+            waiters.wake();
+            return;
+        }
+        let (began_ns, noted_ns) = (self.now_ns(), self.noted_ns.get());
+        waiters.wake();
+        let ended_ns = self.now_ns();
+        if ended_ns - began_ns >= self.floor_ns {
+            self.note_held(Holder::Waker(given()), began_ns, ended_ns, noted_ns);
+        }
+    }
+
+    /// What the turn had found is given out. What that took beside the calls and wakers it ran is the loop's own.
+    pub(super) fn account_delivery(&self, began_ns: u64, noted_ns: u64) {
+        if !self.accounts {
+            return;
+        }
+        let ended_ns = self.now_ns();
+        let others_ns = self.noted_ns.get() - noted_ns;
+        if ended_ns.saturating_sub(began_ns + others_ns) >= self.floor_ns {
+            self.note_held(Holder::Loop, began_ns, ended_ns, noted_ns);
+        }
+        self.lap_ns.set(ended_ns);
+    }
+
+    /// What `holder` did since the last that was accounted is over.
+    pub(super) fn account_lap(&self, holder: Holder, noted_ns: u64) {
+        if !self.accounts {
+            return;
+        }
+        let (began_ns, ended_ns) = (self.lap_ns.get(), self.now_ns());
+        if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
+            self.note_held(holder, began_ns, ended_ns, noted_ns);
+        }
+        self.lap_ns.set(ended_ns);
+    }
+
+    /// The turn is over, and what it has run as well.
+    pub(super) fn account_turn(&self, all_ran: bool) {
+        let mut reactor = self.reactor.borrow_mut();
+        if all_ran {
+            reactor.all_ran_in_turn = reactor.metrics.turns;
+        }
+        if self.accounts {
+            let ended_ns = self.lap_ns.get();
+            reactor.now_ns = reactor.now_ns.max(ended_ns);
+            reactor.clock_is_fresh = true;
+            reactor.close_turn(ended_ns);
+        }
+    }
+
+    /// Somebody else runs from here on: nothing is known of the time until the next turn, but that it is not the loop's.
+    pub(super) fn account_leave(&self) {
+        let mut reactor = self.reactor.borrow_mut();
+        reactor.clock_is_fresh = false;
+        if !self.accounts {
+            let now_ns = reactor.read_clock();
+            reactor.close_turn(now_ns);
+        }
+        let now_ns = reactor.now_ns;
+        let warning = reactor.ledger.take_warning(now_ns);
+        drop(reactor);
+        if let Some(warning) = warning {
+            warning.say();
+        }
+    }
+}
+
+/// By which the wakers of tasks are known.
+pub(super) type TaskWakers = &'static RawWakerVTable;
+
+/// The polls of one turn that were too short to be noted each.
+#[derive(Default)]
+pub(super) struct ShortPolls {
+    count: u64,
+    held_ns: u64,
+    longest_ns: u64,
+    longest: Option<Id>,
+}
+
+impl ShortPolls {
+    #[inline]
+    pub(super) fn add(&mut self, task: Id, took_ns: u64) {
+        self.count += 1;
+        self.held_ns += took_ns;
+        if took_ns > self.longest_ns {
+            (self.longest_ns, self.longest) = (took_ns, Some(task));
+        }
+    }
+
+    /// Notes them, if they are worth it together: the longest by its name, if that is still known, and the rest.
+    #[inline]
+    pub(super) fn note(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
+        if self.held_ns >= driver.floor_ns {
+            self.note_all(driver, began_ns, ended_ns);
+        }
+    }
+
+    #[cold]
+    fn note_all(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
+        let longest = self.longest.map(|id| TaskId { id, reactor: driver.id });
+        let named = longest.and_then(|id| Some(Holder::Task { id, origin: driver.origin(id)? }));
+        let mut reactor = driver.reactor.borrow_mut();
+        let mut rest = (self.count, self.held_ns);
+        if let Some(holder) = named {
+            rest = (rest.0 - 1, rest.1 - self.longest_ns);
+            reactor.note_stretch(holder, began_ns, ended_ns, self.longest_ns);
+        }
+        reactor.note_short_polls(rest.0, began_ns, ended_ns, rest.1);
+        driver.noted_ns.set(driver.noted_ns.get() + self.held_ns);
+    }
+}
