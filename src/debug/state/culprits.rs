@@ -1,10 +1,12 @@
 //! [`BlameState`]: what held the loop up, and what its tasks have cost.
 
-use punctual_reactor::TaskInfo;
+use punctual_reactor::{Blame, Culprit, TaskInfo};
 use serde::{Deserialize, Serialize};
 
 use super::{ns, text};
 
+/// How many culprits a state has at most.
+const CULPRITS: usize = 20;
 /// How many tasks a state has at most.
 const TASKS: usize = 20;
 
@@ -73,6 +75,36 @@ pub struct TaskEntry {
     pub busy_ns: u64,
     /// How long the longest of them took.
     pub longest_poll_ns: u64,
+}
+
+impl From<&Blame> for BlameState {
+    fn from(blame: &Blame) -> BlameState {
+        BlameState {
+            stalls: blame.stalls,
+            late_firings: blame.late_firings,
+            threshold_ns: ns(blame.threshold),
+            worst: blame.worst.iter().take(CULPRITS).map(CulpritEntry::from).collect(),
+        }
+    }
+}
+
+impl From<&Culprit> for CulpritEntry {
+    fn from(culprit: &Culprit) -> CulpritEntry {
+        CulpritEntry {
+            kind: culprit.kind().as_str().to_owned(),
+            line: text::cut(&culprit.to_string()),
+            name: culprit.name().map(text::cut),
+            task: culprit.task().map(|task| format!("{task:?}")),
+            location: culprit.location().map(|at| text::cut(&at.to_string())),
+            span: culprit.span().map(|span| text::cut(span.name())),
+            held_ns: ns(culprit.held()),
+            ran_ns: culprit.ran().map(ns),
+            turn: culprit.turn(),
+            began_ns: culprit.began().as_nanos(),
+            late_firings: culprit.late_firings(),
+            lateness_ns: ns(culprit.lateness()),
+        }
+    }
 }
 
 impl TaskEntry {

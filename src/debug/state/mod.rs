@@ -18,7 +18,7 @@ mod tests;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use punctual_reactor::{
-    Advice, AdviceOptions, Instant, PhaseRecord, metrics, tasks, waits as waits_now,
+    Advice, AdviceOptions, Instant, PhaseRecord, blame, metrics, tasks, waits as waits_now,
 };
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ impl State {
             process_name: program(),
             counters: Counters::from(&metrics),
             drift: DriftState::from(&metrics.drift),
-            blame: BlameState::default(),
+            blame: BlameState::from(&blame()),
             tasks: TaskEntry::busiest(tasks()),
             waits: WaitsState::of(&waits_now(), now),
             phases: PhaseState::all(&metrics.phases),

@@ -164,3 +164,27 @@ fn the_busiest_tasks_come_first() {
     assert_eq!(state.tasks[0].name.as_deref(), Some("task 7"), "7 * 7 = 49 ms");
     assert_eq!(state.tasks[0].longest_poll_ns, 49_000_000);
 }
+
+#[test]
+fn who_held_the_loop_is_told() {
+    let clock = VirtualClock::new();
+    let runtime = Runtime::builder().clock(clock.clone()).build().expect("a runtime");
+    let (state, began_ns) =
+        runtime.block_on(async {
+            drop(spawn(sleep(Duration::from_millis(10))));
+            let began_ns = Instant::now().as_nanos();
+            let holds = punctual_reactor::spawn_named("holds", async move {
+                clock.advance(Duration::from_millis(50))
+            });
+            holds.await.expect("it ends");
+            sleep(Duration::from_millis(1)).await;
+            (State::of_current(), began_ns)
+        });
+    let worst = &state.blame.worst[0];
+    assert_eq!((worst.kind.as_str(), worst.name.as_deref()), ("task", Some("holds")));
+    assert!(worst.location.as_deref().is_some_and(|at| at.contains("state/tests.rs:")), "{worst:?}");
+    assert_eq!((worst.held_ns, worst.began_ns), (50_000_000, began_ns));
+    assert_eq!((worst.late_firings, worst.lateness_ns), (1, 40_000_000));
+    assert!(worst.line.contains("\"holds\"") && worst.line.contains("50"), "{}", worst.line);
+    assert_eq!((state.blame.stalls, state.blame.threshold_ns > 0), (1, true));
+}

@@ -1,7 +1,7 @@
 //! Texts of others, of a bounded size.
 
 /// The longest text in a state, in bytes.
-const LONGEST: usize = 200;
+const LONGEST: usize = 400;
 
 /// `text`, or as much of its beginning as fits, with a mark.
 pub(super) fn cut(text: &str) -> String {
@@ -23,7 +23,7 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         assert_eq!(cut("größer"), "größer");
         for shift in 0..4 {
-            let long = format!("{}{}", "a".repeat(shift), "€".repeat(100));
+            let long = format!("{}{}", "a".repeat(shift), "€".repeat(200));
             let short = cut(&long);
             assert!(short.len() <= LONGEST && short.len() > LONGEST - 6, "{} bytes", short.len());
             assert!(short.ends_with('…') && long.starts_with(short.trim_end_matches('…')));
