@@ -8,7 +8,7 @@ lab *ARGS:
 
 # Everything that tests: units, behaviour, real kernel, stress, examples, docs.
 test:
-    cargo test --workspace
+    cargo test --workspace --all-features
 
 # Lateness at one second beside a raw timerfd, by turns in one process, in an optimised build.
 lateness:
