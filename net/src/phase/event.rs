@@ -151,9 +151,10 @@ impl Told<'_> {
 
     /// When it began on the wall clock, as that stands now.
     fn unix_start_us(&self) -> i64 {
+        // First, so that the time between the two makes it later, and never earlier than it was.
+        let elapsed = self.since.elapsed();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = now.saturating_sub(self.since.elapsed());
-        whole(start.as_micros())
+        whole(now.saturating_sub(elapsed).as_micros())
     }
 }
 

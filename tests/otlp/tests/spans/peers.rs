@@ -22,7 +22,12 @@ pub(crate) struct NameServer {
 
 impl NameServer {
     pub(crate) fn start() -> NameServer {
-        let (socket, address) = dead_name_server();
+        let (socket, _) = dead_name_server();
+        NameServer::answering(socket, answer)
+    }
+
+    fn answering(socket: UdpSocket, answer: fn(&[u8]) -> Vec<u8>) -> NameServer {
+        let address = socket.local_addr().expect("its address");
         let thread = std::thread::spawn(move || {
             let mut packet = [0; 512];
             loop {
@@ -64,6 +69,36 @@ fn answer(query: &[u8]) -> Vec<u8> {
         answer.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 60, 0, 22, 0, 0]);
         answer.extend([[0; 16].as_slice(), &[0, 0, 0, 60]].concat());
     }
+    answer
+}
+
+/// A name server that says its answers are too long for UDP, and over TCP says nothing.
+pub(crate) struct StallingOverTcp {
+    pub(crate) address: SocketAddr,
+    _over_udp: NameServer,
+    /// Connections wait in its queue, and are not accepted.
+    _over_tcp: TcpListener,
+}
+
+impl StallingOverTcp {
+    pub(crate) fn start() -> StallingOverTcp {
+        loop {
+            let over_tcp = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let address = over_tcp.local_addr().expect("its address");
+            // The same port of UDP may be somebody's.
+            let Ok(socket) = UdpSocket::bind(address) else { continue };
+            let over_udp = NameServer::answering(socket, truncated);
+            return StallingOverTcp { address, _over_udp: over_udp, _over_tcp: over_tcp };
+        }
+    }
+}
+
+/// The question alone, with the bit that says that the rest is cut off.
+fn truncated(query: &[u8]) -> Vec<u8> {
+    let name_length = query[12..].iter().position(|byte| *byte == 0).expect("a name ends") + 1;
+    let mut answer = query[..2].to_vec();
+    answer.extend([0x83, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+    answer.extend(&query[12..12 + name_length + 4]);
     answer
 }
 

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use punctual::net::phase::Bounds;
-use punctual::net::{Connect, Error, Phase, Resolver, TcpListener, TcpStream, UdpSocket};
+use punctual::net::{Connect, DnsFailure, Error, Phase, Resolver, TcpListener, TcpStream, UdpSocket};
 use punctual::{Instant, spawn};
 
 use crate::collector::{Event, Span, Trace, traced, unix_now_ns};
-use crate::peers::{dead_name_server, deaf_listener, serve, serve_and_stall};
+use crate::peers::{StallingOverTcp, dead_name_server, deaf_listener, serve, serve_and_stall};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,6 +39,14 @@ fn assert_failed(span: &Span, error: &Error, outcome: &str) {
     assert_eq!(span.fields.text("outcome"), outcome);
     assert_eq!(span.fields.text("error"), error.to_string());
     assert_eq!(span.fields.text("diagnosis"), error.diagnosis().expect("a reason").to_string());
+}
+
+/// The field of this name is when it began: after it was armed, and long enough before it was told of.
+fn assert_began(event: &Event, field: &str, armed_after_ns: u64, budget: Duration) {
+    let armed_us = armed_after_ns / 1000;
+    let latest_us = (event.at_ns - budget.as_nanos() as u64).div_ceil(1000);
+    let began_us = event.fields.whole(field);
+    assert!((armed_us..=latest_us).contains(&began_us), "{began_us}: {armed_us}..={latest_us}");
 }
 
 #[test]
@@ -90,6 +98,22 @@ fn o3_the_cap_of_a_lookup_is_told_as_one() {
 }
 
 #[test]
+fn o3_tries_within_a_lookup_are_no_timeouts_of_their_own() {
+    let server = StallingOverTcp::start();
+    let mut told = None;
+    let trace = traced(async || {
+        let resolver = Resolver::builder().servers([server.address]).search([""; 0]);
+        let resolver = resolver.try_timeout(40 * MS).attempts(1).build();
+        told = Connect::to("long.test:80").resolver(&resolver).connect().await.err();
+        assert_eq!(resolver.metrics().queries_over_tcp, 2, "both families");
+    });
+    assert_eq!(told.expect("it stalls").dns_failure(), Some(DnsFailure::NoAnswer));
+    assert!(trace.timeouts().is_empty(), "{:?}", trace.timeouts());
+    assert_eq!(trace.only("resolve").fields.text("outcome"), "failed");
+    assert_eq!(trace.spans.len(), 2, "the caller's and the lookup's: {:?}", trace.spans);
+}
+
+#[test]
 fn o3_tcp_connect_timeout() {
     let budget = 80 * MS;
     let (mut told, mut armed_after_ns, mut peer) = (None, 0, None);
@@ -107,8 +131,7 @@ fn o3_tcp_connect_timeout() {
     assert_eq!(event.fields.text("deadline_name"), "checkout");
     assert_eq!(event.fields.text("peer"), peer);
     assert_eq!(event.fields.text("diagnosis"), "no SYN-ACK after 1 SYN");
-    let started_ns = event.fields.whole("connect_start_ts") * 1000;
-    assert!(armed_after_ns / 1000 * 1000 <= started_ns && started_ns <= event.at_ns, "{event:?}");
+    assert_began(event, "connect_start_ts", armed_after_ns, budget);
     assert_eq!(connect.fields.whole("attempts"), 1);
     assert!(connect.duration() * 2 > budget, "{connect:?}");
     let attempt = trace.only("connect_attempt");
@@ -233,8 +256,7 @@ fn l01_p01_each_phase_of_a_protocol_ends_by_its_own_name() {
         assert!(event.fields.text("diagnosis").starts_with("peer silent for "), "{event:?}");
         assert_eq!(event.fields.has("header_recv_ts"), phase == Phase::GrpcHeader);
         if phase == Phase::GrpcHeader {
-            let began_ns = event.fields.whole("header_recv_ts") * 1000;
-            assert!(armed_after_ns / 1000 * 1000 <= began_ns && began_ns <= event.at_ns);
+            assert_began(event, "header_recv_ts", armed_after_ns, budget);
         }
     }
 }
