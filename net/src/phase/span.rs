@@ -109,3 +109,42 @@ macro_rules! open {
     };
 }
 pub(crate) use open;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+    use crate::error::DeadlineInfo;
+
+    /// Whoever formats it has a test fail.
+    struct Untold;
+
+    impl fmt::Display for Untold {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("formatted for nobody")
+        }
+    }
+
+    #[test]
+    fn without_a_subscriber_nothing_is_formatted() {
+        let evaluated = std::cell::Cell::new(false);
+        let span = open!(
+            "connect",
+            Phase::Connect,
+            field::ENDPOINT = display(Untold),
+            field::BUDGET_MS = {
+                evaluated.set(true);
+                1.0
+            },
+        );
+        assert!(span.is_disabled() && !evaluated.get());
+        let mut running = Running::new(Phase::Connect, Instant::from_nanos(1), None, span);
+        running.span().record(field::PEER, display(Untold));
+        let info = DeadlineInfo::new(Instant::from_nanos(2), Instant::from_nanos(3));
+        let error = running.fail(Error::timeout(Phase::Connect, info));
+        assert!(error.was_told(), "it is not told anew, were there somebody by then");
+        running.end(PhaseEnding::Done);
+        assert!(running.over);
+    }
+}

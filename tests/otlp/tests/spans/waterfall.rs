@@ -125,7 +125,11 @@ fn addresses_that_race_are_attempts_in_the_connect() {
     });
     let refused = closed_port();
     let trace = traced(async || {
-        let stream = Connect::to(vec![refused, address]).await.expect("the second");
+        let connect = Connect::to(vec![refused, address]).before_connect(|_, _| {
+            tracing::info!("a socket of this attempt");
+            Ok(())
+        });
+        let stream = connect.await.expect("the second");
         assert_eq!(stream.peer_addr(), address);
     });
     serving.join().expect("no panic");
@@ -140,7 +144,11 @@ fn addresses_that_race_are_attempts_in_the_connect() {
         .map(|attempt| (attempt.fields.text("peer").to_owned(), attempt.fields.text("outcome")))
         .collect();
     assert_eq!(ends, [(refused.to_string(), "kernel-error"), (address.to_string(), "done")]);
-    assert!(attempts.iter().all(|attempt| attempt.is_child_of(connect)));
+    for attempt in &attempts {
+        assert!(attempt.is_child_of(connect));
+        let events: Vec<_> = attempt.events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(events, ["a socket of this attempt"], "what runs in it is within its span");
+    }
     assert!(attempts[0].failed && !attempts[1].failed && !connect.failed);
     assert!(trace.timeouts().is_empty());
 }
