@@ -191,3 +191,27 @@ fn scheduler_fires_cancels_and_rearms() {
     assert!(stdout.contains("20000") || stdout.contains("20 000"), "{stdout}");
     refuses("scheduler", &["--timers", "many"], "many");
 }
+
+/// B03: the task that blocks is found out by the place where it was spawned.
+#[test]
+fn b03_culprit_names_the_task_that_blocks() {
+    let output = run("culprit", &["--seconds", "1", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["early"], 0, "{report}");
+    let worst = report["worst"].as_array().expect("culprits");
+    let source = include_str!("../examples/culprit.rs");
+    let line =
+        source.lines().position(|line| line.contains("spawn_named(\"blocks\"")).expect("it is there");
+    let place = format!("examples/culprit.rs:{}:", line + 1);
+    let found = worst.iter().find(|culprit| {
+        culprit["location"].as_str().is_some_and(|location| location.starts_with(&place))
+    });
+    let found = found.unwrap_or_else(|| panic!("nothing of {place} in {report}"));
+    assert_eq!((found["kind"].as_str(), found["name"].as_str()), (Some("task"), Some("blocks")));
+    assert!(found["held_ns"].as_u64().is_some_and(|held_ns| held_ns >= 50_000_000), "{report}");
+    let lines = run("culprit", &["--seconds", "1"]);
+    let told = String::from_utf8_lossy(&lines.stdout);
+    assert!(told.contains(&format!("task \"blocks\" spawned at {place}")), "{told}");
+    refuses("culprit", &["--seconds", "0"], "--seconds");
+}

@@ -1,5 +1,7 @@
 //! The program as its users have it: from its command line, in a terminal, at endpoints that do as they please.
 
+#[path = "top/culprit.rs"]
+mod culprit;
 #[path = "top/endpoint.rs"]
 mod endpoint;
 #[path = "top/figures.rs"]
