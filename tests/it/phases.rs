@@ -1,9 +1,10 @@
 //! The record of phases: what waited, how long, how it ended, and what it had been given.
 
 mod advice;
+mod connects;
 mod waits;
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;

@@ -198,6 +198,8 @@ fn options_of_resolv_conf_are_obeyed() {
         let resolver = files.resolver(port).build();
         assert_eq!(who(&resolver, "a.example").await, 1);
         assert_eq!((asked()[0], resolver.metrics().queries_over_tcp), (5, 1), "one question, over TCP");
+        let read = punctual::phases().into_iter().any(|record| record.phase == "read");
+        assert!(!read, "what a lookup reads is no phase of its own");
 
         files.write("resolv", "search one.example two.example\noptions ndots:2\nnameserver 127.0.0.1\n");
         let resolver = files.resolver(port).build();

@@ -112,6 +112,14 @@ fn o8_every_end_of_a_wait_has_its_cause() {
         });
         drop(ended.await);
         expect(OF_SCOPE);
+        let ended = scope("bounded", 3 * MS, async |_| {
+            let mut byte = [0];
+            let mut never_polled_again = pin!(near.recv(&mut byte));
+            assert!(poll_once(never_polled_again.as_mut()).is_pending());
+            pending::<()>().await
+        });
+        ended.await.expect_err("it waits for ever");
+        expect(OF_SCOPE);
 
         timeout(3 * MS, near.recv(&mut [0])).await.expect_err("silent");
         expect(PhaseEnding::Timeout(TimeoutBy::Guard));
