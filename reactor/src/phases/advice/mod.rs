@@ -23,6 +23,10 @@ pub use options::AdviceOptions;
 /// the quantile is never one of the survivors alone. Where too much was cut off it is not known, only that it is not
 /// below some time; the proposal is then a step on the way.
 ///
+/// It speaks of what it was shown. Where connections are kept open a `read` also waits for as long as the peer has
+/// nothing to say, and the advice is on that: record a request under a name of its own
+/// ([`set_phase`](crate::Registration::set_phase), [`record_phase`](crate::record_phase)) to have advice on it.
+///
 /// Its `Display` is a paragraph for each phase:
 ///
 /// ```text
