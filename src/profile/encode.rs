@@ -33,12 +33,29 @@ pub(crate) fn pprof(profile: &Profile) -> Vec<u8> {
         duration_nanos: nanos(profile.duration()),
         period_type: Some(cpu),
         period: period_ns,
+        mapping: vec![program(&mut tables)],
         location: tables.locations,
         function: tables.functions,
         string_table: tables.strings,
         ..protos::Profile::default()
     }
     .encode_to_vec()
+}
+
+/// The one mapping: everything is said to be in the program. Names have been looked up, so nobody needs more.
+const PROGRAM: u64 = 1;
+
+fn program(tables: &mut Tables) -> protos::Mapping {
+    let path = std::env::current_exe().unwrap_or_default();
+    protos::Mapping {
+        id: PROGRAM,
+        filename: tables.string(&path.to_string_lossy()),
+        has_functions: true,
+        has_filenames: true,
+        has_line_numbers: true,
+        has_inline_frames: true,
+        ..protos::Mapping::default()
+    }
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -95,7 +95,7 @@ impl Fields<'_> {
             '{'
         };
         // Writing to a string cannot fail; a value's own account of itself may, and is left out then.
-        let _ = write!(text, "{before}{}={value}", field.name());
+        let _ = write!(OneLine(text), "{before}{}={value}", field.name());
         if text.len() < MOST_TEXT {
             text.push('}');
         } else {
@@ -103,6 +103,16 @@ impl Fields<'_> {
             text.truncate(end.unwrap_or(0));
             text.push('…');
         }
+    }
+}
+
+/// Writes control characters as spaces.
+struct OneLine<'a>(&'a mut String);
+
+impl Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        Ok(())
     }
 }
 

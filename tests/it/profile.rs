@@ -89,21 +89,32 @@ fn is_named(share: &Share, name: &str) -> bool {
     matches!(&share.place, Place::Task(task) if task.name.as_deref() == Some(name))
 }
 
-/// Holds how many of `all` samples were `found` against the share of the time that was measured: within five
-/// standard deviations of what chance makes of it (binomial), one wrong alarm in 1.7 million.
-fn assert_share(what: &str, found: u64, all: u64, measured: f64) {
-    assert!(all >= 100, "{what}: {all} samples are too few to tell");
-    let share = found as f64 / all as f64;
-    let sigma = (measured * (1.0 - measured) / all as f64).sqrt();
-    println!(
-        "{what}: {found} of {all} samples, {share:.3}; by the thread's clock {measured:.3} ± {sigma:.3}"
-    );
+/// Five standard deviations of what chance makes of a share of `all` samples (binomial): one wrong alarm in 1.7 million.
+fn margin(all: u64, share: f64) -> f64 {
+    assert!(all >= 100, "{all} samples are too few to tell");
     // One sample may fall on the edge.
-    let off = (share - measured).abs();
+    5.0 * (share * (1.0 - share) / all as f64).sqrt() + 1.0 / all as f64
+}
+
+/// Holds how many of `all` samples were `found` against the share of the time that was measured.
+fn assert_share(what: &str, found: u64, all: u64, measured: f64) {
+    let (share, margin) = (found as f64 / all as f64, margin(all, measured));
+    println!(
+        "{what}: {found} of {all} samples, {share:.3}; by the thread's clock {measured:.3} ± {margin:.3}"
+    );
     assert!(
-        off <= 5.0 * sigma + 1.0 / all as f64,
+        (share - measured).abs() <= margin,
         "{what}: {share:.3} of the samples, {measured:.3} of the time"
     );
+}
+
+/// The same for what was measured without all that belongs to it, as what it takes to yield.
+fn assert_no_less(what: &str, found: u64, all: u64, measured: f64) {
+    let (share, margin) = (found as f64 / all as f64, margin(all, measured));
+    println!(
+        "{what}: {found} of {all} samples, {share:.3}; by the thread's clock no less than {measured:.3} - {margin:.3}"
+    );
+    assert!(share >= measured - margin, "{what}: {share:.3} of the samples, {measured:.3} of the time");
 }
 
 /// Profiles `body` on a runtime of its own.

@@ -85,7 +85,7 @@ fn the_pprof_format_decodes_and_carries_the_labels() {
                 && label("task") == label("spawned_at")
                 && label("task_id").is_some_and(|id| !id.is_empty())
                 && label("place") == Some("task")
-                && label("span") == Some("request{id=7 path=/<a>&\"b\";c\nd}")
+                && label("span") == Some("request{id=7 path=/<a>&\"b\";c d}")
                 && label("thread").is_some_and(|thread| !thread.is_empty())
         });
         let of_task: Vec<_> = of_task.collect();

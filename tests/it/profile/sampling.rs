@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::time::Duration;
 
 use punctual::profile::{self, Profiler};
 use punctual::{Instant, Runtime, blocking, sleep, spawn, timeout, yield_now};
 use rustix::thread::name;
+use rustix::time::ClockId;
 
-use super::{alone, burn, profiler};
-use crate::support::{MS, US, never_early_sleep, now_ns};
+use super::{alone, burn, clock, profiler, thread_cpu};
+use crate::support::{MS, US, never_early_sleep};
 
 /// What the process would do with a `SIGPROF`, by the kernel's account: whether it has a handler, and whether it
 /// ignores it.
@@ -138,47 +140,58 @@ fn nothing_is_early_or_lost_while_it_samples() {
     });
 }
 
+/// Takes note of the most CPU time that the loop's thread used between two polls of a task that always yields.
+#[derive(Clone, Default)]
+struct Ticker {
+    most: Rc<Cell<Duration>>,
+}
+
+impl Ticker {
+    async fn tick(self) {
+        let mut last = thread_cpu();
+        loop {
+            yield_now().await;
+            let now = thread_cpu();
+            self.most.set(self.most.get().max(now - last));
+            last = now;
+        }
+    }
+
+    /// Holds that what `work` costs is not spent on the loop: by the clocks of the thread and of the process, which
+    /// stand still while others have the processor.
+    async fn watch<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
+        let before = clock(ClockId::ProcessCPUTime);
+        self.most.set(Duration::ZERO);
+        let result = work.await;
+        yield_now().await;
+        let (most, all) = (self.most.get(), clock(ClockId::ProcessCPUTime) - before);
+        println!("{what}: {all:.1?} of CPU time, of the loop's at most {most:.1?} in a row");
+        assert!(most < all / 4, "{what}: {most:?} of {all:?} were spent on the loop in a row");
+        result
+    }
+}
+
 #[test]
 fn the_loop_goes_on_while_the_profile_is_made() {
     alone("sampling::the_loop_goes_on_while_the_profile_is_made", || {
         Runtime::new().expect("a runtime").block_on(async {
-            // The longest that a task which always yields was kept from the loop.
-            let gap = std::rc::Rc::new(Cell::new((0_u64, "")));
-            let step = std::rc::Rc::new(Cell::new("start"));
-            let (worst, at) = (gap.clone(), step.clone());
-            let ticker = spawn(async move {
-                let mut last = now_ns();
-                loop {
+            let ticker = Ticker::default();
+            let ticking = spawn(ticker.clone().tick());
+            let start = async { profiler().start().await.expect("the only one") };
+            let recording = ticker.watch("start", start).await;
+            sleep(100 * MS).await;
+            let profile = ticker.watch("finish", recording.finish()).await.expect("a profile");
+            println!("{profile:?}");
+            let recording = profiler().start().await.expect("the next");
+            let dropped = async {
+                drop(recording);
+                // Until its tables are cleared.
+                while profiler().start().await.is_err() {
                     yield_now().await;
-                    let now = now_ns();
-                    if now - last > worst.get().0 {
-                        worst.set((now - last, at.get()));
-                    }
-                    last = now;
                 }
-            });
-            let began = now_ns();
-            let recording = profiler().start().await.expect("the only one");
-            let started = now_ns();
-            step.set("sampling");
-            sleep(200 * MS).await;
-            step.set("finish");
-            let ending = now_ns();
-            let profile = recording.finish().await.expect("a profile");
-            let all = now_ns() - ending + (started - began);
-            let (gap_ns, when) = gap.get();
-            ticker.abort();
-            println!(
-                "start {:.1?}, finish {:.1?}; the loop's longest gap {:.1?}, at {when}; {profile:?}",
-                Duration::from_nanos(started - began),
-                Duration::from_nanos(now_ns() - ending),
-                Duration::from_nanos(gap_ns)
-            );
-            // Done on the loop, the longer of the two would be one gap.
-            assert!(
-                gap_ns < all / 2,
-                "the loop stood still for {gap_ns} ns at {when}, of {all} ns of work"
-            );
+            };
+            ticker.watch("drop", dropped).await;
+            ticking.abort();
         });
     });
 }
