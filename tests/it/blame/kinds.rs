@@ -95,18 +95,17 @@ fn b03_the_drop_of_a_task_is_that_tasks_and_not_that_of_who_ended_it() {
     let (runtime, clock) = virtual_runtime();
     runtime.block_on(async {
         let ending = spawn_named("ends it", async move {
-            drop(
-                scope("work", Unbounded, async |scope| {
-                    let slow = SlowDrop(clock.clone(), 30 * MS);
-                    drop(scope.spawn_named("slow to go", async move {
-                        let _slow = slow;
-                        pending::<()>().await;
-                    }));
-                    yield_now().await;
-                    scope.cancel("enough");
-                })
-                .await,
-            );
+            let slow = SlowDrop(clock.clone(), 30 * MS);
+            let mut work = Box::pin(scope("work", Unbounded, async |scope| {
+                drop(scope.spawn_named("slow to go", async move {
+                    let _slow = slow;
+                    pending::<()>().await;
+                }));
+                pending::<()>().await;
+            }));
+            poll_fn(|cx| Poll::Ready(assert!(work.as_mut().poll(cx).is_pending()))).await;
+            yield_now().await;
+            drop(work);
             clock.advance(2 * MS);
         });
         ending.await.expect("no panic");
@@ -114,6 +113,8 @@ fn b03_the_drop_of_a_task_is_that_tasks_and_not_that_of_who_ended_it() {
     let blame = runtime.blame();
     let culprit = only(&blame);
     assert_eq!((culprit.name(), culprit.held()), (Some("slow to go"), 30 * MS), "{culprit}");
+    // Who ended it has taken the rest of its poll, and no more.
+    assert_eq!((culprit.others(), culprit.others_held()), (1, 2 * MS), "{culprit}");
 }
 
 #[test]
