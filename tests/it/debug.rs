@@ -15,7 +15,7 @@ use punctual::debug::{Builder, Server};
 use punctual::{Runtime, blocking};
 
 use crate::support::net::*;
-use crate::support::{MS, now_ns, skip};
+use crate::support::{MS, child, now_ns, skip};
 
 /// Runs `client`, which blocks, beside a loop with the endpoint on it, on both alarms; afterwards nothing of the endpoint
 /// is left.

@@ -1,17 +1,18 @@
-//! What waits now.
+//! What waits now: how much by phase, then each of them, the oldest first.
 
-use punctual_reactor::{Wait, yield_now};
+use punctual_reactor::{WaitClass, Waits, yield_now};
 
 use super::html::{Escaped, Page};
+use super::text::{count, human};
 
 /// So many are listed.
 const LISTED_MAX: usize = 10_000;
 /// After so many lines it is the others' turn.
 const LINES: usize = 64;
 
-pub(in crate::debug) async fn waits_text(waits: &[Wait]) -> String {
+pub(in crate::debug) async fn waits_text(waits: &Waits) -> String {
     let mut text = String::new();
-    for (line, wait) in waits.iter().take(LISTED_MAX).enumerate() {
+    for (line, wait) in waits.oldest(LISTED_MAX).into_iter().enumerate() {
         text.push_str(&wait.to_string());
         text.push('\n');
         if line % LINES == LINES - 1 {
@@ -19,20 +20,37 @@ pub(in crate::debug) async fn waits_text(waits: &[Wait]) -> String {
         }
     }
     if waits.len() > LISTED_MAX {
-        text.push_str(&format!("and {} more\n", waits.len() - LISTED_MAX));
+        text.push_str(&format!("and {} more, which have waited less long\n", waits.len() - LISTED_MAX));
     }
     text
 }
 
-pub(in crate::debug) async fn waits_html(waits: &[Wait]) -> String {
+pub(in crate::debug) async fn waits_html(waits: &Waits) -> String {
     let mut page = Page::new("What waits now", 0);
-    page.push("<ol class=\"waits\">");
-    for (line, wait) in waits.iter().take(LISTED_MAX).enumerate() {
-        page.write(format_args!("<li>{}\n", Escaped(wait)));
+    page.push(
+        "<table><thead><tr><th>phase<th>waits<th>without a deadline<th>by nature<th>by choice<th>oldest<tbody>\n",
+    );
+    for phase in waits.by_phase() {
+        let counts = phase.counts;
+        let class = if counts.without_deadline > 0 { "bad" } else { "good" };
+        page.write(format_args!(
+            "<tr><th>{}<td>{}<td class=\"{class}\">{}<td>{}<td>{}<td>{}\n",
+            Escaped(phase.phase),
+            count(counts.total as u64),
+            count(counts.without_deadline as u64),
+            count(counts.idle as u64),
+            count(counts.intended as u64),
+            human(u64::try_from(phase.oldest.as_nanos()).unwrap_or(u64::MAX)),
+        ));
+    }
+    page.push("</table>\n<section>\n<h2>The oldest first</h2>\n<ol class=\"waits\">\n");
+    for (line, wait) in waits.oldest(LISTED_MAX).into_iter().enumerate() {
+        let class = if wait.class() == WaitClass::Unbounded { " class=\"bad\"" } else { "" };
+        page.write(format_args!("<li{class}>{}\n", Escaped(wait)));
         if line % LINES == LINES - 1 {
             yield_now().await;
         }
     }
-    page.push("</ol>");
+    page.push("</ol>\n</section>\n<footer><a href=\"/\">all pages</a> · <a href=\"/debug/drift\">drift</a></footer>");
     page.finish()
 }

@@ -50,7 +50,7 @@ pub(super) async fn serve(stream: TcpStream, site: Rc<Site>, stop: Rc<Stop>) {
         .header_read_timeout(None) // which would count the time between two requests too
         .max_buf_size(limits.header_bytes)
         .max_headers(HEADERS_MAX)
-        .half_close(true)
+        .half_close(false) // one that has gone wants no profile any more
         .serve_connection(Watched::new(&stream, &progress), service);
     let mut connection = pin!(connection);
     let mut sleep = pin!(sleep_until(progress.deadline()).with_leeway(Leeway::MILLISECOND));

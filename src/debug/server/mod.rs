@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use punctual_net::{Error, Kind, Listen, Target, TcpListener, TcpStream};
-use punctual_reactor::{JoinHandle, Scope, Unbounded, scope, spawn};
+use punctual_reactor::{JoinHandle, Scope, Unbounded, scope, spawn_named};
 
 use limits::Limits;
 use site::Site;
@@ -102,7 +102,7 @@ impl Server {
     #[track_caller]
     pub fn spawn(self) -> Running {
         let (address, stop) = (self.local_addr(), Rc::<Stop>::default());
-        let task = spawn(self.run_until(stop.clone()));
+        let task = spawn_named("punctual-debug", self.run_until(stop.clone()));
         Running { address, stop, task }
     }
 
@@ -143,12 +143,12 @@ impl Server {
         let site = self.site.clone();
         if let Some(place) = Place::take(&places.served) {
             let stop = stop.clone();
-            drop(scope.spawn(async move {
+            drop(scope.spawn_named("punctual-debug connection", async move {
                 connection::serve(stream, site, stop).await;
                 drop(place);
             }));
         } else if let Some(place) = Place::take(&places.refused) {
-            drop(scope.spawn(async move {
+            drop(scope.spawn_named("punctual-debug refusal", async move {
                 connection::refuse(stream, &site.limits).await;
                 drop(place);
             }));

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::site::Site;
 use crate::debug::State;
 use crate::debug::pages::{self, Look};
+use crate::prometheus;
 
 /// One path. To add another, add it to [`ROUTES`].
 pub(super) struct Route {
@@ -168,15 +169,71 @@ async fn state() -> Answered {
 }
 
 async fn metrics() -> Answered {
-    Ok(Answer::sentence(StatusCode::NOT_IMPLEMENTED, "The metrics are not served yet."))
+    Ok(Answer::new(prometheus::CONTENT_TYPE, prometheus::encode(&crate::metrics())))
 }
 
+/// A profile takes as long as is asked for, and the answer so much longer. One whose client goes is given up.
 async fn profile(asked: Asked) -> Answered {
-    let seconds = asked.number("seconds", 1..=120, 10)?;
+    let seconds = asked.number("seconds", 1..=PROFILE_MAX, 10)?;
+    let format = match asked.value("format") {
+        None | Some("proto") => Format::Proto,
+        Some("svg") => Format::Svg,
+        Some(_) => return Err(BadQuery("format is proto or svg.".to_owned())),
+    };
     if asked.head {
-        return Ok(Answer::new("application/octet-stream", ""));
+        return Ok(Answer::new(format.content_type(), ""));
     }
     asked.progress.allow(Duration::from_secs(seconds));
+    Ok(take_profile(Duration::from_secs(seconds), format).await)
+}
+
+/// The longest profile, in seconds.
+const PROFILE_MAX: u64 = 120;
+
+#[derive(Clone, Copy)]
+enum Format {
+    Proto,
+    Svg,
+}
+
+impl Format {
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Proto => "application/octet-stream",
+            Format::Svg => "image/svg+xml",
+        }
+    }
+}
+
+#[cfg(feature = "pprof")]
+async fn take_profile(duration: Duration, format: Format) -> Answer {
+    use std::io;
+
+    let profile = async {
+        let profile = crate::profile::cpu(duration).await?;
+        // To write it down takes a while, too: not on the loop.
+        let pool = crate::BlockingPool::new(1, 1)?;
+        let written = pool.run(move || match format {
+            Format::Proto => Ok(profile.to_pprof()),
+            Format::Svg => profile.flamegraph(),
+        });
+        written.await.map_err(io::Error::other)?
+    };
+    match profile.await {
+        Ok(bytes) => Answer::new(format.content_type(), bytes),
+        Err(error) => {
+            let status = match error.kind() {
+                io::ErrorKind::ResourceBusy => StatusCode::SERVICE_UNAVAILABLE,
+                io::ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            Answer::sentence(status, format!("No profile: {error}."))
+        }
+    }
+}
+
+#[cfg(not(feature = "pprof"))]
+async fn take_profile(_: Duration, _: Format) -> Answer {
     let sentence = "Profiles are not built in: turn on the feature `pprof` of punctual.";
-    Ok(Answer::sentence(StatusCode::NOT_IMPLEMENTED, sentence))
+    Answer::sentence(StatusCode::NOT_IMPLEMENTED, sentence)
 }

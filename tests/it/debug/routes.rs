@@ -19,6 +19,7 @@ fn every_route_has_its_status_type_and_headers() {
                 ("/debug/waits?format=html", 200, HTML),
                 ("/debug/waits?format=text", 200, TEXT),
                 ("/debug/state", 200, "application/json"),
+                ("/metrics", 200, "text/plain; version=0.0.4"),
                 ("/style.css", 200, "text/css; charset=utf-8"),
                 ("/live.js", 200, "text/javascript; charset=utf-8"),
                 ("/debug/waits?format=xml", 400, TEXT),
@@ -28,6 +29,7 @@ fn every_route_has_its_status_type_and_headers() {
                 ("/debug/pprof/profile?seconds=0", 400, TEXT),
                 ("/debug/pprof/profile?seconds=121", 400, TEXT),
                 ("/debug/pprof/profile?seconds=x", 400, TEXT),
+                ("/debug/pprof/profile?seconds=1&format=txt", 400, TEXT),
                 ("/debug/drift/", 404, TEXT),
                 ("/debug/Drift", 404, TEXT),
                 ("//", 404, TEXT),
@@ -71,7 +73,7 @@ fn a_browser_has_html_of_the_waits_and_a_program_has_text() {
             assert!(html.text().contains("accept on Token("), "its own: {}", html.text());
             let text = with("*/*");
             assert_eq!(text.header("content-type"), Some(TEXT));
-            assert!(text.text().starts_with("accept on Token("), "{}", text.text());
+            assert!(text.text().contains("accept on Token("), "{}", text.text());
         },
     );
 }
@@ -92,6 +94,52 @@ fn head_says_what_get_would_and_sends_nothing() {
             }
         },
     );
+}
+
+#[cfg(feature = "pprof")]
+#[test]
+fn a_profile_is_taken_one_at_a_time_and_given_up_when_its_client_goes() {
+    // There is one timer of the kernel's for it in a process.
+    let test = "debug::routes::a_profile_is_taken_one_at_a_time_and_given_up_when_its_client_goes";
+    if !child::plays("profiled") {
+        return child::succeed(child::command(test, "profiled"));
+    }
+    Runtime::new().expect("a runtime").block_on(serve_to(
+        |builder| builder,
+        |address| {
+            let path = "/debug/pprof/profile?seconds=60";
+            let mut first = connect(address);
+            let ask = request("GET", path, "localhost", "");
+            first.write_all(ask.as_bytes()).expect("sent");
+            let second = loop {
+                // Until the first has begun the other is the first.
+                let mut other = connect(address);
+                other.set_read_timeout(Some(20 * MS)).expect("set");
+                other.write_all(ask.as_bytes()).expect("sent");
+                let mut all = Vec::new();
+                if other.read_to_end(&mut all).is_ok() {
+                    break parse(&all);
+                }
+            };
+            assert_eq!(
+                (second.status, second.text().starts_with("No profile: ")),
+                (503, true),
+                "{second:?}"
+            );
+            drop(first);
+            let taken = loop {
+                let taken = get(address, "/debug/pprof/profile?seconds=1");
+                if taken.status != 503 {
+                    break taken;
+                }
+                std::thread::yield_now();
+            };
+            let kind = taken.header("content-type");
+            assert_eq!((taken.status, kind), (200, Some("application/octet-stream")), "{}", taken.head);
+            let flames = get(address, "/debug/pprof/profile?seconds=1&format=svg");
+            assert_eq!((flames.status, flames.header("content-type")), (200, Some("image/svg+xml")));
+        },
+    ));
 }
 
 #[test]

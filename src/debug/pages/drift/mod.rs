@@ -88,6 +88,7 @@ fn figures(page: &mut Page, look: &Look) {
     figure("", "p99 late", &human(total.p99_ns));
     figure("", "latest", &human(total.max_ns));
     figure("", "turns per second", &rate(look.turns_per_second));
+    figure(if state.blame.stalls == 0 { "good" } else { "bad" }, "stalls", &count(state.blame.stalls));
     figure("", "tasks", &count(counters.live_tasks));
     page.push("</dl>\n");
 }

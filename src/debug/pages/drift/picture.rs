@@ -128,11 +128,11 @@ pub(super) fn tail(axis: &Axis, distributions: &[(Part, &Distribution)], label: 
     })
 }
 
-/// Of what one lateness was made, `longest_ns` being all there is room for.
-pub(super) fn bar(parts_ns: [(Part, u64); 3], longest_ns: u64, label: &str) -> String {
+/// Lengths in a row, `longest_ns` being all there is room for.
+pub(super) fn bar(parts_ns: &[(Part, u64)], longest_ns: u64, label: &str) -> String {
     svg("bar", label, BAR, |area| {
         let mut from = 0u64;
-        for (part, ns) in parts_ns {
+        for &(part, ns) in parts_ns {
             let to = from.saturating_add(ns);
             let x = |ns: u64| (ns as f64 / longest_ns.max(1) as f64 * f64::from(WIDTH)).round() as i32;
             let corners = [(x(from), 0), (x(to).min(WIDTH), BAR)];

@@ -1,93 +1,71 @@
-//! The worst firings, and what held the loop.
+//! Who held the loop, the worst first.
 
 use super::picture::{self, Part};
-use crate::debug::State;
 use crate::debug::pages::html::{Escaped, Page};
-use crate::debug::pages::text::{count, human};
+use crate::debug::pages::text::{count, counted, human};
+use crate::debug::{CulpritEntry, State};
 
 /// So many are shown.
 const SHOWN: usize = 12;
 
-/// One late firing.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Worst {
-    pub(super) ago_ns: u64,
-    pub(super) quantisation_ns: u64,
-    pub(super) kernel_ns: u64,
-    pub(super) in_loop_ns: u64,
-    pub(super) turn: u64,
-    pub(super) culprit: Option<Culprit>,
-}
-
-/// What held the loop meanwhile.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Culprit {
-    pub(super) name: String,
-    pub(super) location: String,
-    pub(super) span: Option<String>,
-    pub(super) held_ns: u64,
-}
-
-impl Worst {
-    fn late_ns(&self) -> u64 {
-        self.quantisation_ns.saturating_add(self.kernel_ns).saturating_add(self.in_loop_ns)
-    }
-}
-
 pub(super) fn section(page: &mut Page, state: &State) {
-    show(page, &of(state));
-}
-
-fn of(_: &State) -> Vec<Worst> {
-    Vec::new()
-}
-
-fn show(page: &mut Page, worst: &[Worst]) {
-    page.push("<section class=\"worst\">\n<h2>The latest, and who held the loop</h2>\n");
-    if worst.is_empty() {
-        page.push("<p class=\"good\">None was late because of the loop.</p>\n</section>\n");
+    page.push("<section class=\"worst\">\n<h2>Who held the loop</h2>\n");
+    let blame = &state.blame;
+    let threshold = human(blame.threshold_ns);
+    if blame.stalls == 0 && blame.worst.is_empty() {
+        page.write(format_args!(
+            "<p class=\"good\">No turn has taken {threshold} or longer.</p>\n</section>\n"
+        ));
         return;
     }
-    let longest = worst.iter().map(Worst::late_ns).max().unwrap_or(1);
-    page.push("<ol>\n");
-    for firing in worst.iter().take(SHOWN) {
-        let parts = [
-            (Part::Quantisation, firing.quantisation_ns),
-            (Part::Kernel, firing.kernel_ns),
-            (Part::Loop, firing.in_loop_ns),
-        ];
-        let label = format!(
-            "quantisation {}, kernel {}, loop {}",
-            human(firing.quantisation_ns),
-            human(firing.kernel_ns),
-            human(firing.in_loop_ns)
-        );
+    page.write(format_args!(
+        "<p>{} took {threshold} or longer, and made {} late by as much. The worst, longest first:</p>\n<ol>\n",
+        counted(blame.stalls, "turn"),
+        counted(blame.late_firings, "firing"),
+    ));
+    let longest_ns = blame.worst.iter().map(|culprit| culprit.held_ns).max().unwrap_or(1);
+    for culprit in blame.worst.iter().take(SHOWN) {
+        let ago = human(state.taken_ns.saturating_sub(culprit.began_ns));
         page.write(format_args!(
-            "<li><span class=\"late\"><b>{}</b><small>{} ago, turn {}</small></span><span class=\"parts\">{}</span>",
-            human(firing.late_ns()),
-            human(firing.ago_ns),
-            count(firing.turn),
-            picture::bar(parts, longest, &label),
+            "<li><span class=\"late\"><b>{}</b><small>{ago} ago, turn {}</small></span><span class=\"parts\">{}</span>",
+            human(culprit.held_ns),
+            count(culprit.turn),
+            bar(culprit, longest_ns),
         ));
-        match &firing.culprit {
-            Some(culprit) => by(page, culprit),
-            None => page.push("<span class=\"culprit\"><small>nobody held it for long</small></span>"),
-        }
+        who(page, culprit);
         page.push("</li>\n");
     }
-    page.push("</ol>\n</section>\n");
+    page.push(
+        "</ol>\n<p class=\"caption\">How long each held it: <b class=\"loop\">on a CPU</b>, \
+         <b class=\"quantisation\">blocked or waiting for one</b>.</p>\n</section>\n",
+    );
 }
 
-fn by(page: &mut Page, culprit: &Culprit) {
-    let Culprit { name, location, span, held_ns } = culprit;
-    page.write(format_args!(
-        "<span class=\"culprit\"><b>{}</b> held it for {}<code>{}</code>",
-        Escaped(name),
-        human(*held_ns),
-        Escaped(location)
-    ));
-    if let Some(span) = span {
-        page.write(format_args!("<small>in span {}</small>", Escaped(span)));
+fn bar(culprit: &CulpritEntry, longest_ns: u64) -> String {
+    let ran_ns = culprit.ran_ns.unwrap_or(culprit.held_ns).min(culprit.held_ns);
+    let parts = [(Part::Loop, ran_ns), (Part::Quantisation, culprit.held_ns - ran_ns)];
+    let label = format!("held the loop for {}", human(culprit.held_ns));
+    picture::bar(&parts, longest_ns, &label)
+}
+
+/// What held it, where that is from, and what came of it.
+fn who(page: &mut Page, culprit: &CulpritEntry) {
+    let kind = Escaped(&culprit.kind);
+    page.push("<span class=\"culprit\">");
+    match &culprit.name {
+        Some(name) => page.write(format_args!("{kind} <b>{}</b>", Escaped(name))),
+        None => page.write(format_args!("<b>{kind}</b>")),
+    }
+    if let Some(span) = &culprit.span {
+        page.write(format_args!(" in span {}", Escaped(span)));
+    }
+    match &culprit.location {
+        Some(location) => page.write(format_args!("<code>{}</code>", Escaped(location))),
+        None => page.write(format_args!("<small>{}</small>", Escaped(&culprit.line))),
+    }
+    if culprit.late_firings > 0 {
+        let (firings, by) = (counted(culprit.late_firings, "firing"), human(culprit.lateness_ns));
+        page.write(format_args!("<small>{firings} late by up to {by}</small>"));
     }
     page.push("</span>");
 }
