@@ -248,14 +248,21 @@ fn figures_are_those_of_the_interval_that_was_chosen() {
     assert!(shown(&model, at(9.0), 80, 24).contains("paused, as of 2.00 s ago"));
     model.update(Message::Key(Key::Pause));
 
-    let mut anew = document(1);
+    let mut anew = document(10);
     anew["process_id"] = json!(4322);
-    model.update(Message::Answered(state(anew), at(9.0)));
-    let screen = shown(&model, at(9.0), 80, 24);
+    model.update(Message::Answered(state(anew), at(10.0)));
+    let screen = shown(&model, at(10.0), 80, 24);
     assert!(
         screen.contains("busy –  turns/s –") && screen.contains("(4322)"),
-        "another process has no figures yet:\n{screen}"
+        "another process:\n{screen}"
     );
+    let total: Vec<_> = screen
+        .lines()
+        .find(|line| line.contains(" total "))
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    assert_eq!(total[..4], ["total", "–", "–", "–"], "it has no figures of an interval yet:\n{screen}");
 }
 
 #[test]
