@@ -124,9 +124,11 @@ impl Reactor {
                 return Some(dispatch);
             }
             let (_, due) = self.timers.pop()?;
-            if self.pending.fired.is_multiple_of(FIRES_PER_CLOCK_READ) {
-                self.pending.fired_at_ns = self.read_clock();
+            let handled = std::mem::take(&mut self.pending.handled);
+            if handled || self.pending.fired.is_multiple_of(FIRES_PER_CLOCK_READ) {
+                self.read_clock();
             }
+            self.pending.fired_at_ns = self.now_ns;
             match due {
                 Due::Timer(index) => self.fire_timer(index),
                 Due::Source(index) => self.fire_source(index),

@@ -5,6 +5,7 @@ use crate::executor::{Driver, Runtime, context};
 use crate::phases::PhaseRecord;
 use crate::reactor::Reactor;
 use crate::system::BlockingPool;
+use crate::waits::WaitCounts;
 
 /// What one loop has done since it was built, and how much lives in it now.
 ///
@@ -77,6 +78,12 @@ pub struct Metrics {
     /// How each phase has fared that has ended at least once, ordered by name: how long it took, how it ended, what
     /// time it was given. See [`Runtime::phases`].
     pub phases: Vec<PhaseRecord>,
+    /// Turns that took the [threshold of a stall](crate::Builder::stall_threshold) or longer.
+    pub stalls: u64,
+    /// Firings of which the loop's part was that or more.
+    pub late_firings: u64,
+    /// What waits now, and how much of it without a deadline. On a bare reactor nothing is known of it.
+    pub waits: WaitCounts,
     /// Registrations that live now.
     pub live_sources: usize,
     /// Timers that live now, whether of sleeps or plain.
@@ -118,8 +125,8 @@ pub fn count_accept_backoff() {
 }
 
 impl Runtime {
-    /// What the loop has done so far, as one plain struct. It costs a copy of the histograms (60 KiB, and 30 KiB a phase), and
-    /// nothing when it is not called.
+    /// What the loop has done so far, as one plain struct. It costs a copy of the histograms (60 KiB, and 30 KiB a
+    /// phase) and the walk of [`wait_counts`](Runtime::wait_counts), and nothing when it is not called.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.driver().metrics()
@@ -130,7 +137,7 @@ impl Reactor {
     /// What the loop has done so far. Of tasks a bare reactor knows nothing.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let inbox_depth = self.remote.depth();
+        let (inbox_depth, blame) = (self.remote.depth(), self.blame());
         Metrics {
             uptime_ns: self.clock.now().as_nanos().saturating_sub(self.built_at_ns),
             early: self.metrics.drift.early,
@@ -140,6 +147,8 @@ impl Reactor {
             inbox_depth_max: self.inbox.depth_max().max(inbox_depth),
             inbox_capacity: self.remote.capacity(),
             phases: self.phases.records(),
+            stalls: blame.stalls,
+            late_firings: blame.late_firings,
             live_sources: self.sources.len(),
             live_timers: self.plain.len(),
             live_wheel_entries: self.timers.len(),
@@ -158,6 +167,7 @@ impl Driver {
             task_polls: self.counts.polls.get(),
             aborted_tasks: self.counts.aborted.get(),
             live_tasks: self.live_tasks(),
+            waits: self.wait_counts(),
             blocking_threads,
             blocking_queued,
             ..self.reactor.borrow().metrics()

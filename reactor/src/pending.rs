@@ -23,6 +23,8 @@ pub(crate) struct Pending {
     pub(crate) fired_at_ns: u64,
     /// Where the call was made that was given out last.
     pub(crate) called_from: Option<&'static Location<'static>>,
+    /// An event has been given to somebody of whom it is not known when he came back.
+    pub(crate) handled: bool,
     /// Readiness given out since timers were last looked at.
     pub(crate) delivered: usize,
     /// Timers that came due during a long batch are being given out in its midst.

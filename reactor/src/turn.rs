@@ -94,6 +94,8 @@ impl Reactor {
         waiters.wake();
         if self.accounts {
             self.ledger.given = Some((Given::of(&event, self.pending.called_from), self.now_ns));
+        } else {
+            self.pending.handled = true;
         }
         Some(event)
     }

@@ -68,6 +68,11 @@ impl RuntimeCollector {
         handle: &Handle,
         labels: &[(&str, &str)],
     ) -> prometheus::Result<RuntimeCollector> {
+        let taken = FAMILIES.iter().flat_map(|family| family.labels).chain(&["le"]);
+        if let Some(taken) = taken.into_iter().find(|own| labels.iter().any(|(name, _)| name == *own)) {
+            let message = format!("{taken} is a label of the metrics themselves");
+            return Err(prometheus::Error::Msg(message));
+        }
         let common: Vec<LabelPair> = labels.iter().map(|(name, value)| label(name, value)).collect();
         let described = FAMILIES.iter().map(|family| family.describe(&common));
         let described = described.chain([AGE.describe(&common)]).collect::<Result<_, _>>()?;

@@ -50,6 +50,9 @@
 //! | `punctual_phase_cut_off_seconds` | histogram | `phase` | how long it had taken when something ended it |
 //! | `punctual_phase_endings_total` | counter | `phase`, `ending` | how each ended: [`PhaseEnding`](crate::PhaseEnding) |
 //! | `punctual_timeouts_total` | counter | `phase`, `cause` | timeouts by whose they were: [`TimeoutBy`](crate::TimeoutBy) |
+//! | `punctual_stalls_total` | counter | | turns as long as the [stall threshold](crate::Builder::stall_threshold) |
+//! | `punctual_late_firings_total` | counter | | firings of which the loop's part was as long |
+//! | `punctual_waits` | gauge | `class`: `bounded`, `idle`, `intended`, `without_deadline` | what waits: [`WaitCounts`](crate::WaitCounts) |
 //! | `punctual_sources` | gauge | | registrations that live |
 //! | `punctual_timers` | gauge | | timers that live |
 //! | `punctual_wheel_entries` | gauge | | entries in the wheels |

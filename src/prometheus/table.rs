@@ -1,7 +1,7 @@
 //! The table of what is told of a runtime. The documentation of the module repeats the names.
 
 use super::family::{Family, Kind, Sample, Value, seconds};
-use crate::{Histogram, Metrics, PhaseEnding, PhaseRecord};
+use crate::{Histogram, Metrics, PhaseEnding, PhaseRecord, WaitCounts};
 
 type Told = Family<Metrics>;
 
@@ -193,6 +193,26 @@ pub(super) const FAMILIES: &[Told] = &[
         "Phases that a timeout ended, by whose it was.",
         &["phase", "cause"],
         |m| m.phases.iter().flat_map(timeouts).collect(),
+    ),
+    counter("punctual_stalls_total", "Turns that took as long as a stall.", |m| count(m.stalls)),
+    counter("punctual_late_firings_total", "Firings that the loop made late by a stall.", |m| {
+        count(m.late_firings)
+    }),
+    Told::new(
+        Kind::Gauge,
+        "punctual_waits",
+        "What waits: bounded by a deadline, without one by its nature or by choice, or without one.",
+        &["class"],
+        |m| {
+            let WaitCounts { total, without_deadline, idle, intended, .. } = m.waits;
+            let bounded = total - without_deadline - idle - intended;
+            by([
+                ("bounded", bounded as u64),
+                ("idle", idle as u64),
+                ("intended", intended as u64),
+                ("without_deadline", without_deadline as u64),
+            ])
+        },
     ),
     gauge("punctual_sources", "Registrations that live.", |m| live(m.live_sources)),
     gauge("punctual_timers", "Timers that live.", |m| live(m.live_timers)),

@@ -91,6 +91,10 @@ counters! {
     elapsed_scopes,
     /// Pauses that listeners made for want of descriptors or memory.
     accept_backoffs,
+    /// Turns that took the threshold of a stall or longer.
+    stalls,
+    /// Firings of which the loop's part was that or more.
+    late_firings,
     /// Threads of the runtime's blocking pool now.
     blocking_threads,
     /// Calls that wait for one of them now.

@@ -32,7 +32,7 @@ pub(super) fn busy_runtime() -> Runtime {
 }
 
 /// What promtool says of `text`: whether it accepts it, and every line that it has to say.
-fn promtool(text: &str) -> Option<(bool, String)> {
+pub(super) fn promtool(text: &str) -> Option<(bool, String)> {
     let started = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -129,6 +129,8 @@ fn make_distinct(m: &mut Metrics) {
         &mut m.aborted_tasks,
         &mut m.elapsed_scopes,
         &mut m.accept_backoffs,
+        &mut m.stalls,
+        &mut m.late_firings,
         &mut m.polls,
     ];
     (1_000_001..).zip(wide).for_each(|(value, field)| *field = value);
@@ -145,6 +147,9 @@ fn make_distinct(m: &mut Metrics) {
         &mut m.blocking_threads,
         &mut m.blocking_queued,
     ];
+    let waits = &mut m.waits;
+    (waits.without_deadline, waits.idle, waits.intended) = (11, 22, 33);
+    waits.total = 11 + 22 + 33 + 44;
     (2_001..).zip(now).for_each(|(value, field)| *field = value);
 }
 
@@ -190,6 +195,12 @@ fn m02_every_sample_of_the_text_is_a_figure_of_the_struct() {
         ("cancels_total{of=\"task\"}", m.aborted_tasks as f64),
         ("scopes_elapsed_total", m.elapsed_scopes as f64),
         ("accept_backoffs_total", m.accept_backoffs as f64),
+        ("stalls_total", m.stalls as f64),
+        ("late_firings_total", m.late_firings as f64),
+        ("waits{class=\"without_deadline\"}", 11.0),
+        ("waits{class=\"idle\"}", 22.0),
+        ("waits{class=\"intended\"}", 33.0),
+        ("waits{class=\"bounded\"}", 44.0),
         ("sources", m.live_sources as f64),
         ("timers", m.live_timers as f64),
         ("wheel_entries", m.live_wheel_entries as f64),
@@ -216,7 +227,7 @@ fn m02_every_sample_of_the_text_is_a_figure_of_the_struct() {
         assert_histogram(&mut samples, "punctual_phase_duration_seconds", &of, &phase.done);
         assert_histogram(&mut samples, "punctual_phase_cut_off_seconds", &of, &phase.cut_off);
     }
-    let timeouts = ["own", "idle", "scope", "cap", "kernel"];
+    let timeouts = ["own", "idle", "scope", "cap", "guard", "kernel"];
     for (phase, fewest) in [("first", 1), ("second", 100)] {
         for (number, ending) in PhaseEnding::ALL.into_iter().enumerate() {
             let count = Some((fewest + number) as f64);
