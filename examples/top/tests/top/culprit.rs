@@ -1,5 +1,5 @@
 //! From end to end: a task that blocks 50 ms in one of twenty of its turns is named, by the place where it was spawned, in
-//! the report, in the warning, and by `top`; and no other before it.
+//! the report, in the warning, on the page, and by `top`; and no other before it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use punctual::debug::{CulpritEntry, State};
 
-use crate::TOP;
 use crate::terminal::{self, Terminal};
+use crate::{TOP, skip};
 
 /// The example, running.
 struct Culprit {
@@ -145,6 +145,11 @@ fn the_task_that_blocks_is_named_everywhere() {
         let screen = terminal.wait_for("the culprit", |screen| screen.contains(&place));
         is_named(&place, "top", list(&screen, "worst culprits"));
         terminal.press(&["q"]);
+    }
+    match Command::new("curl").args(["-sf", &format!("http://{}/debug/drift", culprit.address)]).output()
+    {
+        Ok(page) => is_named(&place, "the page", &String::from_utf8_lossy(&page.stdout)),
+        Err(_) => skip("no curl here: Debian's package curl would fetch the page"),
     }
     let (report, warnings) = culprit.end();
     is_named(&place, "the report", &report);
