@@ -23,10 +23,10 @@ pub use punctual_reactor::{Blame, Culprit, CulpritKind, blame, held_by};
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
-    in_scope, in_scope_as, in_scope_for, scope, shield,
+    in_scope, in_scope_as, in_scope_beside, in_scope_for, scope, shield,
 };
 pub use punctual_reactor::{
-    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits, wait_counts, waits,
+    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, WaitGuard, Waits, wait_counts, waits,
 };
 pub use punctual_reactor::{
     PollEdge, TaskId, TaskInfo, TaskState, current_task, set_poll_observer, spawn_named, task_info,

@@ -91,7 +91,8 @@ async fn operate_paused<S: Source, T>(
                 waiting = None;
                 return Poll::Pending;
             };
-            let sleep = waiting.get_or_insert_with(|| Box::pin(sleep_until(retry_at)));
+            let sleep =
+                waiting.get_or_insert_with(|| Box::pin(sleep_until(retry_at).named("retry-pause")));
             if sleep.deadline() != retry_at {
                 sleep.reset(retry_at);
             }

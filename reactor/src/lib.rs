@@ -140,7 +140,7 @@ pub use remote::{Handle, SendError};
 pub use scope::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
     ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
-    in_scope, in_scope_as, in_scope_for, outside_scopes, scope, shield,
+    in_scope, in_scope_as, in_scope_beside, in_scope_for, outside_scopes, scope, shield,
 };
 pub use set_readiness::SetReadiness;
 pub use sys::{host_name, interface_index};
@@ -161,5 +161,5 @@ pub use time::{
 };
 pub use token::{StaleToken, Timer, Token};
 pub use waits::{
-    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits, wait_counts, waits,
+    PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, WaitGuard, Waits, wait_counts, waits,
 };

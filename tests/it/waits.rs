@@ -1,6 +1,8 @@
 //! What waits: bounded by what, in which phase, and whether it ought to be.
 
 mod bounds;
+mod inventory;
+mod lists;
 
 use std::future::pending;
 use std::pin::pin;

@@ -49,6 +49,7 @@ pub(super) async fn attempt(
     let io = mio::net::TcpStream::from_std(socket.into());
     // Registered after connect(2): an unconnected socket reports a hang-up.
     let io = Registration::new(io, tcp_interest(), assume).map_err(|why| Vain::Address(failed(why)))?;
+    io.set_subject(address);
     let connected = await_outcome(&io, setup.leeway, deadline).await;
     let peer = connected.map_err(|failure| {
         let of_all = is_of_all(&failure);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, in_scope_as, timeout_at};
+use punctual_reactor::{Instant, in_scope_for, timeout_at};
 use tracing::{Span, field::display};
 
 use super::attempt::{Setup, attempt};
@@ -97,7 +97,7 @@ impl Plan {
             let lookup = resolve::lookup(self.resolver.clone(), host, *port, &progress);
             #[cfg(not(feature = "dns"))]
             let lookup = resolve::lookup(host, *port, &progress);
-            let lookup = unless_ended(lookup);
+            let lookup = unless_ended(host.to_string(), lookup);
             let found = match timeout_at(limit.deadline, lookup).await {
                 Ok(answer) => answer,
                 Err(elapsed) => Err(limit
@@ -139,7 +139,7 @@ impl Plan {
             spans::in_attempt(attempt, address, attempts.get(), share)
         };
         let (rest, rest_until) = found.rest.unzip();
-        let rest = rest.map(|rest| Box::pin(unless_ended(async { Ok(rest.await) })));
+        let rest = rest.map(|rest| Box::pin(unless_ended(target.to_string(), async { Ok(rest.await) })));
         let mut race = Race::new(found.addresses, self.pace, limit.deadline, dial)
             .with_late(rest, rest_until.unwrap_or(limit.deadline));
         let named = matches!(target.0, target::Kind::Name { .. });
@@ -205,8 +205,11 @@ impl Limit {
 }
 
 /// A lookup is no operation on a source, which its scope or a shutdown would end by itself.
-async fn unless_ended<T>(lookup: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let found = in_scope_as("lookup", lookup).await;
+async fn unless_ended<T>(
+    host: String,
+    lookup: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let found = in_scope_for(Phase::Resolve.as_str(), host, lookup).await;
     found.unwrap_or_else(|failure| Err(Error::failed(Phase::Resolve, failure)))
 }
 
@@ -221,7 +224,8 @@ mod tests {
         let runtime = Runtime::new().expect("a runtime");
         let handle = runtime.handle();
         runtime.block_on(async {
-            let hanging = spawn(unless_ended(std::future::pending::<Result<(), Error>>()));
+            let hanging =
+                spawn(unless_ended("name".to_owned(), std::future::pending::<Result<(), Error>>()));
             yield_now().await;
             assert!(!hanging.is_finished());
             handle.shutdown().expect("the runtime is there");

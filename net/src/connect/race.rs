@@ -14,11 +14,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use punctual_reactor::{Instant, Sleep, sleep_until};
+use punctual_reactor::{Instant, Sleep, WaitGuard, sleep_until};
 
 use super::eyeballs::Pace;
 use super::split;
-use crate::error::Error;
+use crate::error::{Error, Phase};
 
 /// Starts in one poll; then it is the others' turn. Those that fail at once are as many as a name server likes.
 const STARTS_MAX: u32 = 4;
@@ -56,7 +56,7 @@ pub(super) struct Race<A, F, R> {
     attempt: A,
     waiting: VecDeque<SocketAddr>,
     /// Addresses to come, and until when they are waited for.
-    late: Option<(R, Sleep)>,
+    late: Option<(R, WaitGuard, Sleep)>,
     running: Vec<Running<F>>,
     failed: Vec<(usize, Error)>,
     started: Vec<SocketAddr>,
@@ -103,7 +103,9 @@ where
 
     /// Takes in more addresses if they come by `until`; an error ends it all.
     pub(super) fn with_late(mut self, late: Option<R>, until: Instant) -> Self {
-        self.late = late.map(|late| (late, sleep_until(until.min(self.deadline))));
+        let guard = WaitGuard::new();
+        let until = || sleep_until(until.min(self.deadline)).bounding(guard, Phase::Resolve.as_str());
+        self.late = late.map(|late| (late, guard, until()));
         self
     }
 
@@ -153,8 +155,8 @@ where
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Option<Error> {
-        let (late, until) = self.late.as_mut()?;
-        match Pin::new(late).poll(cx) {
+        let (late, guard, until) = self.late.as_mut()?;
+        match guard.poll(|| Pin::new(late).poll(cx)) {
             Poll::Ready(Err(error)) => return Some(error),
             Poll::Ready(Ok(late)) => {
                 self.late = None;
@@ -174,7 +176,7 @@ where
             return false;
         }
         let Some(next_at) = self.next_at else { return true };
-        let next = self.next.get_or_insert_with(|| sleep_until(next_at));
+        let next = self.next.get_or_insert_with(|| sleep_until(next_at).named("next-address"));
         if next.deadline() != next_at {
             next.reset(next_at);
         }

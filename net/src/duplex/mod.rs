@@ -72,6 +72,7 @@ impl Duplex {
         if let Some(end) = io.get_ref() {
             end.tell_through(set_readiness);
         }
+        io.set_subject("a stream in memory");
         Socket::assemble(io, ())
     }
 }

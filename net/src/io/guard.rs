@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use punctual_reactor::{Failure, Instant, Leeway, Sleep, sleep_until};
+use punctual_reactor::{Failure, Instant, Leeway, Sleep, WaitGuard, sleep_until};
 
 use crate::error::{DeadlineInfo, Error, Phase};
 use crate::io::scoped::Scoped;
@@ -24,6 +24,7 @@ pub(super) struct Guard {
     /// Whether whoever began it is known to hold it still, however late it is polled.
     held: bool,
     sleep: Option<Sleep>,
+    guard: Option<WaitGuard>,
     scoped: Scoped,
 }
 
@@ -31,7 +32,17 @@ impl Guard {
     pub(super) fn new(phase: Phase) -> Guard {
         let scoped = Scoped::default();
         let (deadline, timeout, meter) = (None, None, None);
-        Guard { phase, deadline, timeout, meter, began: None, held: false, sleep: None, scoped }
+        Guard {
+            phase,
+            deadline,
+            timeout,
+            meter,
+            began: None,
+            held: false,
+            sleep: None,
+            guard: None,
+            scoped,
+        }
     }
 
     /// An operation begins that says when it is given up. What waits from before has been.
@@ -60,7 +71,8 @@ impl Guard {
             Some(Poll::Ready(failure)) => return Poll::Ready(self.fail(failure)),
             Some(Poll::Pending) | None => None,
         };
-        if let Poll::Ready(result) = operation(cx) {
+        let guard = self.guard();
+        if let Poll::Ready(result) = guard.poll(|| operation(cx)) {
             self.give_up();
             if let (Some(meter), Ok(value)) = (&mut self.meter, &result) {
                 meter.moved(moved(value) as u64);
@@ -77,6 +89,11 @@ impl Guard {
         let info = ready!(self.poll_over(cx, began));
         self.give_up();
         Poll::Ready(Err(Error::timeout(self.phase, info).tell().into()))
+    }
+
+    /// As the audit knows it; made within the runtime.
+    fn guard(&mut self) -> WaitGuard {
+        *self.guard.get_or_insert_with(WaitGuard::new)
     }
 
     /// Whether what waits is known to have been given up by whoever polled it.
@@ -96,7 +113,8 @@ impl Guard {
     }
 
     fn poll_scope(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        self.scoped.poll(cx, self.phase.as_str())
+        let guard = self.guard();
+        self.scoped.poll(cx, self.phase.as_str(), guard)
     }
 
     /// The scope has ended what waited.
@@ -151,8 +169,9 @@ impl Guard {
                 self.sleep = None;
                 return Poll::Pending;
             }
-            let leeway = self.leeway();
-            let sleep = self.sleep.get_or_insert_with(|| sleep_until(due).with_leeway(leeway));
+            let (leeway, guard, phase) = (self.leeway(), self.guard(), self.phase.as_str());
+            let make = || sleep_until(due).with_leeway(leeway).bounding(guard, phase);
+            let sleep = self.sleep.get_or_insert_with(make);
             if due < sleep.deadline() || sleep.is_elapsed() {
                 sleep.reset(due);
             }

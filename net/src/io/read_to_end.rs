@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use futures_io::AsyncRead;
+use punctual_reactor::WaitGuard;
 
 use crate::error::{Error, Phase};
 use crate::io::scoped::Scoped;
@@ -27,15 +28,18 @@ pub async fn read_to_end<R: AsyncRead + Unpin>(reader: R, limit: usize) -> Resul
     let (mut all, mut filled) = (Vec::new(), 0usize);
     let ended = |failure| Error::failed(Phase::Read, failure).tell();
     Scoped::check().map_err(ended)?;
-    let mut scoped = Scoped::default();
+    let (mut scoped, guard) = (Scoped::default(), WaitGuard::new());
     loop {
         if filled == all.len() {
             let more = filled.clamp(*GROWTH.start(), *GROWTH.end());
             all.resize(filled.saturating_add(more), 0);
         }
         let room = &mut all[filled..];
-        let read = poll_fn(|cx| match Pin::new(&mut reader).poll_read(cx, room) {
-            Poll::Pending => scoped.poll(cx, "read").map(|failure| Err(ended(failure).into())),
+        let read = poll_fn(|cx| match guard.poll(|| Pin::new(&mut reader).poll_read(cx, room)) {
+            Poll::Pending => {
+                let ended = |failure| Err(ended(failure).into());
+                scoped.poll(cx, Phase::Read.as_str(), guard).map(ended)
+            }
             read => read,
         });
         let read = read.await;

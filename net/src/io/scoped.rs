@@ -6,7 +6,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use punctual_reactor::{Failure, ScopeId, check_scope, current_scope_id, in_scope_as};
+use punctual_reactor::{Failure, ScopeId, WaitGuard, check_scope, current_scope_id, in_scope_beside};
 
 /// Has no result but the scope's end.
 type End = dyn Future<Output = Result<Infallible, Failure>>;
@@ -32,12 +32,19 @@ impl Scoped {
     }
 
     /// Ready when the scope has ended: by its deadline, or cancelled.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, what: &'static str) -> Poll<Failure> {
+    ///
+    /// `guard` is what bounds the operation that waits beside this.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        what: &'static str,
+        guard: WaitGuard,
+    ) -> Poll<Failure> {
         let scope = current_scope_id();
         if self.scope != scope || self.end.is_none() {
             self.scope = scope;
             self.end = match scope {
-                Some(_) => Some(Box::pin(in_scope_as(what, pending()))),
+                Some(_) => Some(Box::pin(in_scope_beside(what, guard, pending()))),
                 None => None,
             };
         }

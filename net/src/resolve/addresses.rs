@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use punctual_reactor::in_scope_as;
 
 use super::found::Found;
+use crate::error::Phase;
 
 /// The addresses of a name, as [`Resolver::lookup`](crate::Resolver::lookup) finds them: those of servers IPv6 first,
 /// each family in the order in which it was answered; those of a file or of the system's library as they stand there.
@@ -41,7 +42,7 @@ impl Addresses {
         let mut ips: Vec<IpAddr> = self.ips().collect();
         if let Some(rest) = self.0.rest {
             // A scope that has ended waits for nothing more.
-            let rest = in_scope_as("lookup", rest).await.unwrap_or_default();
+            let rest = in_scope_as(Phase::Resolve.as_str(), rest).await.unwrap_or_default();
             ips.extend(rest.iter().map(SocketAddr::ip));
         }
         ips

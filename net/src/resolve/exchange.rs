@@ -55,6 +55,9 @@ pub(super) async fn over_udp(
     let io = mio::net::UdpSocket::from_std(socket.into());
     let both = Interest::READABLE | Interest::WRITABLE;
     let io = Registration::new(io, both, Readiness::WRITABLE).map_err(Trouble::Local)?;
+    io.set_label(Direction::Write, "dns-query");
+    io.set_label(Direction::Read, "dns-query");
+    io.set_subject(server);
     io.set_deadline(Direction::Write, Some(deadline)).map_err(Trouble::ended)?;
     io.set_deadline(Direction::Read, Some(deadline)).map_err(Trouble::ended)?;
     Counters::add(&counters.queries);

@@ -49,7 +49,7 @@ pub(super) async fn ask(
     progress.awaits_servers(tallies);
     if !poll_fn(|cx| sides.poll(cx)).await {
         // IPv4 alone is there.
-        let mut delay = pin!(sleep(RESOLUTION_DELAY));
+        let mut delay = pin!(sleep(RESOLUTION_DELAY).named("resolution-delay"));
         poll_fn(|cx| if sides.poll_all(cx) { Poll::Ready(()) } else { delay.as_mut().poll(cx) }).await;
     }
     sides.into_found(name)

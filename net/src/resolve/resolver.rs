@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use punctual_reactor::{Instant, RuntimeId, in_scope_as, timeout};
+use punctual_reactor::{Instant, RuntimeId, in_scope_for, timeout};
 
 use super::Counters;
 use super::addresses::Addresses;
@@ -148,7 +148,8 @@ impl Resolver {
             let span = running.span().clone();
             let lookup = async {
                 let progress = Progress::default();
-                let lookup = in_scope_as("lookup", resolver.find(&name, &progress));
+                let find = resolver.find(&name, &progress);
+                let lookup = in_scope_for(Phase::Resolve.as_str(), name.clone(), find);
                 let found = match timeout(budget, lookup).await {
                     Ok(Ok(found)) => found,
                     Ok(Err(failure)) => Err(Error::failed(Phase::Resolve, failure)),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use punctual_reactor::{
-    Cause, Direction, Done, Failure, Instant, Interest, Readiness, Registration, Token,
+    Cause, Direction, Done, Failure, Instant, Interest, Readiness, Registration, Subject, Token,
 };
 use socket2::SockRef;
 
@@ -37,6 +38,7 @@ impl<T: ListenerTransport> Listener<T> {
         let local = T::local(&io).map_err(unbound)?;
         let io = Registration::new(io, Interest::READABLE, Readiness::NONE).map_err(unbound)?;
         io.set_idle_label(Direction::Read, Phase::Accept.as_str());
+        io.set_subject(Subject::Named(Rc::new(local.clone())));
         Ok(Listener { io, local, backoff: Backoff::default() })
     }
 

@@ -140,6 +140,7 @@ impl TcpStream {
 
     pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
         io.trust_short_reads();
+        io.set_subject(peer);
         Socket::assemble(io, peer)
     }
 

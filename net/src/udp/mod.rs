@@ -102,7 +102,9 @@ impl UdpSocket {
         let local = io.local_addr().map_err(unbound)?;
         let both = Readiness::READABLE | Readiness::WRITABLE;
         let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
-        registered.map_err(unbound).map(|io| Socket::assemble(io, Ends::new(local, peer)))
+        let io = registered.map_err(unbound)?;
+        io.set_subject(peer.unwrap_or(local));
+        Ok(Socket::assemble(io, Ends::new(local, peer)))
     }
 
     /// Connects the socket: [`send`](Socket::send) goes to the first of the addresses that can be had, and
@@ -121,6 +123,7 @@ impl UdpSocket {
             };
             match io.connect(address) {
                 Ok(()) => {
+                    self.io.set_subject(address);
                     *self.names.peer.borrow_mut() = Some(address);
                     return Ok(());
                 }

@@ -6,7 +6,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use punctual_reactor::Subject;
 use socket2::SockAddr;
 
 /// The address of a Unix socket (unix(7)): a path, a name in Linux's abstract namespace, or none at all.
@@ -27,6 +29,14 @@ enum Kind {
 impl UnixAddress {
     /// A socket that was neither bound nor given a name.
     pub(crate) const UNNAMED: UnixAddress = UnixAddress(Kind::Unnamed);
+
+    /// As the audit of what waits keeps it.
+    pub(crate) fn to_subject(&self) -> Subject {
+        match self.0 {
+            Kind::Unnamed => Subject::Literal("an unnamed socket"),
+            _ => Subject::Named(Rc::new(self.clone())),
+        }
+    }
 
     /// A name in the abstract namespace: it is no file, needs no permission and is gone with the last socket
     /// that has it. Linux alone has it; elsewhere whoever uses the address says so.

@@ -39,7 +39,7 @@ pub(super) fn connect(
             let to = address
                 .to_kernel()
                 .map_err(|error| named(Error::invalid(Phase::Connect, error.to_string())))?;
-            attempt(&to, deadline).await.map_err(|failure| {
+            attempt(&to, &address, deadline).await.map_err(|failure| {
                 let error = named(Error::failed(Phase::Connect, failure));
                 error.with_deadline(|info| {
                     // It may have been another's, as a scope's.
@@ -56,12 +56,17 @@ pub(super) fn connect(
 
 /// Registers the socket first, as an operation on it is what deadlines, cancels and shutdowns end. Unconnected it
 /// is said to be hung up, for ever: once connected it is registered anew.
-async fn attempt(to: &SockAddr, deadline: Instant) -> Result<mio::net::UnixStream, Failure> {
+async fn attempt(
+    to: &SockAddr,
+    address: &UnixAddress,
+    deadline: Instant,
+) -> Result<mio::net::UnixStream, Failure> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(Failure::Io)?;
     socket.set_nonblocking(true).map_err(Failure::Io)?;
     let io = mio::net::UnixStream::from(OwnedFd::from(socket));
     let io = Registration::new(io, Interest::WRITABLE, Readiness::WRITABLE).map_err(Failure::Io)?;
     io.set_label(Direction::Write, "unix-connect");
+    io.set_subject(address.to_subject());
     io.set_deadline(Direction::Write, Some(deadline))?;
     let pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
     operate(&io, Direction::Write, &pause, |io| try_once(io, to, &pause)).await?;

@@ -135,7 +135,9 @@ impl UnixDatagram {
         let both = Readiness::READABLE | Readiness::WRITABLE;
         let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
         let failed = |error| Error::kernel(Phase::Configure, error).with_target(local.to_string());
-        registered.map_err(failed).map(|io| Socket::assemble(io, Ends::new(local, peer)))
+        let io = registered.map_err(failed)?;
+        io.set_subject(peer.as_ref().unwrap_or(&local).to_subject());
+        Ok(Socket::assemble(io, Ends::new(local, peer)))
     }
 
     /// Connects the socket: [`send`](Socket::send) goes to `address`, and nothing is received but from there.
@@ -154,6 +156,7 @@ impl UnixDatagram {
         let io =
             self.io.get_ref().ok_or_else(|| named(Error::failed(Phase::Connect, Failure::Closed)))?;
         SockRef::from(&*io).connect(&to).map_err(|error| named(Error::kernel(Phase::Connect, error)))?;
+        self.io.set_subject(address.to_subject());
         *self.names.peer.borrow_mut() = Some(address);
         Ok(())
     }

@@ -191,7 +191,9 @@ impl UnixStream {
         let both = Readiness::READABLE | Readiness::WRITABLE;
         let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
         let failed = |error| Error::kernel(phase, error).with_target(peer.to_string());
-        registered.map_err(failed).map(|io| Socket::assemble(io, peer))
+        let io = registered.map_err(failed)?;
+        io.set_subject(peer.to_subject());
+        Ok(Socket::assemble(io, peer))
     }
 }
 

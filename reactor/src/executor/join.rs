@@ -15,7 +15,7 @@ use crate::executor::{Driver, TaskId};
 use crate::one_line::OneLine;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
-use crate::waits::Label;
+use crate::waits::{Label, Subject};
 
 /// Waits for a task, or aborts it. Dropping it lets the task run on.
 ///
@@ -148,7 +148,8 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(result);
         }
         assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
-        if let Err(end) = Waiting::poll(&mut self.waiting, Label::idle("join"), cx) {
+        let subject = Subject::Task(self.state.spawned_at);
+        if let Err(end) = Waiting::poll(&mut self.waiting, Label::idle("join"), subject, cx) {
             return Poll::Ready(Err(JoinError::not_awaited(end, self.state.spawned_at)));
         }
         let before = self.state.joiner.replace(Some(cx.waker().clone()));

@@ -13,7 +13,7 @@ use crate::executor::join::JoinError;
 use crate::remote::{Handle, SendError};
 use crate::scope::Waiting;
 use crate::text::Text;
-use crate::waits::Label;
+use crate::waits::{Label, Subject};
 
 /// Waits for a task that [`Handle::spawn`] started, from any thread: as a future, or blocking.
 ///
@@ -168,7 +168,8 @@ impl<T> Future for RemoteJoinHandle<T> {
         assert!(!state.finished, "{GIVEN}");
         state.joiner = Some(cx.waker().clone());
         drop(state);
-        match Waiting::poll(&mut this.waiting, Label::idle("join"), cx) {
+        let subject = Subject::Task(this.shared.spawned_at);
+        match Waiting::poll(&mut this.waiting, Label::idle("join"), subject, cx) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(Err(JoinError::not_awaited(end, this.shared.spawned_at))),
         }

@@ -16,7 +16,7 @@ use crate::scope::tree::Member;
 use crate::scope::{ScopeEnd, ScopeId};
 use crate::source::NEVER;
 use crate::waiters::Note;
-use crate::waits::{Frame, Label, OtherWait, Subject};
+use crate::waits::{Frame, Label, OtherWait, Subject, WaitGuard};
 
 /// Something that waits in the current scope: it is told of the end, and the audit sees it. It may be dropped on
 /// another thread than it began on.
@@ -34,7 +34,12 @@ impl Waiting {
     ///
     /// # Errors
     /// That of the scope, if it has ended: nothing may begin in it.
-    fn begin(driver: &Driver, label: Label, subject: Option<Subject>) -> Result<Waiting, ScopeEnd> {
+    fn begin(
+        driver: &Driver,
+        label: Label,
+        subject: Option<Subject>,
+        frame: Option<Frame>,
+    ) -> Result<Waiting, ScopeEnd> {
         let scope = driver.scope();
         let refused = scope.and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
         if let Some(end) = refused {
@@ -43,7 +48,7 @@ impl Waiting {
         }
         let since_ns = driver.reactor.borrow().now_ns;
         let note = Note { since_ns, until_ns: NEVER, poller: driver.poller(), scope };
-        let frame = driver.frame.make();
+        let frame = frame.unwrap_or_else(|| driver.frame.make());
         let note = driver.waits.borrow_mut().insert(OtherWait { label, subject, frame, note });
         Ok(Waiting { remote: driver.remote.clone(), since_ns, note, frame, scope, member: None })
     }
@@ -56,6 +61,7 @@ impl Waiting {
     pub(crate) fn poll(
         slot: &mut Option<Waiting>,
         label: Label,
+        subject: Subject,
         cx: &Context<'_>,
     ) -> Result<(), ScopeEnd> {
         let Some(driver) = context::try_current() else { return Ok(()) };
@@ -63,7 +69,7 @@ impl Waiting {
         if !slot.as_ref().is_some_and(stays) {
             // First, so that it is forgotten where it was.
             *slot = None;
-            *slot = Some(Waiting::begin(&driver, label, None)?);
+            *slot = Some(Waiting::begin(&driver, label, Some(subject), None)?);
         } else if let Some(waiting) = slot {
             waiting.polled_again(&driver);
         }
@@ -142,6 +148,8 @@ impl Drop for Waiting {
 /// whose deadline has passed, lets it not begin: `future` is dropped without being polled. When the deadline
 /// comes while it waits, it is polled once more; after a cancel it is not.
 ///
+/// It belongs to the scope in which it is first polled, as an operation on a source does, wherever it is polled later.
+///
 /// Cancel-safe if `future` is.
 ///
 /// # Errors
@@ -161,7 +169,7 @@ pub async fn in_scope<F: IntoFuture>(future: F) -> Result<F::Output, Failure> {
 /// # Panics
 /// When polled outside of a runtime.
 pub async fn in_scope_as<F: IntoFuture>(what: &'static str, future: F) -> Result<F::Output, Failure> {
-    within(what, None, future.into_future()).await
+    within(what, None, None, future.into_future()).await
 }
 
 /// As [`in_scope_as`], and the audit says for what or whom it waits, as `resolve example.com`.
@@ -176,16 +184,33 @@ pub async fn in_scope_for<F: IntoFuture>(
     subject: impl Into<Subject>,
     future: F,
 ) -> Result<F::Output, Failure> {
-    within(what, Some(subject.into()), future.into_future()).await
+    within(what, Some(subject.into()), None, future.into_future()).await
+}
+
+/// As [`in_scope_as`], for what waits for the end of the scope beside an operation of its own that it bounds by `guard`:
+/// the [audit](crate::waits) lists it only if nothing that is polled within `guard` is known to wait.
+///
+/// # Errors
+/// As [`in_scope`].
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn in_scope_beside<F: IntoFuture>(
+    what: &'static str,
+    guard: WaitGuard,
+    future: F,
+) -> Result<F::Output, Failure> {
+    within(what, None, Some(guard.0), future.into_future()).await
 }
 
 async fn within<F: Future>(
     what: &'static str,
     subject: Option<Subject>,
+    frame: Option<Frame>,
     future: F,
 ) -> Result<F::Output, Failure> {
     let driver = context::current("in_scope");
-    let waiting = Waiting::begin(&driver, Label::new(what), subject);
+    let waiting = Waiting::begin(&driver, Label::new(what), subject, frame);
     let mut waiting = waiting.map_err(|end| end.failure(None))?;
     let (began_ns, frame) = (waiting.since_ns, waiting.frame);
     let mut shutdown = ShutdownRequested::unlisted();

@@ -29,8 +29,8 @@ pub use error::ScopeError;
 pub use hook::Hook;
 pub(crate) use inside::Waiting;
 pub use inside::{
-    ScopeInfo, check_scope, current_scope, current_scope_id, in_scope, in_scope_as, in_scope_for,
-    outside_scopes,
+    ScopeInfo, check_scope, current_scope, current_scope_id, in_scope, in_scope_as, in_scope_beside,
+    in_scope_for, outside_scopes,
 };
 pub use open::{Limit, Scope, Unbounded, scope};
 pub use shield::shield;

@@ -99,7 +99,7 @@ impl BlockingPool {
     {
         // Within the scope, so that one which has ended queues nothing.
         let call = async { self.call(run)?.await };
-        in_scope_as("blocking work", call).await?
+        in_scope_as("blocking-work", call).await?
     }
 
     /// Queues `run` at once.

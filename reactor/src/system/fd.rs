@@ -21,6 +21,7 @@ use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
 use crate::sys;
 use crate::token::Token;
+use crate::waits::Subject;
 
 /// A descriptor of any kind (pipe, eventfd, timerfd, terminal, inotify …) with a deadline on each side.
 ///
@@ -78,7 +79,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// Outside of a runtime.
     #[track_caller]
     pub fn as_it_is(inner: T, interest: Interest) -> Result<AsyncFd<T>, RegisterError<T>> {
-        let watched = Watched { number: inner.as_fd().as_raw_fd(), inner };
+        let number = inner.as_fd().as_raw_fd();
+        let watched = Watched { number, inner };
         // What can be had is found out by trying: an edge that came before is not repeated.
         let assume = match (interest.is_readable(), interest.is_writable()) {
             (true, false) => Readiness::READABLE,
@@ -86,7 +88,10 @@ impl<T: AsFd> AsyncFd<T> {
             _ => Readiness::READABLE | Readiness::WRITABLE,
         };
         match Registration::try_new(watched, interest, assume) {
-            Ok(io) => Ok(AsyncFd { io }),
+            Ok(io) => {
+                io.set_subject(Subject::Descriptor(number));
+                Ok(AsyncFd { io })
+            }
             Err((error, watched)) => Err(RegisterError::new(error, watched.inner)),
         }
     }
@@ -142,6 +147,21 @@ impl<T: AsFd> AsyncFd<T> {
             false => Err(io::ErrorKind::WouldBlock.into()),
         };
         self.operate(direction, ask).await
+    }
+
+    /// Sets what the [audit](crate::waits) calls an operation on a side; see [`Registration::set_label`].
+    pub fn set_label(&self, direction: Direction, label: &'static str) {
+        self.io.set_label(direction, label);
+    }
+
+    /// As [`set_label`](AsyncFd::set_label), for what may well wait for ever; see [`Registration::set_idle_label`].
+    pub fn set_idle_label(&self, direction: Direction, label: &'static str) {
+        self.io.set_idle_label(direction, label);
+    }
+
+    /// Sets with whom or what its operations wait, for the [audit](crate::waits) to say: at first its number.
+    pub fn set_subject(&self, subject: impl Into<Subject>) {
+        self.io.set_subject(subject);
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.

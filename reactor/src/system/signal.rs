@@ -114,6 +114,8 @@ pub fn signal(kind: SignalKind) -> io::Result<Signals> {
     receiver.set_nonblocking(true)?;
     let receiver = UnixStream::from_std(receiver);
     let io = Registration::new(receiver, Interest::READABLE, Readiness::NONE)?;
+    io.set_idle_label(Direction::Read, "signal");
+    io.set_subject(format!("{kind:?}"));
     let action = low_level::pipe::register(kind.0, sender).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => {
             io::Error::new(io::ErrorKind::InvalidInput, format!("cannot listen for {kind:?}: {error}"))

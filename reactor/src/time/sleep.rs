@@ -57,6 +57,11 @@ impl Sleep {
         self
     }
 
+    /// What the audit says of it.
+    pub(crate) fn label(&mut self, label: TimerLabel) {
+        self.timing.label = label;
+    }
+
     /// Makes it the end of whatever is polled in `frame`, as it was set there.
     pub(crate) fn bounds(mut self, frame: Frame, set_at: &'static Location<'static>) -> Sleep {
         self.timing.label = TimerLabel { frame, set_at: Some(set_at), ..self.timing.label };

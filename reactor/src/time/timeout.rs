@@ -12,6 +12,7 @@ use crate::drift::Firing;
 use crate::executor::context;
 use crate::instant::Instant;
 use crate::time::sleep::Sleep;
+use crate::waits::TimerLabel;
 
 /// A [`timeout`] has ended what it guarded.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +104,7 @@ fn guard<F: Future>(
     let leeway = driver.reactor.borrow().guard_leeway(budget);
     let (frame, until_ns) = (driver.frame.make(), deadline.as_nanos());
     let sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
-    let mut sleep = sleep.called("timeout").bounds(frame, set_at);
+    let mut sleep = sleep.called(TimerLabel::UNNAMED).bounds(frame, set_at);
     async move {
         let mut future = pin!(future);
         poll_fn(|cx| {

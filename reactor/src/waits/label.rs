@@ -38,6 +38,9 @@ pub(crate) struct TimerLabel {
 }
 
 impl TimerLabel {
+    /// Of a guard that has no name of its own.
+    pub(crate) const UNNAMED: &'static str = "timeout";
+
     pub(crate) const SLEEP: TimerLabel = TimerLabel { what: "sleep", frame: Frame::NONE, set_at: None };
 }
 

@@ -11,6 +11,7 @@
 
 mod bound;
 mod frame;
+mod guard;
 mod label;
 mod list;
 mod subject;
@@ -19,6 +20,7 @@ mod walk;
 
 pub use bound::WaitBound;
 pub(crate) use frame::{CurrentFrame, Frame};
+pub use guard::WaitGuard;
 pub(crate) use label::{Label, OtherWait, TimerLabel};
 pub use list::{PhaseWaits, WaitCounts, Waits};
 pub use subject::Subject;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::rc::Rc;
 
 /// With whom or what something waits: the peer of a connection, the address of a listener, the name that is looked
@@ -16,6 +17,8 @@ pub enum Subject {
     Descriptor(RawFd),
     /// A process, by its number.
     Process(u32),
+    /// A task, by where it was spawned.
+    Task(&'static Location<'static>),
     /// Words that do not change.
     Literal(&'static str),
     /// Whatever has a name.
@@ -28,6 +31,7 @@ impl fmt::Display for Subject {
             Subject::Address(address) => address.fmt(f),
             Subject::Descriptor(number) => write!(f, "fd {number}"),
             Subject::Process(number) => write!(f, "process {number}"),
+            Subject::Task(at) => write!(f, "the task spawned at {at}"),
             Subject::Literal(words) => f.write_str(words),
             Subject::Named(name) => name.fmt(f),
         }

@@ -11,7 +11,7 @@ use crate::readiness::Direction;
 use crate::source::{NEVER, Side};
 use crate::token::Token;
 use crate::waiters::{Note, Poller};
-use crate::waits::{Frame, Label, Subject, Wait, WaitBound, WaitClass, WaitCounts, Waits};
+use crate::waits::{Frame, Label, Subject, TimerLabel, Wait, WaitBound, WaitClass, WaitCounts, Waits};
 
 /// One that waits, as it was found.
 struct Found {
@@ -134,9 +134,10 @@ impl Walk {
     /// All but the frames in which something else was found: that says it all, and by when.
     fn listed(&self) -> impl Iterator<Item = &Found> {
         let within = |found: &Found| found.note.poller.frame;
-        let told: HashSet<Frame> =
-            self.found.iter().map(within).filter(|frame| frame.is_some()).collect();
-        self.found.iter().filter(move |found| !told.contains(&found.frame))
+        let mut told: HashSet<Frame> = self.found.iter().map(within).collect();
+        told.remove(&Frame::NONE);
+        // Of several that stand for one frame, one says it.
+        self.found.iter().filter(move |found| found.frame == Frame::NONE || told.insert(found.frame))
     }
 
     fn phase(&self, found: &Found) -> &'static str {
@@ -194,7 +195,8 @@ impl Reactor {
                 ..Found::plain(Label::new(label.what), note)
             }));
             if frame.is_some() {
-                let standing = Standing { within: plain.within, until_ns, set_at, phase: None };
+                let phase = Some(label.what).filter(|what| *what != TimerLabel::UNNAMED);
+                let standing = Standing { within: plain.within, until_ns, set_at, phase };
                 walk.frames.insert(frame, standing);
             }
         }
@@ -212,7 +214,8 @@ impl Reactor {
     fn resolve(&mut self, found: &Found, frames: &HashMap<Frame, Standing>) -> Resolved {
         let Found { label, own, note, .. } = found;
         let mut limit = Limit { at_ns: own.at_ns, by: own.by.clone() };
-        limit = limit.within(note.poller.frame, frames);
+        let innermost = if found.frame.is_some() { found.frame } else { note.poller.frame };
+        limit = limit.within(innermost, frames);
         let mut intended = false;
         if let Some(scope) = note.scope {
             let effective_ns = self.scopes.effective_ns(scope);

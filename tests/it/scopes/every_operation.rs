@@ -130,7 +130,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("wait", |_| {
             Box::pin(async { said_so(&in_scope(pending::<()>()).await.expect_err("it never ends")) })
         }),
-        ("blocking work", |_| {
+        ("blocking-work", |_| {
             Box::pin(async {
                 let (release, stuck) = std::sync::mpsc::channel::<()>();
                 let result = punctual::blocking(move || stuck.recv().is_ok()).await;
@@ -142,7 +142,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
             })
         }),
         #[cfg(feature = "dns")]
-        ("lookup", |_| {
+        ("resolve", |_| {
             Box::pin(async {
                 let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
                 let resolver = punctual::net::Resolver::builder()

@@ -114,8 +114,9 @@ where
         let this = &mut *self;
         let Some((a, b)) = &mut this.streams else { panic!("a copy was polled after it had ended") };
         if let State::Closing(closing, _) = &mut this.state {
+            let guard = closing.guard();
             // What is done for good manners does not outlive its scope.
-            if closing.poll(cx, a, b).is_pending() && this.scoped.poll(cx, "copy").is_pending() {
+            if closing.poll(cx, a, b).is_pending() && this.scoped.poll(cx, "copy", guard).is_pending() {
                 return Poll::Pending;
             }
             return Poll::Ready(this.end());
@@ -152,8 +153,9 @@ where
 {
     fn poll_copying(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let before = [self.pipes[0].counts(), self.pipes[1].counts()];
+        let guard = self.watch.guard();
         for direction in [THERE, BACK] {
-            self.poll_pipe(cx, direction)?;
+            guard.poll(|| self.poll_pipe(cx, direction))?;
         }
         if self.pipes.iter().all(|pipe| !pipe.is_open()) {
             return Poll::Ready(self.failed.take().map_or(Ok(()), Err));
@@ -162,7 +164,7 @@ where
         if after != before {
             self.watch.moved([0, 1].map(|n| after[n].taken - before[n].taken));
         }
-        if let Poll::Ready(failure) = self.scoped.poll(cx, "copy") {
+        if let Poll::Ready(failure) = self.scoped.poll(cx, "copy", guard) {
             let ended = Error::failed(Phase::Copy, failure).with_target(self.between());
             return Poll::Ready(Err(self.failed.take().unwrap_or(ended)));
         }

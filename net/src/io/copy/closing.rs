@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use punctual_reactor::{Sleep, sleep};
+use punctual_reactor::{Sleep, WaitGuard, sleep};
 
+use crate::error::Phase;
 use crate::io::copy::options::BUFFER;
 use crate::io::scratch::Scratch;
 
@@ -16,6 +17,7 @@ const ROUNDS_MAX: usize = 16;
 /// Ends both writing sides and discards what still comes, until both peers have ended too or the time is up.
 pub(super) struct Closing {
     until: Sleep,
+    guard: WaitGuard,
     sides: [Side; 2],
 }
 
@@ -29,7 +31,14 @@ struct Side {
 
 impl Closing {
     pub(super) fn new(heard: [bool; 2], within: Duration) -> Closing {
-        Closing { until: sleep(within), sides: heard.map(|heard| Side { told: false, heard }) }
+        let guard = WaitGuard::new();
+        let until = sleep(within).bounding(guard, Phase::Shutdown.as_str());
+        Closing { until, guard, sides: heard.map(|heard| Side { told: false, heard }) }
+    }
+
+    /// As the audit knows it.
+    pub(super) fn guard(&self) -> WaitGuard {
+        self.guard
     }
 
     pub(super) fn poll<A, B>(&mut self, cx: &mut Context<'_>, a: &mut A, b: &mut B) -> Poll<()>
@@ -38,7 +47,7 @@ impl Closing {
         B: AsyncRead + AsyncWrite + Unpin,
     {
         let [side_a, side_b] = &mut self.sides;
-        let (ended_a, ended_b) = (side_a.poll(cx, a), side_b.poll(cx, b));
+        let (ended_a, ended_b) = self.guard.poll(|| (side_a.poll(cx, a), side_b.poll(cx, b)));
         if ended_a.is_ready() && ended_b.is_ready() {
             return Poll::Ready(());
         }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use punctual_reactor::WaitGuard;
 
 use crate::error::{Error, Phase};
 use crate::io::copy::options::BUFFER;
@@ -29,9 +30,10 @@ where
 {
     Scoped::check().map_err(|failure| Error::failed(Phase::Copy, failure).tell())?;
     let (mut pipe, mut scoped) = (Pipe::new(BUFFER, false), Scoped::default());
-    let copied = poll_fn(|cx| match pipe.poll(cx, &mut reader, &mut writer) {
+    let guard = WaitGuard::new();
+    let copied = poll_fn(|cx| match guard.poll(|| pipe.poll(cx, &mut reader, &mut writer)) {
         Poll::Pending => {
-            scoped.poll(cx, "copy").map(|failure| Err(Error::failed(Phase::Copy, failure).tell()))
+            scoped.poll(cx, "copy", guard).map(|failure| Err(Error::failed(Phase::Copy, failure).tell()))
         }
         ended => ended,
     })

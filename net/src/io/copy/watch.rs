@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
+use punctual_reactor::{Instant, Leeway, Sleep, WaitGuard, sleep_until};
 
-use crate::error::DeadlineInfo;
+use crate::error::{DeadlineInfo, Phase};
 use crate::io::copy::options::CopyOptions;
 use crate::io::throughput::Meter;
 
@@ -25,6 +25,7 @@ pub(super) struct Watch {
     /// Of each direction, until it has ended.
     meters: [Option<Meter>; 2],
     sleep: Option<Sleep>,
+    guard: WaitGuard,
 }
 
 impl Watch {
@@ -38,7 +39,13 @@ impl Watch {
         };
         let meters = options.floors.map(meter);
         let meter = meter(options.floor);
-        Watch { options, start, alive: start, half_closed: false, meter, meters, sleep: None }
+        let (half_closed, sleep, guard) = (false, None, WaitGuard::new());
+        Watch { options, start, alive: start, half_closed, meter, meters, sleep, guard }
+    }
+
+    /// As the audit knows it.
+    pub(super) fn guard(&self) -> WaitGuard {
+        self.guard
     }
 
     pub(super) fn options(&self) -> &CopyOptions {
@@ -80,7 +87,9 @@ impl Watch {
                 return Poll::Pending;
             }
             let leeway = self.leeway();
-            let sleep = self.sleep.get_or_insert_with(|| sleep_until(due).with_leeway(leeway));
+            let guard = self.guard;
+            let make = || sleep_until(due).with_leeway(leeway).bounding(guard, Phase::Copy.as_str());
+            let sleep = self.sleep.get_or_insert_with(make);
             if due < sleep.deadline() || sleep.is_elapsed() {
                 sleep.reset(due);
             }

@@ -12,6 +12,10 @@ use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::scope::in_scope_as;
 use crate::time::Sleep;
+use crate::waits::WaitGuard;
+
+/// What the audit calls it.
+const FILE_OPERATION: &str = "file-operation";
 
 /// The two bounds of a file's operations, and where they were set. The earlier counts.
 #[derive(Clone, Copy, Default)]
@@ -41,7 +45,7 @@ impl Bounds {
         let began = driver.clock.now();
         let held_up_before_ns = driver.reactor.borrow().wait.held_up_ns;
         let Some((deadline, bound)) = self.due(began) else {
-            return in_scope_as("file operation", future).await.and_then(|result| result);
+            return in_scope_as(FILE_OPERATION, future).await.and_then(|result| result);
         };
         let elapsed = |fired: Instant, before_it_began| {
             let wait = driver.reactor.borrow().wait;
@@ -61,11 +65,13 @@ impl Bounds {
             return Err(elapsed(began, true));
         }
         let leeway = driver.reactor.borrow().guard_leeway(deadline - began);
-        let mut sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
-        let mut future = pin!(in_scope_as("file operation", future));
+        let guard = WaitGuard::new();
+        let sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
+        let mut sleep = sleep.bounding(guard, FILE_OPERATION);
+        let mut future = pin!(in_scope_as(FILE_OPERATION, future));
         poll_fn(|cx| {
             // What is done in time is no timeout.
-            if let Poll::Ready(result) = future.as_mut().poll(cx) {
+            if let Poll::Ready(result) = guard.poll(|| future.as_mut().poll(cx)) {
                 return Poll::Ready(result.and_then(|result| result));
             }
             match (Pin::new(&mut sleep).poll(cx), sleep.firing()) {

@@ -18,6 +18,10 @@ use crate::system::fd::AsyncFd;
 use crate::system::process::orphans;
 use crate::system::signal::{self, SignalKind, Signals, signal};
 use crate::text::Text;
+use crate::waits::Subject;
+
+/// What the audit calls the wait for its end.
+const CHILD_EXIT: &str = "child-exit";
 
 /// A child that was started, until it is reaped. Dropped before that, it goes to the orphans.
 pub(super) struct Watched {
@@ -120,15 +124,32 @@ impl Watched {
 impl End {
     fn of(child: &Child) -> io::Result<End> {
         match sys::open_process(child.id()) {
-            Ok(fd) => Ok(End::PidFd(AsyncFd::as_it_is(fd, Interest::READABLE)?)),
+            Ok(fd) => {
+                let fd = AsyncFd::as_it_is(fd, Interest::READABLE)?;
+                fd.set_label(Direction::Read, CHILD_EXIT);
+                fd.set_subject(Subject::Process(child.id()));
+                Ok(End::PidFd(fd))
+            }
             // Before 5.3, in a sandbox that does not know the call, or on another system.
             Err(error) if is_refused(&error) => {
                 let signals = signal(SignalKind::CHILD)?;
+                signals.io().set_label(Direction::Read, CHILD_EXIT);
+                signals.io().set_subject(Subject::Process(child.id()));
                 // One that has ended before there was a listener is found by asking.
                 signals.io().assume(Readiness::READABLE).map_err(io::Error::from)?;
                 Ok(End::Sigchld(signals))
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl End {
+    /// Has the audit take it for granted that it may never come.
+    fn is_idle(&self) {
+        match self {
+            End::PidFd(fd) => fd.set_idle_label(Direction::Read, CHILD_EXIT),
+            End::Sigchld(signals) => signals.io().set_idle_label(Direction::Read, CHILD_EXIT),
         }
     }
 }
@@ -164,6 +185,8 @@ pub(super) fn reap_in_background(mut watched: Watched) {
         let driver = watched.driver.clone();
         watched.set_deadline(None);
         watched.set_timeout(None);
+        // Nobody waits for it in earnest.
+        watched.end.is_idle();
         // On a loop that may not be driven again it would wait for ever: the orphans take it then.
         if context::try_current().is_some_and(|current| Rc::ptr_eq(&current, &driver)) {
             let reap = async move { drop(watched.wait().await) };
