@@ -215,6 +215,11 @@ impl Driver {
         self.tasks.borrow_mut().get_mut(task.id).map(|found| self.describe(task.id, found, polled))
     }
 
+    /// Whether it has not ended; the future of `block_on` may be taken up again.
+    pub(crate) fn lives(&self, task: Id) -> bool {
+        task == MAIN || self.tasks.borrow_mut().get_mut(task).is_some()
+    }
+
     /// The tasks that wait, whatever for, and when each was polled last, if polls are accounted.
     pub(crate) fn waiting_tasks(&self) -> Vec<(Id, Option<u64>)> {
         let polled = self.polled_task().map(|task| task.id);

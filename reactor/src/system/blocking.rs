@@ -45,7 +45,19 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    BlockingPool::of(&context::current("blocking")).run(run).await
+    blocking_as(BLOCKING_WORK, run).await
+}
+
+/// What the audit calls work that has no other name.
+const BLOCKING_WORK: &str = "blocking-work";
+
+/// As [`blocking`], under a name for the audit.
+pub(crate) async fn blocking_as<T, F>(what: &'static str, run: F) -> Result<T, BlockingError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    BlockingPool::of(&context::current("blocking")).run_as(what, run).await
 }
 
 /// A pool of threads for work that blocks: one of one's own, where the runtime's, which [`blocking`] uses, is not to
@@ -97,9 +109,17 @@ impl BlockingPool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.run_as(BLOCKING_WORK, run).await
+    }
+
+    async fn run_as<T, F>(&self, what: &'static str, run: F) -> Result<T, BlockingError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
         // Within the scope, so that one which has ended queues nothing.
         let call = async { self.call(run)?.await };
-        in_scope_as("blocking-work", call).await?
+        in_scope_as(what, call).await?
     }
 
     /// Queues `run` at once.

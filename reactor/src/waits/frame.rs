@@ -67,6 +67,11 @@ impl CurrentFrame {
         self.enter(Frame::NONE, NEVER)
     }
 
+    /// Makes `frame`, which has no deadline here, the current one until what is returned is dropped.
+    pub(crate) fn go_in(&self, frame: Frame) -> InFrame<'_> {
+        self.enter(frame, self.until_ns.get())
+    }
+
     #[inline]
     fn enter(&self, frame: Frame, until_ns: u64) -> InFrame<'_> {
         let before = (self.current.replace(frame), self.until_ns.replace(until_ns));

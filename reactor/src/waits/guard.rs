@@ -23,7 +23,7 @@ impl WaitGuard {
     /// Runs `poll`, which polls what is bounded.
     pub fn poll<R>(self, poll: impl FnOnce() -> R) -> R {
         let driver = context::try_current().filter(|_| self.0.is_some());
-        let _within = driver.as_ref().map(|driver| driver.frame.enter(self.0));
+        let _within = driver.as_ref().map(|driver| driver.frame.go_in(self.0));
         poll()
     }
 }

@@ -51,6 +51,9 @@ impl Runtime {
     /// runtime does not know for what it waits. A sleep that happens to be awaited beside something else, as by `select`,
     /// bounds nothing as far as the runtime can know.
     ///
+    /// An operation through a poll-based interface, as that of the I/O traits, that was given up by a task which goes on is
+    /// listed until the next one on that side: nobody tells of it.
+    ///
     /// It costs a walk over all sources and timers, and nothing when it is not called. From another thread
     /// have the loop do it: `handle.call(|| tell(waits()))`.
     #[must_use]

@@ -112,6 +112,8 @@ impl Driver {
         reactor.found_in_scopes(&mut walk.found);
         let now_ns = reactor.now_ns;
         drop(reactor);
+        // A task that is gone may have left an operation of the poll-based interface, which nobody gives up.
+        walk.found.retain(|found| self.lives(found.note.poller.task));
         self.found_nowhere(&mut walk.found, now_ns);
         walk
     }

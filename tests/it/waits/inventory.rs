@@ -74,7 +74,7 @@ fn of_task<'a>(waits: &'a Waits, task: &str) -> impl Iterator<Item = &'a Wait> {
 
 /// Looks until a task's lines are these.
 async fn until_listed(task: &str, lines: &[Line], what: &str) -> Waits {
-    let patience = now_ns() + PATIENCE.as_nanos() as u64;
+    let patience = now_ns() + PATIENCE.as_nanos() as u64 / 2;
     loop {
         let now = waits();
         if lines_of(&now, task) == lines {

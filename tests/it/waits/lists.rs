@@ -98,9 +98,9 @@ fn what_is_idle_by_nature_and_has_a_deadline_is_bounded() {
 }
 
 #[test]
-fn twenty_thousand_waits_leave_nothing_and_none_is_missing() {
+fn two_thousand_waits_leave_nothing_and_none_is_missing() {
     let (runtime, _clock) = virtual_runtime();
-    let tasks: Vec<_> = (0..5_000)
+    let tasks: Vec<_> = (0..500)
         .flat_map(|n| {
             [
                 runtime.spawn(async move { timeout(LONG, sleep(2 * LONG)).await.unwrap_or_default() }),
@@ -117,7 +117,7 @@ fn twenty_thousand_waits_leave_nothing_and_none_is_missing() {
         runtime.turn(Some(Duration::ZERO)).expect("a turn");
     }
     let counts = runtime.wait_counts();
-    assert_eq!((counts.total, counts.without_deadline), (20_000, 15_000));
+    assert_eq!((counts.total, counts.without_deadline), (2_000, 1_500));
     tasks.iter().for_each(|task| task.abort());
     while runtime.metrics().live_tasks > 0 {
         runtime.turn(Some(Duration::ZERO)).expect("a turn");

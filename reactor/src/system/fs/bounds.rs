@@ -11,11 +11,9 @@ use crate::executor::Driver;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::scope::in_scope_as;
+use crate::system::fs::FILE_OPERATION;
 use crate::time::Sleep;
 use crate::waits::WaitGuard;
-
-/// What the audit calls it.
-const FILE_OPERATION: &str = "file-operation";
 
 /// The two bounds of a file's operations, and where they were set. The earlier counts.
 #[derive(Clone, Copy, Default)]

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::instant::Instant;
-use crate::system::blocking::blocking;
+use crate::system::blocking::blocking_as;
+use crate::system::fs::FILE_OPERATION;
 use crate::system::fs::futures_io::Polled;
 use crate::system::fs::inner::{Effect, Inner};
 
@@ -86,7 +87,8 @@ impl File {
     /// [`Failure`].
     pub async fn open_with(options: &OpenOptions, path: impl AsRef<Path>) -> Result<File, Failure> {
         let (options, path) = (options.clone(), path.as_ref().to_owned());
-        let file = blocking(move || options.open(path)).await?.map_err(Failure::Io)?;
+        let file =
+            blocking_as(FILE_OPERATION, move || options.open(path)).await?.map_err(Failure::Io)?;
         Ok(File::from_std(file))
     }
 

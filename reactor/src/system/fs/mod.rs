@@ -10,5 +10,8 @@ mod futures_io;
 mod inner;
 mod paths;
 
+/// What the audit calls each.
+const FILE_OPERATION: &str = "file-operation";
+
 pub use file::File;
 pub use paths::{create_dir, create_dir_all, metadata, read, remove_dir, remove_file, rename, write};

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::system::blocking::blocking;
+use crate::system::blocking::blocking_as;
+use crate::system::fs::FILE_OPERATION;
 
 /// The whole of a file, if that is at most `limit` bytes.
 ///
@@ -95,5 +96,5 @@ pub async fn metadata(path: impl AsRef<Path>) -> Result<Metadata, Failure> {
 async fn run<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
-    blocking(work).await?.map_err(Failure::Io)
+    blocking_as(FILE_OPERATION, work).await?.map_err(Failure::Io)
 }
