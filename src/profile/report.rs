@@ -63,6 +63,8 @@ impl Profile {
     }
 
     /// The CPU time that one sample stands for: the process' own, divided by the samples, the lost ones included. Zero if there are none.
+    ///
+    /// It is a mean: while others had the processor too, a sample stood for more.
     #[must_use]
     pub fn period(&self) -> Duration {
         let signals = self.measured.signals.max(self.samples);

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use punctual::profile::{Place, SpanLayer};
@@ -13,7 +14,7 @@ use super::{
     alone, assert_no_less, assert_share, burn, burn_otherwise, enough, is_named, margin, of_line,
     profiled, samples,
 };
-use crate::support::{US, seeds};
+use crate::support::{MS, US, seeds};
 
 /// So that nothing marches in step with the kernel's ticks.
 fn chunk(random: &mut fastrand::Rng) -> Duration {
@@ -122,23 +123,28 @@ fn what_is_no_task_is_told_as_what_it_is() {
         tracing::subscriber::set_global_default(subscriber).expect("the first of this process");
         let on_main = Cell::new(Duration::ZERO);
         let (profile, beside) = profiled(async {
-            let done = enough();
-            while !done() {
-                burn(500 * US, &on_main);
-                yield_now().await;
-            }
-            // One after the other: the kernel's timer is one for all threads, and need not be fair between two that run
-            // at once.
-            let done = enough();
+            // By turns, never both at once, and each many times: the kernel's timer is one for all threads and need not be fair between two
+            // that run at once, nor take as many samples a second when others have the processor.
+            let (to_thread, turns) = channel::<()>();
+            let (to_main, done_turns) = channel::<()>();
             let beside = std::thread::Builder::new().name("beside".to_owned()).spawn(move || {
                 let used = Cell::new(Duration::ZERO);
                 let batch = info_span!("batch", kind = "nightly; full").entered();
-                while !done() {
-                    burn_otherwise(500 * US, &used);
+                while turns.recv().is_ok() {
+                    burn_otherwise(2 * MS, &used);
+                    to_main.send(()).expect("main waits for it");
                 }
                 drop(batch);
                 used.get()
             });
+            let done = enough();
+            while !done() {
+                burn(2 * MS, &on_main);
+                to_thread.send(()).expect("the thread waits for it");
+                done_turns.recv().expect("the thread answers");
+                yield_now().await;
+            }
+            drop(to_thread);
             beside.expect("a thread").join().expect("it ends")
         });
         let shares = profile.by_label();
