@@ -103,7 +103,8 @@ fn b03_the_drop_of_a_task_is_that_tasks_and_not_that_of_who_ended_it() {
                 }));
                 pending::<()>().await;
             }));
-            poll_fn(|cx| Poll::Ready(assert!(work.as_mut().poll(cx).is_pending()))).await;
+            let begun = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
+            assert!(begun, "it waits for its task");
             yield_now().await;
             drop(work);
             clock.advance(2 * MS);
