@@ -458,17 +458,10 @@ impl Scopes {
         names
     }
 
-    /// The frames in which the scopes from `id` outwards were polled last: what drops one of those drops all in it.
-    pub(crate) fn frames(&mut self, id: Id) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        let mut index = self.nodes.get_mut(id).map_or(NONE, |_| id.index);
-        while let Some(node) = self.at(index) {
-            if node.frame.is_some() {
-                frames.push(node.frame);
-            }
-            index = node.parent;
-        }
-        frames
+    /// In which frame its future was polled last, and which scope is around it.
+    pub(crate) fn frame_and_parent(&mut self, id: Id) -> Option<(Frame, Option<Id>)> {
+        let (frame, parent) = self.nodes.get_mut(id).map(|node| (node.frame, node.parent))?;
+        Some((frame, self.nodes.at_index(parent).map(|(parent, _)| parent)))
     }
 
     /// Whether it was made without a deadline of its own by choice.

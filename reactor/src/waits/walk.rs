@@ -26,6 +26,7 @@ struct Found {
 }
 
 /// Until when, and by whose word.
+#[derive(Clone)]
 struct Limit {
     at_ns: u64,
     by: Option<WaitBound>,
@@ -62,8 +63,8 @@ impl Driver {
         let walk = self.walk();
         let listed: Vec<_> = {
             let mut reactor = self.reactor.borrow_mut();
-            let frames = &walk.frames;
-            walk.listed().map(|found| (found, reactor.resolve(found, frames))).collect()
+            let (frames, mut known) = (&walk.frames, HashMap::new());
+            walk.listed().map(|found| (found, reactor.resolve(found, frames, &mut known))).collect()
         };
         // In words only now: a subject's may be anybody's code.
         let waits = listed.into_iter().map(|(found, resolved)| Wait {
@@ -85,7 +86,9 @@ impl Driver {
         let walk = self.walk();
         let mut counts = WaitCounts::default();
         let mut reactor = self.reactor.borrow_mut();
-        walk.listed().for_each(|found| counts.add(reactor.resolve(found, &walk.frames).class));
+        let mut known = HashMap::new();
+        walk.listed()
+            .for_each(|found| counts.add(reactor.resolve(found, &walk.frames, &mut known).class));
         drop(reactor);
         counts
     }
@@ -213,7 +216,13 @@ impl Reactor {
         }));
     }
 
-    fn resolve(&mut self, found: &Found, frames: &HashMap<Frame, Standing>) -> Resolved {
+    /// `known` is what was found out of scopes before.
+    fn resolve(
+        &mut self,
+        found: &Found,
+        frames: &HashMap<Frame, Standing>,
+        known: &mut HashMap<Id, Limit>,
+    ) -> Resolved {
         let Found { label, own, note, .. } = found;
         let mut limit = Limit { at_ns: own.at_ns, by: own.by.clone() };
         let innermost = if found.frame.is_some() { found.frame } else { note.poller.frame };
@@ -223,9 +232,8 @@ impl Reactor {
             let effective_ns = self.scopes.effective_ns(scope);
             limit = limit.or_earlier(effective_ns, || self.scope_bound(scope));
             intended = self.scopes.is_unbounded(scope);
-            for frame in self.scopes.frames(scope) {
-                limit = limit.within(frame, frames);
-            }
+            let around = self.frames_around(scope, frames, known);
+            limit = limit.or_earlier(around.at_ns, || around.by);
         }
         let class = match limit.by {
             Some(_) => WaitClass::Bounded,
@@ -234,6 +242,31 @@ impl Reactor {
             None => WaitClass::Unbounded,
         };
         Resolved { limit, class }
+    }
+
+    /// The earliest end of the frames in which a scope and those around it are polled: what drops one of those drops
+    /// all in it. Each scope is asked once, however many wait in it and however deep it is.
+    fn frames_around(
+        &mut self,
+        scope: Id,
+        frames: &HashMap<Frame, Standing>,
+        known: &mut HashMap<Id, Limit>,
+    ) -> Limit {
+        let (mut inwards, mut next, mut limit) = (Vec::new(), Some(scope), Limit::NONE);
+        while let Some(id) = next {
+            if let Some(found) = known.get(&id) {
+                limit = found.clone();
+                break;
+            }
+            let Some((frame, parent)) = self.scopes.frame_and_parent(id) else { break };
+            inwards.push((id, frame));
+            next = parent;
+        }
+        for (id, frame) in inwards.into_iter().rev() {
+            limit = limit.within(frame, frames);
+            known.insert(id, limit.clone());
+        }
+        limit
     }
 
     fn scope_bound(&mut self, scope: Id) -> Option<WaitBound> {

@@ -97,6 +97,35 @@ fn what_was_kept_when_its_timeout_was_dropped_is_bounded_by_it_no_longer() {
 }
 
 #[test]
+fn a_named_wait_that_is_taken_up_elsewhere_is_of_who_polls_it_then() {
+    let (runtime, _clock) = virtual_runtime();
+    runtime.block_on(async {
+        let mut kept = Box::pin(punctual::in_scope_as("queue", pending::<()>()));
+        let mut join = spawn(pending::<()>());
+        timeout(MS, kept.as_mut()).await.expect_err("nothing comes");
+        timeout(MS, &mut join).await.expect_err("it does not end");
+        assert_eq!(only(&waits(), "queue").class(), WaitClass::Unbounded);
+        assert_eq!(only(&waits(), "join").class(), WaitClass::Idle);
+        let now = Instant::now();
+        let other = spawn(async move {
+            let mut both = (kept, join);
+            let polled = poll_fn(|cx| {
+                assert!(both.0.as_mut().poll(cx).is_pending());
+                Pin::new(&mut both.1).poll(cx).map(drop)
+            });
+            timeout(LONG, polled).await.is_ok()
+        });
+        yield_now().await;
+        for what in ["queue", "join"] {
+            let wait = only(&waits(), what);
+            assert_eq!(wait.deadline(), Some(now + LONG), "{wait}");
+            assert_eq!(wait.task().map(|task| task.id.is_main()), Some(false), "{wait}");
+        }
+        other.abort();
+    });
+}
+
+#[test]
 fn what_another_task_polls_later_is_not_bounded_by_the_timeout_it_was_in() {
     let (runtime, _clock) = virtual_runtime();
     runtime.block_on(async {
