@@ -120,13 +120,14 @@ impl Ledger {
         let began_ns = self.turn.began_ns;
         self.turn.ended_ns = Some(ended_ns);
         let took_ns = ended_ns.saturating_sub(began_ns);
-        self.meter.worked(took_ns);
         if self.found.is_some() {
             self.settle();
         }
         if took_ns >= self.threshold_ns {
             self.stalled(turn, began_ns, ended_ns);
         }
+        // Last, so that what the thread ran in a long turn is still to be had.
+        self.meter.worked(took_ns, ended_ns);
     }
 
     #[cold]
@@ -139,7 +140,7 @@ impl Ledger {
     /// Keeps a stretch. It is over now, or nearly so.
     pub(crate) fn push(&mut self, mut stretch: Stretch) {
         if stretch.own_ns >= self.threshold_ns / METERED_PART && stretch.polls == 1 {
-            stretch.ran = self.meter.ran(stretch.own_ns);
+            stretch.ran = self.meter.ran(stretch.began_ns, stretch.ended_ns, stretch.own_ns);
         }
         if self.stretches.len() >= STRETCHES_MAX {
             self.stretches.pop_front();
@@ -251,7 +252,7 @@ impl Ledger {
             polls: 1,
             turn,
             began_ns,
-            ran: self.meter.ran(held_ns),
+            ran: self.meter.ran(began_ns, ended_ns, held_ns),
             others: Others::default(),
             late_firings: 0,
             lateness_ns: 0,

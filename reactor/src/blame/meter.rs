@@ -31,6 +31,8 @@ pub(crate) struct Ran {
 #[derive(Debug)]
 pub(crate) struct Meter {
     last: Option<ThreadTime>,
+    /// When that was, on the loop's clock.
+    looked_at_ns: u64,
     /// How much work there has been since.
     work_ns: u64,
 }
@@ -38,29 +40,32 @@ pub(crate) struct Meter {
 impl Meter {
     /// `reads` is false on a virtual clock, whose time no thread runs.
     pub(crate) fn new(reads: bool) -> Meter {
-        Meter { last: if reads { sys::thread_time() } else { None }, work_ns: 0 }
+        Meter { last: if reads { sys::thread_time() } else { None }, looked_at_ns: 0, work_ns: 0 }
     }
 
-    /// The loop has worked for so long.
+    /// The loop has worked for so long, until now.
     #[inline]
-    pub(crate) fn worked(&mut self, took_ns: u64) {
+    pub(crate) fn worked(&mut self, took_ns: u64, now_ns: u64) {
         self.work_ns += took_ns;
         if self.work_ns >= EVERY_NS && self.last.is_some() {
-            self.look();
+            self.look(now_ns);
         }
     }
 
-    /// How much the thread ran in the time that is over now.
+    /// How much the thread ran in a time that is over now; not known if there was a look within it.
     #[cold]
-    pub(crate) fn ran(&mut self, took_ns: u64) -> Option<Ran> {
-        let before = self.last?;
-        let now = self.look()?;
+    pub(crate) fn ran(&mut self, began_ns: u64, now_ns: u64, took_ns: u64) -> Option<Ran> {
+        let (before, looked_at_ns) = (self.last?, self.looked_at_ns);
+        let now = self.look(now_ns)?;
+        if looked_at_ns > began_ns {
+            return None;
+        }
         let cpu_ns = now.cpu_ns.saturating_sub(before.cpu_ns).min(took_ns);
         Some(Ran { cpu: Duration::from_nanos(cpu_ns), preempted: now.preempted > before.preempted })
     }
 
-    fn look(&mut self) -> Option<ThreadTime> {
-        self.work_ns = 0;
+    fn look(&mut self, now_ns: u64) -> Option<ThreadTime> {
+        (self.work_ns, self.looked_at_ns) = (0, now_ns);
         self.last = sys::thread_time();
         self.last
     }

@@ -1,5 +1,8 @@
 //! B03 on the real clock: a task that blocks, among others that do not.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use punctual::net::TcpStream;
@@ -64,7 +67,12 @@ fn block_now_and_then(runtime: &Runtime) {
             for turn in 1..=20 * STALLS {
                 interval.tick().await;
                 if turn % 20 == 0 {
+                    // A deadline that is certain to pass meanwhile.
+                    let mut passes = pin!(sleep(MS));
+                    let armed = poll_fn(|cx| Poll::Ready(passes.as_mut().poll(cx).is_pending())).await;
+                    assert!(armed, "it has a millisecond");
                     std::thread::sleep(50 * MS);
+                    passes.await;
                 }
             }
         });
@@ -121,10 +129,8 @@ fn b03_an_error_names_who_held_the_loop() {
             let address = listener.local_addr().expect("its address");
             let stream = TcpStream::connect(address).await.expect("it is there");
             stream.set_read_timeout(Some(20 * MS)).expect("open");
-            let holding = spawn_named("holds it", async {
-                sleep(5 * MS).await;
-                std::thread::sleep(60 * MS);
-            });
+            // From the turn on in which the read begins to wait, so that no wake-up, however late, comes in between.
+            let holding = spawn_named("holds it", async { std::thread::sleep(60 * MS) });
             let error = stream.read(&mut [0; 8]).await.expect_err("silent");
             let told = error.to_string();
             let name = ", by task \"holds it\" spawned at tests/it/blame/real.rs:";

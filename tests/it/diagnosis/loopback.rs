@@ -224,9 +224,12 @@ fn b03_our_own_loop_that_took_the_time_there_was() {
 
         // The deadline itself is met: the loop has been free again for a while.
         let holding = spawn(hold_the_loop_up());
-        let (diagnosis, _) = read_and_be_late(&stream, 90 * MS).await;
-        let Diagnosis::LoopLate { by, .. } = diagnosis else { panic!("{diagnosis:?}") };
-        assert!((49 * MS..PATIENCE).contains(&by), "{by:?}");
+        let (diagnosis, late) = read_and_be_late(&stream, 60 * MS).await;
+        match diagnosis {
+            Diagnosis::LoopLate { by, .. } => assert!((49 * MS..PATIENCE).contains(&by), "{by:?}"),
+            // By then it was less than half of the time that the read had.
+            _ => assert!(late >= 39 * MS, "{diagnosis:?}, {late:?} late"),
+        }
         holding.await.expect("no panic");
 
         // Of a long time it takes too little to be a reason.
