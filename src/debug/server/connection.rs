@@ -34,7 +34,7 @@ pub(super) async fn serve(stream: TcpStream, site: Rc<Site>, stop: Rc<Stop>) {
     let _ = stream.set_write_timeout(Some(limits.stall));
     let _ = stream.set_nodelay(true);
     let stream = Rc::new(stream);
-    let progress = Progress::new(&site);
+    let progress = Progress::new(&stream, &site);
     let service = service_fn(|request| {
         let (progress, site) = (progress.clone(), site.clone());
         async move {

@@ -34,13 +34,16 @@ pub(super) enum Stage {
 pub(super) struct Progress {
     stage: Cell<Stage>,
     by: Cell<Instant>,
+    stream: Rc<TcpStream>,
     site: Rc<Site>,
 }
 
 impl Progress {
-    pub(super) fn new(site: &Rc<Site>) -> Rc<Progress> {
-        let by = Cell::new(Instant::now() + site.limits.header);
-        Rc::new(Progress { stage: Cell::new(Stage::Header), by, site: site.clone() })
+    pub(super) fn new(stream: &Rc<TcpStream>, site: &Rc<Site>) -> Rc<Progress> {
+        let (stage, by) = (Cell::new(Stage::Header), Cell::new(Instant::FAR_FUTURE));
+        let progress = Progress { stage, by, stream: stream.clone(), site: site.clone() };
+        progress.enter(Stage::Header, site.limits.header);
+        Rc::new(progress)
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -53,7 +56,15 @@ impl Progress {
 
     fn enter(&self, stage: Stage, within: Duration) {
         self.stage.set(stage);
-        self.by.set(Instant::now() + within);
+        self.must_end_by(Instant::now() + within);
+    }
+
+    /// hyper's read, which nearly always waits, has a deadline too, so that the audit knows it as bounded. It is behind the
+    /// one that counts, after which the client may still be told.
+    fn must_end_by(&self, deadline: Instant) {
+        self.by.set(deadline);
+        // One that is closed has ended.
+        let _ = self.stream.set_read_deadline(Some(deadline + self.site.limits.farewell));
     }
 
     /// The headers are complete.
@@ -63,12 +74,12 @@ impl Progress {
 
     /// The answer is to take so much longer, because it was asked to.
     pub(super) fn allow(&self, more: Duration) {
-        self.by.set(self.by.get() + more);
+        self.must_end_by(self.by.get() + more);
     }
 
     /// The endpoint is being stopped: nobody is waited for longer than this.
     pub(super) fn hurry(&self) {
-        self.by.set(self.by.get().min(Instant::now() + self.site.limits.farewell));
+        self.must_end_by(self.by.get().min(Instant::now() + self.site.limits.farewell));
     }
 
     fn received(&self) {

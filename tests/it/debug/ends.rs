@@ -80,3 +80,29 @@ fn it_goes_with_its_runtime() {
     assert!(TcpStream::connect(address).is_err());
     drop((endpoint, client));
 }
+
+/// What audits the others is not to be the one thing that waits for ever.
+#[test]
+fn none_of_its_own_waits_is_without_a_deadline() {
+    on_alarms("audited", async |runtime| {
+        let endpoint = Server::builder().bind("127.0.0.1:0").expect("bound").spawn();
+        let address = endpoint.local_addr();
+        let held = blocking(move || {
+            let mut idle = connect(address);
+            let ask = format!("GET /style.css HTTP/1.1\r\nHost: {address}\r\n\r\n");
+            idle.write_all(ask.as_bytes()).expect("sent");
+            assert_eq!(read_one(&mut idle).status, 200);
+            (idle, connect(address))
+        });
+        let held = held.await.expect("no panic");
+        while runtime.metrics().live_sources < 3 {
+            punctual::sleep(MS).await;
+        }
+        let waits = punctual::waits();
+        let reads = waits.iter().filter(|wait| wait.what() == "read");
+        assert_eq!(reads.count(), 2, "{waits}");
+        assert_eq!(waits.without_deadline().count(), 0, "{waits}");
+        drop(held);
+        endpoint.stop().await.expect("it had not failed");
+    });
+}
