@@ -69,7 +69,10 @@ pub(super) async fn serve(stream: TcpStream, site: Rc<Site>, stop: Rc<Stop>) {
     match served.await {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "a connection of the debug endpoint has failed"),
-        None if progress.stage() == Stage::Header => send_away(&stream, TOO_SLOW, limits).await,
+        // One that is cut because the endpoint stops was not too slow.
+        None if progress.stage() == Stage::Header && !progress.is_hurried() => {
+            send_away(&stream, TOO_SLOW, limits).await;
+        }
         None => {}
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Stage {
 pub(super) struct Progress {
     stage: Cell<Stage>,
     by: Cell<Instant>,
+    /// Once the endpoint is being stopped; no stage that is entered then has more time.
+    last: Cell<Option<Instant>>,
     stream: Rc<TcpStream>,
     site: Rc<Site>,
 }
@@ -41,7 +43,8 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(stream: &Rc<TcpStream>, site: &Rc<Site>) -> Rc<Progress> {
         let (stage, by) = (Cell::new(Stage::Header), Cell::new(Instant::FAR_FUTURE));
-        let progress = Progress { stage, by, stream: stream.clone(), site: site.clone() };
+        let last = Cell::new(None);
+        let progress = Progress { stage, by, last, stream: stream.clone(), site: site.clone() };
         progress.enter(Stage::Header, site.limits.header);
         Rc::new(progress)
     }
@@ -54,6 +57,10 @@ impl Progress {
         self.by.get()
     }
 
+    pub(super) fn is_hurried(&self) -> bool {
+        self.last.get().is_some()
+    }
+
     fn enter(&self, stage: Stage, within: Duration) {
         self.stage.set(stage);
         self.must_end_by(Instant::now() + within);
@@ -62,6 +69,7 @@ impl Progress {
     /// hyper's read, which nearly always waits, has a deadline too, so that the audit knows it as bounded. It is behind the
     /// one that counts, after which the client may still be told.
     fn must_end_by(&self, deadline: Instant) {
+        let deadline = self.last.get().map_or(deadline, |last| last.min(deadline));
         self.by.set(deadline);
         // One that is closed has ended.
         let _ = self.stream.set_read_deadline(Some(deadline + self.site.limits.farewell));
@@ -79,7 +87,8 @@ impl Progress {
 
     /// The endpoint is being stopped: nobody is waited for longer than this.
     pub(super) fn hurry(&self) {
-        self.must_end_by(self.by.get().min(Instant::now() + self.site.limits.farewell));
+        self.last.set(Some(Instant::now() + self.site.limits.farewell));
+        self.must_end_by(self.by.get());
     }
 
     fn received(&self) {

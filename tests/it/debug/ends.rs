@@ -32,6 +32,38 @@ fn stopped_it_closes_what_is_idle_at_once() {
     });
 }
 
+/// What comes to be under way only after it has been told to stop has no more time than the rest.
+#[cfg(feature = "pprof")]
+#[test]
+fn a_request_that_is_finished_after_the_stop_does_not_hold_it_up() {
+    const ASKED: Duration = Duration::from_secs(60);
+    // The profile is the whole process'.
+    let test = "debug::ends::a_request_that_is_finished_after_the_stop_does_not_hold_it_up";
+    if !child::plays("stopped") {
+        return child::succeed(child::command(test, "stopped"));
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let endpoint = Server::builder().bind("127.0.0.1:0").expect("bound").spawn();
+        let address = endpoint.local_addr();
+        let mut halfway = blocking(move || connect(address)).await.expect("no panic");
+        let ask = format!("GET /debug/pprof/profile?seconds={} HTTP/1.1\r\nHo", ASKED.as_secs());
+        halfway.write_all(ask.as_bytes()).expect("sent");
+        while runtime.metrics().live_sources < 2 {
+            punctual::sleep(MS).await;
+        }
+        punctual::sleep(20 * MS).await;
+        let began = now_ns();
+        let stopped = punctual::spawn(endpoint.stop());
+        punctual::sleep(20 * MS).await;
+        halfway.write_all(b"st: localhost\r\n\r\n").expect("there is room in the kernel");
+        stopped.await.expect("no panic").expect("it had not failed");
+        let took = Duration::from_nanos(now_ns() - began);
+        assert!(took < ASKED, "it was waited for: {took:?}");
+        assert_eq!(runtime.metrics().live_sources, 0);
+    });
+}
+
 #[test]
 fn the_shutdown_of_the_runtime_ends_it() {
     on_alarms("shutdown", async |runtime| {
