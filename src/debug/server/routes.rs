@@ -128,6 +128,8 @@ pub(super) async fn answer<B>(request: &Request<B>, site: &Rc<Site>, progress: &
         site: site.clone(),
         progress: progress.clone(),
     };
+    // hyper goes on to the next of many that were sent at once: in between it is the others' turn.
+    punctual_reactor::yield_now().await;
     let mut answering = (route.answer)(asked);
     // A page that panics is no reason to end the endpoint, with all the others that it serves.
     let answered = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {

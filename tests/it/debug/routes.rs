@@ -68,6 +68,7 @@ fn a_browser_has_html_of_the_waits_and_a_program_has_text() {
                 let more = format!("Accept: {accept}\r\n");
                 send(address, &request("GET", "/debug/waits", &address.to_string(), &more))
             };
+            let accepts = format!("accept {address} on Token(");
             let html = with("text/html,application/xhtml+xml,*/*;q=0.8");
             assert_eq!(html.header("content-type"), Some(HTML));
             assert!(html.text().contains("<li>accept "), "its own: {}", html.text());
@@ -160,6 +161,31 @@ fn a_connection_asks_more_than_once_also_all_at_once() {
             (0..5).for_each(|_| assert_eq!(read_one(&mut stream).status, 200));
         },
     );
+}
+
+/// Between two of many that were sent at once it is the turn of what else the loop has to do.
+#[test]
+fn requests_that_are_sent_at_once_are_answered_in_a_poll_each() {
+    const MANY: usize = 60;
+    on_alarms("pipelined", async |_| {
+        let endpoint = Server::builder().bind("127.0.0.1:0").expect("bound").spawn();
+        let address = endpoint.local_addr();
+        let asked = blocking(move || {
+            let mut stream = connect(address);
+            let ask = format!("GET /style.css HTTP/1.1\r\nHost: {address}\r\n\r\n");
+            stream.write_all(ask.repeat(MANY).as_bytes()).expect("sent");
+            (0..MANY).for_each(|_| assert_eq!(read_one(&mut stream).status, 200));
+            stream
+        });
+        let stream = asked.await.expect("no panic");
+        let tasks = punctual::tasks();
+        let connection =
+            tasks.iter().find(|task| task.name.as_deref() == Some("punctual-debug connection"));
+        let polls = connection.expect("it is open").polls;
+        assert!(polls >= MANY as u64, "{polls} polls for {MANY} requests");
+        drop(stream);
+        endpoint.stop().await.expect("it had not failed");
+    });
 }
 
 #[test]
