@@ -100,9 +100,11 @@ impl Recording {
     pub async fn finish(self) -> io::Result<Profile> {
         let Recording { sampling, pool } = self;
         let measured = sampling.measured();
-        let report = pool.run(move || sampling.end()).await.map_err(io::Error::other)??;
+        let (report, turn) = pool.run(move || sampling.end()).await.map_err(io::Error::other)??;
         // Not before: what the loop was at when the sampling ended is noted at the end of that poll.
         let labels = labels::end();
+        // Nor later: the next profile begins with labels of its own.
+        drop(turn);
         let profile = pool.run(move || Profile::new(stacks::read(report, &labels), measured)).await;
         profile.map_err(io::Error::other)
     }
@@ -131,6 +133,8 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        // If nobody has taken them: those of the next profile begin after this.
+        drop(labels::end());
         TAKEN.store(false, Ordering::Release);
     }
 }
@@ -178,12 +182,12 @@ impl Sampling {
         }
     }
 
-    fn end(mut self) -> io::Result<UnresolvedReport> {
+    /// With the right to sample, which is to be kept until the labels have been taken.
+    fn end(mut self) -> io::Result<(UnresolvedReport, Turn)> {
         let Some((guard, turn)) = self.profiler.take() else { unreachable!("it is ended once") };
         let report = guard.report().build_unresolved().map_err(of_pprof);
         drop(guard);
-        drop(turn);
-        report
+        Ok((report?, turn))
     }
 }
 

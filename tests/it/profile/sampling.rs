@@ -1,16 +1,21 @@
 //! Beginning and ending, and what the loop notices of it.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::task::Poll;
 use std::time::Duration;
 
 use punctual::profile::{self, Profiler};
-use punctual::{Instant, Runtime, blocking, sleep, spawn, timeout, yield_now};
+use punctual::{Instant, Runtime, blocking, sleep, spawn, spawn_named, timeout, yield_now};
+use punctual_reactor::profile::signals;
 use rustix::thread::name;
 use rustix::time::ClockId;
 
-use super::{alone, burn, clock, profiler, thread_cpu};
+use super::{alone, burn, clock, is_named, profiler, samples, thread_cpu};
 use crate::support::{MS, US, never_early_sleep};
 
 /// What the process would do with a `SIGPROF`, by the kernel's account: whether it has a handler, and whether it
@@ -60,6 +65,58 @@ fn there_is_one_at_a_time_and_the_next_after_it() {
                 assert_eq!(refused.kind(), ErrorKind::InvalidInput);
             }
         });
+    });
+}
+
+/// A loop that is held up as it finishes a profile does not take what another runtime notes of its own.
+#[test]
+fn the_next_profile_keeps_its_labels_while_the_last_is_being_finished() {
+    alone("sampling::the_next_profile_keeps_its_labels_while_the_last_is_being_finished", || {
+        let (begin, begun) = channel::<()>();
+        let (tell, told) = channel::<bool>();
+        let other = std::thread::spawn(move || {
+            begun.recv().expect("the first is being finished");
+            Runtime::new().expect("a runtime").block_on(async {
+                let mut attempts = 0;
+                let recording = loop {
+                    attempts += 1;
+                    match profiler().start().await {
+                        Ok(recording) => break recording,
+                        Err(busy) => assert_eq!(busy.kind(), ErrorKind::ResourceBusy),
+                    }
+                    if attempts == 300 {
+                        tell.send(false).expect("the first waits for it");
+                    }
+                    sleep(MS).await;
+                };
+                if attempts < 300 {
+                    tell.send(true).expect("the first waits for it");
+                }
+                let goal = signals() + 60;
+                let task = spawn_named("of the next", async move {
+                    let used = Cell::new(Duration::ZERO);
+                    while signals() < goal {
+                        burn(300 * US, &used);
+                        yield_now().await;
+                    }
+                });
+                task.await.expect("it ends");
+                let shares = recording.finish().await.expect("a profile").by_label();
+                assert!(samples(&shares, |share| is_named(share, "of the next")) > 0, "{shares:#?}");
+            });
+        });
+        Runtime::new().expect("a runtime").block_on(async {
+            let recording = profiler().start().await.expect("the only one");
+            let mut finishing = pin!(recording.finish());
+            let waits = poll_fn(|cx| Poll::Ready(finishing.as_mut().poll(cx).is_pending())).await;
+            assert!(waits, "it is finished on another thread");
+            begin.send(()).expect("the other thread waits");
+            // Meanwhile this loop does not turn.
+            let has_begun = told.recv().expect("the other thread tells");
+            println!("the next had begun by then: {has_begun}");
+            finishing.await.expect("a profile");
+        });
+        other.join().expect("no panic");
     });
 }
 
