@@ -57,9 +57,16 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(label) = label(&span.extensions()) {
-            label.edit(|text| values.record(&mut Fields(text)));
-        }
+        let Some(label) = label(&span.extensions()) else { return };
+        // A value's own account of itself is anybody's code, which may enter spans or record more: no lock is held.
+        let mut values_told = Told::default();
+        values.record(&mut values_told);
+        label.edit(|text| {
+            values_told
+                .0
+                .iter()
+                .for_each(|(name, value)| Fields(text).write(name, format_args!("{value}")));
+        });
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
@@ -83,7 +90,7 @@ fn label(extensions: &tracing_subscriber::registry::Extensions<'_>) -> Option<Ar
 struct Fields<'a>(&'a mut String);
 
 impl Fields<'_> {
-    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn write(&mut self, name: &str, value: fmt::Arguments<'_>) {
         let text = &mut *self.0;
         if text.ends_with('…') {
             return;
@@ -95,7 +102,7 @@ impl Fields<'_> {
             '{'
         };
         // Writing to a string cannot fail; a value's own account of itself may, and is left out then.
-        let _ = write!(OneLine(text), "{before}{}={value}", field.name());
+        let _ = write!(OneLine(text), "{before}{name}={value}");
         if text.len() < MOST_TEXT {
             text.push('}');
         } else {
@@ -118,10 +125,73 @@ impl Write for OneLine<'_> {
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, format_args!("{value}"));
+        self.write(field.name(), format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, format_args!("{value:?}"));
+        self.write(field.name(), format_args!("{value:?}"));
+    }
+}
+
+/// Fields with their values, as they are on their way into a span's text.
+#[derive(Default)]
+struct Told(Vec<(&'static str, String)>);
+
+impl Told {
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let mut text = String::new();
+        // A value whose own account of itself fails is left out from there on.
+        let _ = text.write_fmt(value);
+        self.0.push((field.name(), text));
+    }
+}
+
+impl Visit for Told {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format_args!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use punctual_reactor::profile::current_span;
+    use tracing::field::debug;
+    use tracing::{Span, info_span};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// A value that has more to say of the span as it is told.
+    struct Talkative;
+
+    impl fmt::Debug for Talkative {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Span::current().record("more", 2);
+            f.write_str("one")
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_may_record() {
+        let (done, told) = channel();
+        std::thread::spawn(move || {
+            let subscriber = tracing_subscriber::registry().with(SpanLayer::new());
+            tracing::subscriber::with_default(subscriber, || {
+                let empty = tracing::field::Empty;
+                let span = info_span!("span", first = empty, more = empty).entered();
+                span.record("first", debug(Talkative));
+                let path = current_span().map(|span| span.path());
+                done.send(path).expect("somebody waits");
+            });
+        });
+        let path = told.recv_timeout(Duration::from_secs(60)).expect("it is not stuck");
+        assert_eq!(path, Some(vec!["span{more=2 first=one}".to_owned()]));
     }
 }
