@@ -146,11 +146,11 @@ fn from_ns(at: usize, width: usize) -> u64 {
 }
 
 fn by_column(distribution: &Distribution, width: usize) -> Vec<u64> {
-    let mut counts = vec![0; width];
+    let mut counts = vec![0_u64; width];
     for (to_ns, count) in &distribution.buckets_ns {
         let column = (0..width).rev().find(|at| from_ns(*at, width) <= *to_ns).unwrap_or(0);
         if let Some(counted) = counts.get_mut(column) {
-            *counted += count;
+            *counted = counted.saturating_add(*count);
         }
     }
     counts

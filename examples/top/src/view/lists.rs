@@ -53,7 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &Sta
 
     let area = top(&mut rest, unbounded);
     let waits = &state.waits;
-    let rightly = count(waits.idle + waits.intended);
+    let rightly = count(waits.idle.saturating_add(waits.intended));
     let title = format!(
         "waits without a deadline: {}; {rightly} more may go without",
         count(waits.without_deadline)
