@@ -68,7 +68,6 @@ fn a_browser_has_html_of_the_waits_and_a_program_has_text() {
                 let more = format!("Accept: {accept}\r\n");
                 send(address, &request("GET", "/debug/waits", &address.to_string(), &more))
             };
-            let accepts = format!("accept {address} on Token(");
             let html = with("text/html,application/xhtml+xml,*/*;q=0.8");
             assert_eq!(html.header("content-type"), Some(HTML));
             assert!(html.text().contains("<li>accept "), "its own: {}", html.text());
