@@ -160,6 +160,8 @@ pub use time::{
     timeout, timeout_at,
 };
 pub use token::{StaleToken, Timer, Token};
+#[doc(hidden)]
+pub use waits::ended_from_without;
 pub use waits::{
     PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, WaitGuard, Waits, wait_counts, waits,
 };

@@ -84,8 +84,8 @@ impl Plan {
         };
         let limit = self.limit(Phase::Resolve, self.resolve_cap);
         let now = Instant::now();
-        let (name, within) = (limit.name.as_deref(), limit.budget);
-        let running = resolve::running(host, target, now, within, name);
+        let within = (limit.deadline, limit.budget);
+        let running = resolve::running(host, target, now, within, limit.name.as_deref());
         let span = running.span().clone();
         let lookup = async {
             if limit.deadline <= now {
@@ -115,7 +115,7 @@ impl Plan {
     async fn dial(&self, found: Found, target: &Target) -> Result<TcpStream, Error> {
         let began = Instant::now();
         let limit = self.limit(Phase::Connect, self.connect_cap);
-        let running = spans::connect(target, began, limit.budget, limit.name.as_deref());
+        let running = spans::connect(target, began, &limit);
         let span = running.span().clone();
         running.run(self.race(found, target, &limit, &span)).await
     }

@@ -8,6 +8,7 @@ use punctual_reactor::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use super::plan::Limit;
 use super::race::Vain;
 use crate::error::Phase;
 use crate::phase::{Running, field, milliseconds, open};
@@ -15,23 +16,18 @@ use crate::target::Target;
 use crate::tcp::TcpStream;
 
 /// All addresses of `target`.
-pub(super) fn connect(
-    target: &Target,
-    began: Instant,
-    budget: Option<Duration>,
-    name: Option<&str>,
-) -> Running {
+pub(super) fn connect(target: &Target, began: Instant, limit: &Limit) -> Running {
     let span = open!(
         "connect",
         Phase::Connect,
         field::ENDPOINT = display(target),
         field::PEER = Empty,
-        field::BUDGET_MS = budget.map(milliseconds),
-        field::DEADLINE_NAME = name,
+        field::BUDGET_MS = limit.budget.map(milliseconds),
+        field::DEADLINE_NAME = limit.name.as_deref(),
         field::ADDRESSES = Empty,
         field::ATTEMPTS = Empty,
     );
-    Running::new(Phase::Connect, began, budget, span)
+    Running::new(Phase::Connect, began, limit.deadline, limit.budget, span)
 }
 
 /// Runs one attempt. The span of one that lost the race ends as dropped.

@@ -174,11 +174,11 @@ impl<'a> Bounds<'a> {
         let set_at = self.set_at.unwrap_or(Location::caller());
         let future = future.into_future();
         async move {
-            let mut running = Running::new(self.phase, began, self.budget(), self.open());
             let deadline = match self.bound {
                 Bound::Budget(budget) => began + budget,
                 Bound::Deadline(deadline) => deadline,
             };
+            let mut running = Running::new(self.phase, began, deadline, self.budget(), self.open());
             let now = Instant::now();
             if deadline <= now {
                 let info = self.info(deadline, now, began, set_at);

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, PhaseEnding, record_phase};
+use punctual_reactor::{Instant, PhaseEnding, ended_from_without, record_phase};
 use tracing::{Instrument, Span, field::display};
 
 use super::names::field;
@@ -20,12 +20,31 @@ pub(crate) struct Running {
 struct Of {
     phase: Phase,
     began: Instant,
+    /// The time that it really had.
     budget: Option<Duration>,
 }
 
+/// How much time a phase had, for the record: until `deadline`, which is `budget` after it was set if it was set so; but
+/// no longer than what it runs in lets it.
+fn had(began: Instant, deadline: Instant, budget: Option<Duration>) -> Option<Duration> {
+    let without = ended_from_without();
+    match without.min(deadline) {
+        Instant::FAR_FUTURE => None,
+        until if without < deadline => Some(until - began),
+        until => Some(budget.unwrap_or(until - began)),
+    }
+}
+
 impl Running {
-    /// A phase that began at `began`, in `span`.
-    pub(crate) fn new(phase: Phase, began: Instant, budget: Option<Duration>, span: Span) -> Running {
+    /// A phase that began at `began`, in `span`, and has until `deadline`: `budget` after it was set, if it was set so.
+    pub(crate) fn new(
+        phase: Phase,
+        began: Instant,
+        deadline: Instant,
+        budget: Option<Duration>,
+        span: Span,
+    ) -> Running {
+        let budget = had(began, deadline, budget);
         Running { span, of: Some(Of { phase, began, budget }), over: false }
     }
 
@@ -139,7 +158,8 @@ mod tests {
             },
         );
         assert!(span.is_disabled() && !evaluated.get());
-        let mut running = Running::new(Phase::Connect, Instant::from_nanos(1), None, span);
+        let mut running =
+            Running::new(Phase::Connect, Instant::from_nanos(1), Instant::FAR_FUTURE, None, span);
         running.span().record(field::PEER, display(Untold));
         let info = DeadlineInfo::new(Instant::from_nanos(2), Instant::from_nanos(3));
         let error = running.fail(Error::timeout(Phase::Connect, info));

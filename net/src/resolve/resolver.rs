@@ -144,7 +144,8 @@ impl Resolver {
         let (resolver, name) = (self.clone(), name.to_owned());
         async move {
             let budget = resolver.0.choices.timeout;
-            let running = running(&name, &name, Instant::now(), Some(budget), None);
+            let began = Instant::now();
+            let running = running(&name, &name, began, (began + budget, Some(budget)), None);
             let span = running.span().clone();
             let lookup = async {
                 let progress = Progress::default();

@@ -16,7 +16,7 @@ pub(crate) fn running(
     host: &str,
     endpoint: impl fmt::Display,
     began: Instant,
-    budget: Option<Duration>,
+    (deadline, budget): (Instant, Option<Duration>),
     name: Option<&str>,
 ) -> Running {
     let span = open!(
@@ -33,7 +33,7 @@ pub(crate) fn running(
         field::SERVERS = Empty,
         field::QUERIES = Empty,
     );
-    Running::new(Phase::Resolve, began, budget, span)
+    Running::new(Phase::Resolve, began, deadline, budget, span)
 }
 
 /// Says in `span` what was found, and how.

@@ -34,7 +34,7 @@ pub(super) fn connect(
             field::ENDPOINT = display(&address),
             field::BUDGET_MS = milliseconds(budget),
         );
-        let running = Running::new(Phase::Connect, began, Some(budget), span);
+        let running = Running::new(Phase::Connect, began, deadline, Some(budget), span);
         let connected = running.run(async {
             let to = address
                 .to_kernel()

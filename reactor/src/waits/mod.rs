@@ -27,6 +27,8 @@ pub use subject::Subject;
 pub use wait::{Wait, WaitClass};
 
 use crate::executor::{Runtime, context};
+use crate::instant::Instant;
+use crate::source::NEVER;
 
 /// What waits now on the runtime of this thread: see [`Runtime::waits`]. Nothing outside of a runtime.
 #[must_use]
@@ -38,6 +40,21 @@ pub fn waits() -> Waits {
 #[must_use]
 pub fn wait_counts() -> WaitCounts {
     context::try_current().map(|driver| driver.wait_counts()).unwrap_or_default()
+}
+
+/// By when what runs now is ended from without: by the [scope](crate::scope) it is in, and by the
+/// [`timeout`](crate::timeout)s in which it is polled. [`Instant::FAR_FUTURE`] where nothing ends it, and outside of a
+/// runtime.
+#[doc(hidden)]
+#[must_use]
+pub fn ended_from_without() -> Instant {
+    let until_ns = context::with(|driver| {
+        let driver = driver?;
+        let of_scope =
+            driver.scope().map(|scope| driver.reactor.borrow_mut().scopes.effective_ns(scope));
+        Some(of_scope.unwrap_or(NEVER).min(driver.frame.until_ns()))
+    });
+    Instant::from_nanos(until_ns.unwrap_or(NEVER))
 }
 
 impl Runtime {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use punctual::net::TcpStream;
+use punctual::net::{Connect, TcpStream};
 
 use super::*;
 use crate::support::now_ns;
@@ -45,5 +45,32 @@ fn o8_a_connect_that_fails_is_recorded_by_its_cause() {
         assert!(budget.longest <= 20 * MS, "{budget:?}: some of it was gone when the phase began");
         let took = record.cut_off.max();
         assert!(took >= budget.longest, "cut off early: {took:?} of {:?}", budget.longest);
+    });
+}
+
+#[test]
+fn o8_a_deadline_is_a_budget_whoever_set_it() {
+    on_alarms("connects by deadlines", async |_| {
+        let (listener, address) = listen();
+        let (limit, whole) = (500 * MS, Duration::from_secs(20));
+        let recorded = || {
+            let record = record_of("tcp-connect").expect("known");
+            assert_eq!(record.unbounded.count, 0, "{record:?}");
+            record.budgets.iter().map(|budget| (budget.longest, budget.counts.count)).collect::<Vec<_>>()
+        };
+        let by = Connect::to(address).deadline(Instant::now() + whole).connect().await;
+        assert!(matches!(recorded()[..], [(longest, 1)] if longest <= whole && longest > limit));
+        let in_scope = scope("connect", limit, async |_| TcpStream::connect(address).await).await;
+        assert!(
+            matches!(recorded()[..], [(longest, 1), (_, 1)] if longest <= limit),
+            "{:?}",
+            recorded()
+        );
+        let guarded = timeout(limit, TcpStream::connect(address)).await;
+        let counts: u64 =
+            recorded().iter().filter(|(longest, _)| *longest <= limit).map(|of| of.1).sum();
+        assert_eq!(counts, 2, "{:?}", recorded());
+        drop((by.expect("connected"), in_scope.expect("in time"), guarded.expect("in time")));
+        drop(listener);
     });
 }
