@@ -44,6 +44,14 @@ loom:
 wheel *ARGS:
     cargo bench -p punctual-benches --bench wheel_table -- {{ARGS}}
 
+# What accounting the time of polls costs an echo, on and off by turns in one run.
+accounting *ARGS:
+    cargo bench -p punctual-benches --bench accounting -- {{ARGS}}
+
+# A loop with a culprit and its debug endpoint; `cargo run -p punctual-top -- 127.0.0.1:7070` beside it.
+culprit *ARGS:
+    cargo run --release --features debug,pprof --example culprit -- --seconds 600 --debug 127.0.0.1:7070 {{ARGS}}
+
 # Type-check and lint for kqueue (needs Debian's rustc-web, cargo-web, rust-web-src, rust-web-clippy).
 kqueue:
     bash .ci/kqueue
