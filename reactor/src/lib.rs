@@ -113,8 +113,8 @@ pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
     JoinError, JoinHandle, PollEdge, RemoteJoinHandle, Runtime, RuntimeId, TaskId, TaskInfo, TaskState,
-    WaitElsewhere, current_task, set_poll_observer, shutdown_requested, spawn, spawn_named, task_info,
-    tasks, yield_now,
+    WaitElsewhere, current_task, next_turn, set_poll_observer, shutdown_requested, spawn, spawn_named,
+    task_info, tasks, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;

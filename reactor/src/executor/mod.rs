@@ -29,7 +29,7 @@ pub use join::{JoinError, JoinHandle};
 pub use observer::{PollEdge, set_poll_observer};
 pub use remote_join::RemoteJoinHandle;
 pub(crate) use runtime::ShutdownRequested;
-pub use runtime::{Runtime, shutdown_requested, spawn, spawn_named, yield_now};
+pub use runtime::{Runtime, next_turn, shutdown_requested, spawn, spawn_named, yield_now};
 pub(crate) use task::MAIN;
 pub(crate) use task_info::{Origin, describe_task};
 pub use task_info::{TaskId, TaskInfo, TaskState, current_task, task_info, tasks};

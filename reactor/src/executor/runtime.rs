@@ -291,3 +291,38 @@ pub async fn yield_now() {
     })
     .await
 }
+
+/// Waits for the next turn of the loop: what has become due meanwhile is fired first. [`yield_now`] comes back within
+/// the same turn, as long as that has time left.
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub async fn next_turn() {
+    let mut waited = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context::current("next_turn").wake_next_turn(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics;
+
+    #[test]
+    fn the_next_turn_is_another_one() {
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            for _ in 0..5 {
+                let before = metrics().turns;
+                next_turn().await;
+                assert_eq!(metrics().turns, before + 1);
+            }
+        });
+    }
+}

@@ -1,13 +1,13 @@
 //! What waits now: how much by phase, then each of them, the oldest first.
 
-use punctual_reactor::{WaitClass, Waits, yield_now};
+use punctual_reactor::{WaitClass, Waits, next_turn};
 
 use super::html::{Escaped, Page};
 use super::text::{count, human};
 
 /// So many are listed.
 const LISTED_MAX: usize = 10_000;
-/// After so many lines it is the others' turn.
+/// After so many lines the loop takes a turn.
 const LINES: usize = 64;
 
 pub(in crate::debug) async fn waits_text(waits: &Waits) -> String {
@@ -16,7 +16,7 @@ pub(in crate::debug) async fn waits_text(waits: &Waits) -> String {
         text.push_str(&wait.to_string());
         text.push('\n');
         if line % LINES == LINES - 1 {
-            yield_now().await;
+            next_turn().await;
         }
     }
     if waits.len() > LISTED_MAX {
@@ -48,7 +48,7 @@ pub(in crate::debug) async fn waits_html(waits: &Waits) -> String {
         let class = if wait.class() == WaitClass::Unbounded { " class=\"bad\"" } else { "" };
         page.write(format_args!("<li{class}>{}\n", Escaped(wait)));
         if line % LINES == LINES - 1 {
-            yield_now().await;
+            next_turn().await;
         }
     }
     page.push("</ol>\n</section>\n<footer><a href=\"/\">all pages</a> · <a href=\"/debug/drift\">drift</a></footer>");

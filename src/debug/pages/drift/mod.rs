@@ -4,7 +4,7 @@ mod axis;
 mod picture;
 mod worst;
 
-use punctual_reactor::yield_now;
+use punctual_reactor::next_turn;
 
 use self::axis::{Axis, LEAST_NS};
 use self::picture::Part;
@@ -22,9 +22,11 @@ pub(in crate::debug) struct Look {
     pub(in crate::debug) refresh: u64,
 }
 
-/// The page. It lets the loop's tasks run between its parts.
+/// The page. The loop takes a turn between its parts, so that what has become due is fired.
 pub(in crate::debug) async fn drift(look: &Look) -> String {
     let Look { state, refresh, .. } = look;
+    // To take the state took a while.
+    next_turn().await;
     let mut page = Page::new("How late timers fire", *refresh);
     head(&mut page, look);
     figures(&mut page, look);
@@ -43,7 +45,7 @@ pub(in crate::debug) async fn drift(look: &Look) -> String {
     );
     for (part, name, about, distribution) in parts {
         ridge(&mut page, &axis, part, (name, about), distribution);
-        yield_now().await;
+        next_turn().await;
     }
     ticks(&mut page, &axis, "row");
     page.push(
@@ -51,9 +53,9 @@ pub(in crate::debug) async fn drift(look: &Look) -> String {
          density, scaled to its own peak; the line is the median.</p>\n</section>\n",
     );
     worst::section(&mut page, state);
-    yield_now().await;
+    next_turn().await;
     tail(&mut page, &axis, &parts.map(|(part, _, _, distribution)| (part, distribution)));
-    yield_now().await;
+    next_turn().await;
     waits(&mut page, state);
     page.push("<footer><a href=\"/\">all pages</a> · <a href=\"/debug/waits\">what waits</a> · ");
     page.push("<a href=\"/debug/state\">JSON</a> · <a href=\"/metrics\">metrics</a></footer>");
