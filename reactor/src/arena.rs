@@ -2,6 +2,9 @@
 
 use slab::Slab;
 
+/// From so many slots on an arena grows by half of what it has, and no longer by all of it: the room to grow is memory.
+const GROWS_BY_HALF: usize = 1024;
+
 /// Names one entry of an arena for ever: the slot, and how often that slot has been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
@@ -41,6 +44,10 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Id {
+        let capacity = self.slots.capacity();
+        if self.slots.len() == capacity && capacity >= GROWS_BY_HALF {
+            self.slots.reserve_exact(capacity / 2);
+        }
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
         if slot == self.generations.len() {
