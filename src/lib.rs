@@ -36,6 +36,12 @@ pub use punctual_reactor::{
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "grpc")]
+pub use punctual_net::grpc;
+#[cfg(feature = "http")]
+pub use punctual_net::http;
+#[cfg(feature = "tls")]
+pub use punctual_net::tls;
 #[cfg(feature = "fs")]
 pub use punctual_reactor::fs;
 #[cfg(feature = "process")]

@@ -50,6 +50,10 @@ mod connect;
 mod datagram;
 mod duplex;
 mod error;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;
@@ -60,6 +64,8 @@ mod socket;
 mod stream;
 mod target;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod udp;
 mod unix;
 

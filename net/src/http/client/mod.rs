@@ -1,0 +1,1 @@
+//! The client: pooled connections, phases with deadlines, redirects and retries.

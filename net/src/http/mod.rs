@@ -1,0 +1,7 @@
+//! HTTP/1.1 and HTTP/2 over [hyper](https://docs.rs/hyper/1): a client and a server whose every phase is under a deadline.
+
+pub mod client;
+pub mod server;
+mod timeline;
+
+pub use timeline::{Hop, PhaseTime, Timeline};

@@ -1,0 +1,1 @@
+//! The server: any tower service, with deadlines and limits on whatever a client may do.

@@ -1,0 +1,1 @@
+//! What the topics share: certificates, scripted peers, oracles.

@@ -1,0 +1,1 @@
+//! The HTTP client: conformance group P, its half.

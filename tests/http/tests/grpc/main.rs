@@ -1,0 +1,1 @@
+//! gRPC: deadlines on the wire.

@@ -1,0 +1,1 @@
+//! TLS: conformance group L.
