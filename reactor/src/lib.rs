@@ -161,7 +161,7 @@ pub use time::{
 };
 pub use token::{StaleToken, Timer, Token};
 #[doc(hidden)]
-pub use waits::ended_from_without;
+pub use waits::{Enclosing, enclosing, metrics_and_waits};
 pub use waits::{
     PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, WaitGuard, Waits, wait_counts, waits,
 };

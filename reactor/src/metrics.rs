@@ -160,6 +160,11 @@ impl Reactor {
 
 impl Driver {
     pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics_with(self.wait_counts())
+    }
+
+    /// For who has counted the waits already.
+    pub(crate) fn metrics_with(&self, waits: WaitCounts) -> Metrics {
         let pool = self.locals.get::<BlockingPool>();
         let (blocking_threads, blocking_queued) = pool.map_or((0, 0), |pool| pool.load());
         Metrics {
@@ -167,7 +172,7 @@ impl Driver {
             task_polls: self.counts.polls.get(),
             aborted_tasks: self.counts.aborted.get(),
             live_tasks: self.live_tasks(),
-            waits: self.wait_counts(),
+            waits,
             blocking_threads,
             blocking_queued,
             ..self.reactor.borrow().metrics()

@@ -19,6 +19,8 @@ pub struct DeadlineInfo {
     pub(crate) of_scope: bool,
     /// Whether it is the most that a phase may take of a budget.
     pub(crate) of_cap: bool,
+    /// Whether it is that of a `timeout` around the operation, which has dropped it.
+    pub(crate) of_guard: bool,
     /// Whether it had passed before the operation began.
     pub(crate) before_it_began: bool,
     /// Whether it is the timeout of a single read.
@@ -41,6 +43,7 @@ impl DeadlineInfo {
             name: None,
             of_scope: false,
             of_cap: false,
+            of_guard: false,
             before_it_began: false,
             idle: false,
             firing: None,
@@ -138,6 +141,12 @@ impl DeadlineInfo {
         set_at: &'static Location<'static>,
     ) -> DeadlineInfo {
         DeadlineInfo { budget: Some(budget), set_at: Some(set_at), ..DeadlineInfo::new(deadline, fired) }
+    }
+
+    /// The timeout around an operation that began at `began`, which has dropped it.
+    pub(crate) fn around(began: Instant, deadline: Instant, fired: Instant) -> DeadlineInfo {
+        let info = DeadlineInfo::new(deadline, fired).described("timeout around it");
+        DeadlineInfo { began: Some(began), of_guard: true, ..info }
     }
 
     pub(crate) fn described(self, description: impl Into<Cow<'static, str>>) -> DeadlineInfo {

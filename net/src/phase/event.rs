@@ -25,19 +25,17 @@ pub(crate) enum Tells {
 }
 
 impl Tells {
-    /// Awaits `future` under this rule, unless one around it says nothing at all is to be told.
+    /// Awaits `future` under this rule, unless one around it says nothing at all is to be told. If it is dropped
+    /// before it is ready nothing is told of it: that is for whoever holds it.
     pub(crate) async fn during<F: Future>(self, future: F) -> F::Output {
+        // Dropped in the reverse order: first silence, then the future, then as it was.
+        let mut loud = None;
         let mut future = pin!(future);
+        let _hush = Hush(&mut loud);
         poll_fn(|cx| self.within(|| future.as_mut().poll(cx))).await
     }
 
     fn within<R>(self, code: impl FnOnce() -> R) -> R {
-        struct Back(Tells);
-        impl Drop for Back {
-            fn drop(&mut self) {
-                TELLS.set(self.0);
-            }
-        }
         let before = TELLS.get();
         let _back = Back(before);
         if before != Tells::Nothing {
@@ -52,6 +50,24 @@ impl Tells {
             Tells::AllButEndsOf(scope) => !info.of_scope || scope != current_scope_id(),
             Tells::Nothing => false,
         }
+    }
+}
+
+/// Puts the rule back that held before.
+struct Back(Tells);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        TELLS.set(self.0);
+    }
+}
+
+/// From its drop on nothing is told, until what it is in is dropped as well.
+struct Hush<'a>(&'a mut Option<Back>);
+
+impl Drop for Hush<'_> {
+    fn drop(&mut self) {
+        *self.0 = Some(Back(TELLS.replace(Tells::Nothing)));
     }
 }
 

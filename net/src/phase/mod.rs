@@ -32,7 +32,7 @@
 //! | `phase` | [`Phase::as_str`](crate::Phase::as_str) |
 //! | `endpoint`, `peer` | what is to be reached as the caller names it; the address of the other end |
 //! | `budget_ms`, `deadline_name` | the time it has, in milliseconds, and what its deadline is called |
-//! | `outcome` | `done`, `timeout-own`, `timeout-idle`, `timeout-cap`, `timeout-scope`, `timeout-kernel`, `cancelled`, `dropped`, `closed`, `shutdown`, `kernel-error`, `failed` |
+//! | `outcome` | `done`, `timeout-own`, `timeout-idle`, `timeout-cap`, `timeout-guard`, `timeout-scope`, `timeout-kernel`, `cancelled`, `dropped`, `closed`, `shutdown`, `kernel-error`, `failed` |
 //! | `error`, `diagnosis` | the [`Error`](crate::Error) as a sentence, and why time ran out, if it did |
 //! | `otel.status_code` | `ERROR` if it failed |
 //!
@@ -62,7 +62,7 @@
 //! | `late_us` | how much later than its deadline it was ended, in microseconds, rounded up |
 //! | `late_chosen_us`, `late_kernel_us`, `late_loop_us` | of that, what was chosen, the kernel's and our own loop's |
 //! | `deadline_name` | the name of the deadline, or of the scope whose it was |
-//! | `deadline_kind` | `own`, `idle` (given to each read anew), `cap` (of a phase within a budget) or `scope` |
+//! | `deadline_kind` | `own`, `idle` (given to each read anew), `cap` (of a phase within a budget), `guard` (a `timeout(..)` around it, which drops it) or `scope` |
 //! | `deadline_set_at` | where in the program it was set |
 //! | `diagnosis` | why: [`Diagnosis`](crate::Diagnosis), as a clause |
 //! | `transferred_bytes` | what the operation had moved |

@@ -34,7 +34,7 @@ pub mod field {
     pub const BUDGET_MS: &str = "budget_ms";
     /// What the deadline is called.
     pub const DEADLINE_NAME: &str = "deadline_name";
-    /// `own`, `idle` (given to each read anew), `cap` (of a phase, within a budget) or `scope`.
+    /// `own`, `idle` (given to each read anew), `cap` (of a phase, within a budget), `guard` (of a `timeout` around it) or `scope`.
     pub const DEADLINE_KIND: &str = "deadline_kind";
     /// Where in the program the deadline was set.
     pub const DEADLINE_SET_AT: &str = "deadline_set_at";
@@ -54,8 +54,8 @@ pub mod field {
     pub const TRANSFERRED_BYTES: &str = "transferred_bytes";
     /// The whole [`Error`](crate::Error), as a sentence.
     pub const ERROR: &str = "error";
-    /// How the phase ended: `done`, `timeout-own`, `timeout-idle`, `timeout-cap`, `timeout-scope`, `timeout-kernel`,
-    /// `cancelled`, `dropped`, `closed`, `shutdown`, `kernel-error` or `failed`.
+    /// How the phase ended: `done`, `timeout-own`, `timeout-idle`, `timeout-cap`, `timeout-guard`, `timeout-scope`,
+    /// `timeout-kernel`, `cancelled`, `dropped`, `closed`, `shutdown`, `kernel-error` or `failed`.
     pub const OUTCOME: &str = "outcome";
     /// How long the lookup had taken when it was ended, in milliseconds.
     pub const DNS_DURATION_MS: &str = "dns_duration_ms";

@@ -27,6 +27,7 @@ impl DeadlineInfo {
         match self {
             _ if self.of_scope => TimeoutBy::Scope,
             _ if self.of_cap => TimeoutBy::Cap,
+            _ if self.of_guard => TimeoutBy::Guard,
             // A read may also have an absolute deadline.
             _ if self.idle && self.budget.is_some() => TimeoutBy::Idle,
             _ => TimeoutBy::Own,
@@ -39,6 +40,7 @@ impl DeadlineInfo {
             TimeoutBy::Idle => "idle",
             TimeoutBy::Scope => "scope",
             TimeoutBy::Cap => "cap",
+            TimeoutBy::Guard => "guard",
             _ => "own",
         }
     }

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, PhaseEnding, ended_from_without, record_phase};
+use punctual_reactor::{Enclosing, Instant, PhaseEnding, TimeoutBy, enclosing, record_phase};
 use tracing::{Instrument, Span, field::display};
 
 use super::names::field;
-use crate::error::{Error, Phase};
+use crate::error::{DeadlineInfo, Error, Phase};
 
 /// A phase under way, or a part of one. It ends once: as it is told, or dropped.
 pub(crate) struct Running {
@@ -22,12 +22,19 @@ struct Of {
     began: Instant,
     /// The time that it really had.
     budget: Option<Duration>,
+    /// What may drop it, telling it nothing.
+    within: Enclosing,
 }
 
 /// How much time a phase had, for the record: until `deadline`, which is `budget` after it was set if it was set so; but
-/// no longer than what it runs in lets it.
-fn had(began: Instant, deadline: Instant, budget: Option<Duration>) -> Option<Duration> {
-    let without = ended_from_without();
+/// no longer than what it runs `within` lets it.
+fn had(
+    began: Instant,
+    deadline: Instant,
+    budget: Option<Duration>,
+    within: &Enclosing,
+) -> Option<Duration> {
+    let without = within.until();
     match without.min(deadline) {
         Instant::FAR_FUTURE => None,
         until if without < deadline => Some(until - began),
@@ -44,8 +51,9 @@ impl Running {
         budget: Option<Duration>,
         span: Span,
     ) -> Running {
-        let budget = had(began, deadline, budget);
-        Running { span, of: Some(Of { phase, began, budget }), over: false }
+        let within = enclosing();
+        let budget = had(began, deadline, budget, &within);
+        Running { span, of: Some(Of { phase, began, budget, within }), over: false }
     }
 
     /// A part of a phase: neither recorded, nor told of.
@@ -95,7 +103,7 @@ impl Running {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        if let Some(Of { phase, began, budget }) = self.of {
+        if let Some(Of { phase, began, budget, .. }) = self.of {
             record_phase(phase.as_str(), ending, began.elapsed(), budget);
         }
         self.span.record(field::OUTCOME, ending.as_str());
@@ -107,7 +115,25 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end(PhaseEnding::Dropped);
+        if !self.over {
+            self.dropped();
+        }
+    }
+}
+
+impl Running {
+    /// Nobody has told it how it ended. A timeout around it that has is told of as one of this phase.
+    #[cold]
+    fn dropped(&mut self) {
+        let Some(Of { phase, began, within, .. }) = self.of else {
+            return self.end(PhaseEnding::Dropped);
+        };
+        let ending = within.why_dropped();
+        if ending == PhaseEnding::Timeout(TimeoutBy::Guard) {
+            let info = DeadlineInfo::around(began, within.guard(), Instant::now());
+            self.fail(Error::timeout(phase, info));
+        }
+        self.end(ending);
     }
 }
 
@@ -134,7 +160,6 @@ mod tests {
     use std::fmt;
 
     use super::*;
-    use crate::error::DeadlineInfo;
 
     /// Whoever formats it has a test fail.
     struct Untold;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{PhaseEnding, PhaseIndex, TimeoutBy};
+use super::{PhaseEnding, PhaseIndex};
 use crate::instant::Instant;
 use crate::operation::Operation;
 use crate::reactor::Reactor;
@@ -22,7 +22,12 @@ impl Reactor {
         ended_by: Option<Instant>,
         closed: &RefCell<Option<Source>>,
     ) {
-        let ending = if ending == PhaseEnding::Dropped { self.why_dropped(operation) } else { ending };
+        let ending = match ending {
+            PhaseEnding::Dropped => {
+                self.why_dropped_in(operation.scope, operation.guard_ns, self.now_ns)
+            }
+            ending => ending,
+        };
         // One that had neither a deadline nor waited has not looked at the clock.
         let began_ns = if operation.begun_at_ns == 0 { self.now_ns } else { operation.begun_at_ns };
         let until_ns = match ended_by {
@@ -49,16 +54,5 @@ impl Reactor {
             Err(_) => closed.borrow().as_ref().map_or(NEVER, |source| source.sides[side].deadline),
         };
         operation.own_ns.min(operation.guard_ns).min(of_side).min(of_scope)
-    }
-
-    /// Dropped with its scope, it has the scope's end; dropped by a timeout around it, it is out of time.
-    #[cold]
-    fn why_dropped(&mut self, operation: &Operation) -> PhaseEnding {
-        let open = operation.scope.filter(|scope| self.scopes.nodes.get_mut(*scope).is_some());
-        match open.and_then(|scope| self.scopes.end_of(scope)) {
-            Some((_, end)) => PhaseEnding::of_scope(&end),
-            None if operation.guard_ns <= self.now_ns => PhaseEnding::Timeout(TimeoutBy::Guard),
-            None => PhaseEnding::Dropped,
-        }
     }
 }

@@ -10,6 +10,7 @@
 //! What waits pays for a note with a few stores where it leaves its waker. Everything else is paid by who asks.
 
 mod bound;
+mod enclosing;
 mod frame;
 mod guard;
 mod label;
@@ -19,6 +20,7 @@ mod wait;
 mod walk;
 
 pub use bound::WaitBound;
+pub use enclosing::{Enclosing, enclosing};
 pub(crate) use frame::{CurrentFrame, Frame};
 pub use guard::WaitGuard;
 pub(crate) use label::{Label, OtherWait, TimerLabel};
@@ -27,8 +29,7 @@ pub use subject::Subject;
 pub use wait::{Wait, WaitClass};
 
 use crate::executor::{Runtime, context};
-use crate::instant::Instant;
-use crate::source::NEVER;
+use crate::metrics::Metrics;
 
 /// What waits now on the runtime of this thread: see [`Runtime::waits`]. Nothing outside of a runtime.
 #[must_use]
@@ -36,25 +37,19 @@ pub fn waits() -> Waits {
     context::try_current().map(|driver| driver.waits()).unwrap_or_default()
 }
 
+/// What the runtime of this thread has done so far, and what waits now, of one walk over it.
+#[doc(hidden)]
+#[must_use]
+pub fn metrics_and_waits() -> (Metrics, Waits) {
+    let Some(driver) = context::try_current() else { return Default::default() };
+    let waits = driver.waits();
+    (driver.metrics_with(waits.counts()), waits)
+}
+
 /// How much waits now on the runtime of this thread: see [`Runtime::wait_counts`]. Nothing outside of a runtime.
 #[must_use]
 pub fn wait_counts() -> WaitCounts {
     context::try_current().map(|driver| driver.wait_counts()).unwrap_or_default()
-}
-
-/// By when what runs now is ended from without: by the [scope](crate::scope) it is in, and by the
-/// [`timeout`](crate::timeout)s in which it is polled. [`Instant::FAR_FUTURE`] where nothing ends it, and outside of a
-/// runtime.
-#[doc(hidden)]
-#[must_use]
-pub fn ended_from_without() -> Instant {
-    let until_ns = context::with(|driver| {
-        let driver = driver?;
-        let of_scope =
-            driver.scope().map(|scope| driver.reactor.borrow_mut().scopes.effective_ns(scope));
-        Some(of_scope.unwrap_or(NEVER).min(driver.frame.until_ns()))
-    });
-    Instant::from_nanos(until_ns.unwrap_or(NEVER))
 }
 
 impl Runtime {

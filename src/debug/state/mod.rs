@@ -17,9 +17,7 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use punctual_reactor::{
-    Advice, AdviceOptions, Instant, PhaseRecord, blame, metrics, tasks, waits as waits_now,
-};
+use punctual_reactor::{Advice, AdviceOptions, Instant, PhaseRecord, blame, metrics_and_waits, tasks};
 use serde::{Deserialize, Serialize};
 
 pub use counters::Counters;
@@ -89,7 +87,7 @@ impl State {
     #[must_use]
     pub fn of_current() -> State {
         let now = Instant::now();
-        let metrics = metrics();
+        let (metrics, waits) = metrics_and_waits();
         State {
             version: State::VERSION,
             taken_ns: now.as_nanos(),
@@ -100,7 +98,7 @@ impl State {
             drift: DriftState::from(&metrics.drift),
             blame: BlameState::from(&blame()),
             tasks: TaskEntry::busiest(tasks()),
-            waits: WaitsState::of(&waits_now(), now),
+            waits: WaitsState::of(&waits, &metrics.waits, now),
             phases: PhaseState::all(&metrics.phases),
             advice: advice(&metrics.phases),
         }

@@ -1,6 +1,6 @@
 //! [`WaitsState`]: what waits now, counted by phase, and the oldest of it.
 
-use punctual_reactor::{Instant, Wait, Waits};
+use punctual_reactor::{Instant, Wait, WaitCounts, Waits};
 use serde::{Deserialize, Serialize};
 
 use super::{ns, text};
@@ -78,8 +78,7 @@ pub struct WaitState {
 }
 
 impl WaitsState {
-    pub(super) fn of(waits: &Waits, now: Instant) -> WaitsState {
-        let counts = waits.counts();
+    pub(super) fn of(waits: &Waits, counts: &WaitCounts, now: Instant) -> WaitsState {
         let entries =
             |listed: Vec<&Wait>| listed.into_iter().map(|wait| WaitState::of(wait, now)).collect();
         let by_phase = waits.by_phase().into_iter().take(PHASES).map(|of| PhaseWaits {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use punctual::net::phase::Bounds;
 use punctual::net::{Connect, Error, Kind, Phase, Resolver, TcpStream, phase};
-use punctual::{PhaseEnding, phases, scope};
+use punctual::{PhaseEnding, TimeoutBy, phases, scope, timeout};
 
 use crate::collector::traced;
 use crate::peers::{dead_name_server, deaf_listener, serve_and_stall};
@@ -47,6 +47,47 @@ fn what_is_dropped_ends_its_spans() {
         assert_eq!(span.fields.text("outcome"), "dropped");
         assert!(!span.failed && span.events.is_empty(), "{span:?}");
     }
+}
+
+#[test]
+fn what_a_timeout_around_it_drops_is_told_as_its_timeout() {
+    let budget = 30 * MS;
+    let (_server, address) = dead_name_server();
+    let guard = PhaseEnding::Timeout(TimeoutBy::Guard);
+    let trace = traced(async || {
+        let (_deaf, deaf, _filler) = deaf_listener();
+        let resolver = Resolver::builder().servers([address]).build();
+        let lookup = Connect::to("silent.test:80").resolver(&resolver).connect();
+        timeout(budget, lookup).await.expect_err("no answer");
+        timeout(budget, Connect::to(deaf).connect()).await.expect_err("no answer");
+        timeout(budget, phase(Phase::Tls, LONG, Connect::to(deaf))).await.expect_err("no answer");
+        // The phase tells of its own timeout, and what it drops tells nothing.
+        phase(Phase::FirstByte, budget, Connect::to(deaf)).await.expect_err("no answer");
+        let ended = |phase: Phase| {
+            let records = phases();
+            let of = records.iter().find(|record| record.phase == phase.as_str());
+            of.map_or(0, |record| record.endings.count(guard))
+        };
+        let counts = [Phase::Resolve, Phase::Connect, Phase::Tls, Phase::FirstByte].map(ended);
+        assert_eq!(counts, [1, 3, 1, 0]);
+    });
+    let told: Vec<_> = trace
+        .timeouts()
+        .into_iter()
+        .map(|(span, event)| {
+            let elapsed = event.fields.duration("elapsed_ms");
+            assert!(elapsed >= budget, "early: {elapsed:?}");
+            assert!(span.failed);
+            (event.name.as_str(), event.fields.text("deadline_kind"), span.fields.text("outcome"))
+        })
+        .collect();
+    let expected = [
+        ("dns.resolve.timeout", "guard", "timeout-guard"),
+        ("tcp.connect.timeout", "guard", "timeout-guard"),
+        ("tls.handshake.timeout", "guard", "timeout-guard"),
+        ("http.first_byte.timeout", "own", "timeout-own"),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
