@@ -5,7 +5,8 @@ use std::fmt;
 /// What was being done.
 ///
 /// Those of a protocol on top (`Tls`, `Request`, `FirstByte`, `GrpcHeader`, `Body`) are run by
-/// [`phase`](crate::phase()).
+/// [`phase`](crate::phase()). Those of an HTTP server (`RequestFirstByte`, `RequestHeader`, `RequestBody`, `RequestTotal`,
+/// `ResponseWrite`, `KeepAlive`) are run by `http::serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -23,8 +24,20 @@ pub enum Phase {
     FirstByte,
     /// Waiting for the headers of a gRPC response.
     GrpcHeader,
-    /// Receiving the body of a response, or of a request.
+    /// Receiving the body of a response.
     Body,
+    /// A server waiting for the first byte of a connection.
+    RequestFirstByte,
+    /// A server receiving the headers of a request.
+    RequestHeader,
+    /// A server receiving the body of a request.
+    RequestBody,
+    /// A server handling a request, until the last of its response is written.
+    RequestTotal,
+    /// A server waiting for the client to take what it has been sent.
+    ResponseWrite,
+    /// A server waiting for the next request of a connection.
+    KeepAlive,
     /// Accepting a connection.
     Accept,
     /// Reading.
@@ -52,6 +65,12 @@ impl Phase {
             Phase::FirstByte => "first-byte",
             Phase::GrpcHeader => "grpc-header",
             Phase::Body => "body",
+            Phase::RequestFirstByte => "request-first-byte",
+            Phase::RequestHeader => "request-header",
+            Phase::RequestBody => "request-body",
+            Phase::RequestTotal => "request-total",
+            Phase::ResponseWrite => "response-write",
+            Phase::KeepAlive => "keep-alive",
             Phase::Accept => "accept",
             Phase::Read => "read",
             Phase::Write => "write",
@@ -64,7 +83,18 @@ impl Phase {
     /// Whether it is one of a protocol on top of a connection.
     pub(crate) const fn is_of_a_protocol(self) -> bool {
         use Phase::{Body, FirstByte, GrpcHeader, Request, Tls};
-        matches!(self, Tls | Request | FirstByte | GrpcHeader | Body)
+        matches!(self, Tls | Request | FirstByte | GrpcHeader | Body) || self.is_of_a_server()
+    }
+
+    /// Whether it is one of an HTTP server.
+    pub(crate) const fn is_of_a_server(self) -> bool {
+        use Phase::{
+            KeepAlive, RequestBody, RequestFirstByte, RequestHeader, RequestTotal, ResponseWrite,
+        };
+        matches!(
+            self,
+            RequestFirstByte | RequestHeader | RequestBody | RequestTotal | ResponseWrite | KeepAlive
+        )
     }
 }
 

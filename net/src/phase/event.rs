@@ -150,6 +150,12 @@ fn emit(error: &Error, info: &DeadlineInfo, since: Option<Instant>) {
             timeout!(WARN, "grpc.header.timeout", told, field::HEADER_RECV_TS = told.unix_start_us());
         }
         Phase::Body => timeout!(WARN, "http.body.timeout", told),
+        Phase::RequestFirstByte => timeout!(INFO, "http.server.first_byte.timeout", told),
+        Phase::RequestHeader => timeout!(WARN, "http.server.header.timeout", told),
+        Phase::RequestBody => timeout!(WARN, "http.server.body.timeout", told),
+        Phase::RequestTotal => timeout!(WARN, "http.server.request.timeout", told),
+        Phase::ResponseWrite => timeout!(WARN, "http.server.write.timeout", told),
+        Phase::KeepAlive => timeout!(INFO, "http.server.keep_alive.timeout", told),
         Phase::Read => timeout!(INFO, "read.timeout", told),
         Phase::Write => timeout!(INFO, "write.timeout", told),
         Phase::Accept => timeout!(INFO, "accept.timeout", told),

@@ -49,6 +49,12 @@
 //! | `http.first_byte.timeout` | `WARN` | 30 s | |
 //! | `grpc.header.timeout` | `WARN` | 10 s | `header_recv_ts`: when receiving the headers began, microseconds since 1970 in UTC |
 //! | `http.body.timeout` | `WARN` | 30 s | |
+//! | `http.server.first_byte.timeout` | `INFO` | 15 s | |
+//! | `http.server.header.timeout` | `WARN` | 30 s | |
+//! | `http.server.body.timeout` | `WARN` | 30 s | |
+//! | `http.server.request.timeout` | `WARN` | 5 min | |
+//! | `http.server.write.timeout` | `WARN` | 30 s | |
+//! | `http.server.keep_alive.timeout` | `INFO` | 75 s | |
 //! | `read.timeout`, `write.timeout` | `INFO` | | |
 //! | `accept.timeout`, `shutdown.timeout`, `copy.timeout` | `INFO` | | |
 //!
@@ -81,8 +87,9 @@ mod span;
 pub use bounds::{Bounds, phase};
 pub(crate) use event::Tells;
 pub use names::{
-    BODY_TIMEOUT, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, GRPC_HEADER_TIMEOUT, REQUEST_TIMEOUT,
-    RESOLVE_TIMEOUT, TARGET, TLS_TIMEOUT, field,
+    BODY_TIMEOUT, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, GRPC_HEADER_TIMEOUT, KEEP_ALIVE_TIMEOUT,
+    REQUEST_BODY_TIMEOUT, REQUEST_FIRST_BYTE_TIMEOUT, REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT,
+    REQUEST_TOTAL_TIMEOUT, RESOLVE_TIMEOUT, RESPONSE_WRITE_TIMEOUT, TARGET, TLS_TIMEOUT, field,
 };
 pub(crate) use span::{Running, open};
 

@@ -22,6 +22,19 @@ pub const GRPC_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a body may take, or each wait for a part of it, unless another time is set.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a client may take to begin its first request, unless another time is set.
+pub const REQUEST_FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the headers of a request may take in all, unless another time is set.
+pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long each wait for a part of a request's body may take, unless another time is set.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request may take, its response included, unless another time is set.
+pub const REQUEST_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a client may take nothing of a response, unless another time is set.
+pub const RESPONSE_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be idle between two requests, unless another time is set.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+
 /// The names of fields.
 pub mod field {
     /// [`Phase::as_str`](crate::Phase::as_str).
@@ -93,6 +106,12 @@ impl Phase {
             Phase::Connect => "connect",
             Phase::Tls => "tls",
             Phase::FirstByte | Phase::GrpcHeader => "first_byte",
+            Phase::RequestFirstByte => "request_first_byte",
+            Phase::RequestHeader => "request_header",
+            Phase::RequestBody => "request_body",
+            Phase::RequestTotal => "request_total",
+            Phase::ResponseWrite => "response_write",
+            Phase::KeepAlive => "keep_alive",
             other => other.as_str(),
         }
     }
@@ -108,6 +127,12 @@ impl Phase {
             Phase::FirstByte => "http.first_byte.timeout",
             Phase::GrpcHeader => "grpc.header.timeout",
             Phase::Body => "http.body.timeout",
+            Phase::RequestFirstByte => "http.server.first_byte.timeout",
+            Phase::RequestHeader => "http.server.header.timeout",
+            Phase::RequestBody => "http.server.body.timeout",
+            Phase::RequestTotal => "http.server.request.timeout",
+            Phase::ResponseWrite => "http.server.write.timeout",
+            Phase::KeepAlive => "http.server.keep_alive.timeout",
             Phase::Read => "read.timeout",
             Phase::Write => "write.timeout",
             Phase::Accept => "accept.timeout",
@@ -129,6 +154,12 @@ impl Phase {
             Phase::FirstByte => Some(FIRST_BYTE_TIMEOUT),
             Phase::GrpcHeader => Some(GRPC_HEADER_TIMEOUT),
             Phase::Body => Some(BODY_TIMEOUT),
+            Phase::RequestFirstByte => Some(REQUEST_FIRST_BYTE_TIMEOUT),
+            Phase::RequestHeader => Some(REQUEST_HEADER_TIMEOUT),
+            Phase::RequestBody => Some(REQUEST_BODY_TIMEOUT),
+            Phase::RequestTotal => Some(REQUEST_TOTAL_TIMEOUT),
+            Phase::ResponseWrite => Some(RESPONSE_WRITE_TIMEOUT),
+            Phase::KeepAlive => Some(KEEP_ALIVE_TIMEOUT),
             _ => None,
         }
     }

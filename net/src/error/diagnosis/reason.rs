@@ -41,7 +41,7 @@ impl Diagnosis {
             }),
             TcpState::Closed | TcpState::TimeWait | TcpState::Other(_) => None,
             // Slow it is if something of it was acknowledged while it was being written.
-            _ if matches!(phase, Phase::Write | Phase::Request) => {
+            _ if matches!(phase, Phase::Write | Phase::Request | Phase::ResponseWrite) => {
                 outbound(info, elapsed).or_else(|| slow_path(info))
             }
             _ => outbound(info, info.round_trip * 2).or_else(|| inbound(info)),
