@@ -36,7 +36,10 @@ impl Error {
             Kind::Closed => f.write_str(" ended: it was closed on this side")?,
             Kind::Shutdown => f.write_str(" ended: the runtime is shutting down")?,
             Kind::Overloaded => f.write_str(" failed: too many names are being looked up at once")?,
-            Kind::LimitExceeded => f.write_str(" failed: more came than was allowed")?,
+            Kind::LimitExceeded => match &self.0.source {
+                Some(what) => write!(f, " failed: {what}")?,
+                None => f.write_str(" failed: more came than was allowed")?,
+            },
             Kind::UnexpectedEof => f.write_str(" ended early: the peer has sent all it will send")?,
             Kind::SelfConnect => {
                 f.write_str(
