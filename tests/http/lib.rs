@@ -1,1 +1,4 @@
 //! What the topics share: certificates, scripted peers, oracles.
+
+pub mod peer;
+pub mod rig;

@@ -1,1 +1,3 @@
 //! The HTTP client: conformance group P, its half.
+
+mod peer;
