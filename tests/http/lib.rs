@@ -1,4 +1,5 @@
 //! What the topics share: certificates, scripted peers, oracles.
 
+pub mod nginx;
 pub mod peer;
 pub mod rig;

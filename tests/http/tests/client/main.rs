@@ -1,3 +1,4 @@
 //! The HTTP client: conformance group P, its half.
 
+mod nginx;
 mod peer;
