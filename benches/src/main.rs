@@ -1,0 +1,46 @@
+//! Side by side with the peers, deadlines armed: one command, one machine, one minute.
+//!
+//! ```text
+//! cargo run --release -p punctual-benches -- echo [--rounds 7] [--seconds 2] [--connections 1,64,1000] [--peers raw,tokio] [--json] [--svg FILE]
+//! ```
+//!
+//! Each peer runs in a process of its own, which this one starts, loads and ends; rounds go A B C, A B C, …, and a ratio is the median of
+//! the ratios within the rounds. Whatever costs are said to be a peer's are those of its process. The servers have one core to themselves, the load has
+//! the other.
+
+mod child;
+mod counted;
+mod load;
+mod machine;
+mod options;
+mod report;
+mod rounds;
+mod runtimes;
+mod workloads;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use options::{Options, Workload};
+use report::Report;
+
+fn main() -> ExitCode {
+    if let Some(code) = child::as_child() {
+        return code;
+    }
+    let options = Options::parse();
+    // Before this thread is tied to a core, and sees no other.
+    let machine = machine::line();
+    let report = match options.workload {
+        Workload::Echo => workloads::echo::run(&options),
+        Workload::Renew => workloads::renew::run(&options),
+        Workload::Drift => workloads::drift::run(&options),
+    };
+    match report.map(|report| Report { machine, ..report }) {
+        Ok(report) => report::tell(&report, &options),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What is said of a measurement: a table, a document, a picture.
+
+mod picture;
+mod table;
+
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use crate::options::Options;
+use crate::rounds::Row;
+
+/// A workload, measured.
+pub(crate) struct Report {
+    pub(crate) workload: &'static str,
+    pub(crate) rounds: u16,
+    /// On what.
+    pub(crate) machine: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// What a figure, or a ratio of two, is to be at most.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) most: f64,
+}
+
+impl Target {
+    /// Nothing if it was not measured.
+    pub(crate) fn most(name: String, value: Option<f64>, most: f64) -> Option<Target> {
+        Some(Target { name, value: value?, most })
+    }
+
+    pub(crate) fn is_met(&self) -> bool {
+        self.value <= self.most
+    }
+}
+
+/// Prints it. Fails if a target was missed.
+pub(crate) fn tell(report: &Report, options: &Options) -> ExitCode {
+    if options.json {
+        println!("{:#}", document(report));
+    } else {
+        print!("{}", table::of(report));
+    }
+    if let Some(path) = &options.svg
+        && let Err(error) = picture::draw(report, path)
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    match report.targets.iter().all(Target::is_met) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// `{"workload", "machine", "rounds", "rows": [{"peer", "variant", "param", …}], "ratios": {"<target>": number}}`
+fn document(report: &Report) -> Value {
+    let row = |row: &Row| {
+        let subject = &row.subject;
+        let mut object = Map::new();
+        object.insert("peer".into(), subject.peer.into());
+        object.insert("variant".into(), subject.variant.into());
+        object.insert("param".into(), subject.param.clone().into());
+        for name in row.names() {
+            object.insert(name.into(), json!(row.median(name)));
+        }
+        Value::Object(object)
+    };
+    let ratios: Map<String, Value> =
+        report.targets.iter().map(|target| (target.name.clone(), json!(target.value))).collect();
+    json!({
+        "workload": report.workload,
+        "machine": report.machine,
+        "rounds": report.rounds,
+        "rows": report.rows.iter().map(row).collect::<Vec<_>>(),
+        "ratios": ratios,
+    })
+}

@@ -1,0 +1,63 @@
+//! compio, on io_uring.
+
+use std::io;
+
+use compio::buf::{IntoInner, IoBuf};
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::Runtime;
+use compio::runtime::time::timeout;
+
+use super::{IDLE, NONE, Peer};
+use crate::child::{Ends, listening};
+use crate::workloads::drift::Sleeps;
+
+pub(crate) const PEER: Peer =
+    Peer { name: "compio", bounds: &[NONE, "timeout"], sleeps: &["sleep"], echo, sleep };
+
+fn echo(variant: &str, ends: Ends) {
+    let bounded = variant != NONE;
+    let served: io::Result<()> = Runtime::new().expect("a runtime").block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        listening(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let ends = ends.clone();
+            let task = compio::runtime::spawn(async move {
+                let _ = answer(stream, bounded).await;
+                ends.one();
+            });
+            task.detach();
+        }
+    });
+    served.expect("an echo");
+}
+
+async fn answer(mut stream: TcpStream, bounded: bool) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(4096);
+    loop {
+        buffer.clear();
+        let (read, back) = match bounded {
+            true => timeout(IDLE, stream.read(buffer)).await.map_err(io::Error::other)?.into(),
+            false => stream.read(buffer).await.into(),
+        };
+        let read = read?;
+        if read == 0 {
+            return Ok(());
+        }
+        let (written, slice) = stream.write_all(back.slice(..read)).await.into();
+        written?;
+        buffer = slice.into_inner();
+    }
+}
+
+fn sleep(_: &str, number: u64) {
+    Runtime::new().expect("a runtime").block_on(async {
+        let mut sleeps = Sleeps::new(number);
+        while let Some(duration) = sleeps.begin() {
+            compio::runtime::time::sleep(duration).await;
+            sleeps.woke();
+        }
+        sleeps.tell();
+    });
+}

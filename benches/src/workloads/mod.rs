@@ -1,0 +1,5 @@
+//! What is measured, and held against which targets.
+
+pub(crate) mod drift;
+pub(crate) mod echo;
+pub(crate) mod renew;
