@@ -89,6 +89,8 @@ pub struct Connect {
 enum Bound {
     Budget(Duration),
     Deadline(Instant),
+    #[cfg(feature = "http")]
+    Limit(Instant, Duration),
 }
 
 /// The budget unless another is set. The cap of connecting is as long, and counts only in a longer one.
@@ -109,6 +111,21 @@ impl Connect {
             #[cfg(feature = "dns")]
             resolver: None,
         }
+    }
+
+    /// Within `limit`; the lookup may take `resolve` of it, set there.
+    #[cfg(feature = "http")]
+    pub(crate) fn within(
+        mut self,
+        limit: crate::phase::Limit,
+        resolve: (Duration, Option<&'static Location<'static>>),
+    ) -> Connect {
+        self.bound = Bound::Limit(limit.deadline, limit.budget);
+        self.set_at = limit.set_at;
+        self.name = Some(limit.what.into());
+        self.resolve_cap = Cap { most: resolve.0, set_at: resolve.1 };
+        self.connect_cap = Cap { most: Duration::MAX, set_at: None };
+        self
     }
 
     /// Within `budget`, counted from when it is started.
@@ -208,6 +225,8 @@ impl Connect {
         let (deadline, budget) = match self.bound {
             Bound::Budget(budget) => (begun + budget, Some(budget)),
             Bound::Deadline(deadline) => (deadline, None),
+            #[cfg(feature = "http")]
+            Bound::Limit(deadline, budget) => (deadline, Some(budget)),
         };
         let set_at = self.set_at.or(Some(Location::caller()));
         let plan = Plan {

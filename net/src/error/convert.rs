@@ -28,6 +28,9 @@ impl Error {
             sources: Vec::new(),
             copied: None,
             told: false,
+            harmless: false,
+            #[cfg(feature = "http")]
+            timeline: None,
         }))
     }
 
@@ -120,6 +123,21 @@ impl Error {
     /// The same, as an end of `phase`, in which it occurred.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Error {
         self.0.phase = phase;
+        self
+    }
+
+    /// To begin it anew does no harm: the peer has done nothing with it, or nothing that counts twice.
+    #[cfg(feature = "http")]
+    #[allow(dead_code, reason = "until the client tells")]
+    pub(crate) fn harmless(mut self) -> Error {
+        self.0.harmless = true;
+        self
+    }
+
+    /// Where the time went.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_timeline(mut self, timeline: crate::http::Timeline) -> Error {
+        self.0.timeline = Some(Box::new(timeline));
         self
     }
 

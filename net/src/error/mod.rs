@@ -64,6 +64,10 @@ struct Inner {
     copied: Option<Box<Copied>>,
     /// Whether its timeout has been told to who subscribes to such events.
     told: bool,
+    /// Whether the peer has done nothing with what it was sent, or it does not matter if it did.
+    harmless: bool,
+    #[cfg(feature = "http")]
+    timeline: Option<Box<crate::http::Timeline>>,
 }
 
 /// What ended an operation. Exactly one thing did: the first.
@@ -164,6 +168,13 @@ impl Error {
             Some(why) => Some(why.failure()),
             None => dns::in_words_of_the_system(source),
         }
+    }
+
+    /// Where the time went, if it was an HTTP request that failed.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn timeline(&self) -> Option<&crate::http::Timeline> {
+        self.0.timeline.as_deref()
     }
 
     /// The other end, if there was one.

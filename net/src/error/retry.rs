@@ -20,10 +20,18 @@ impl Error {
     ///    nobody has bound yet. Not an address that makes no sense or cannot be had.
     /// 3. A lookup that got no answer, not one that was answered with no: [`DnsFailure::may_pass`].
     ///
+    /// An HTTP request tells more: it is safe if nothing of it was sent, or the peer says that it has not looked at it
+    /// (`REFUSED_STREAM`, or a `GOAWAY` that leaves it out); and if the connection ended before a response
+    /// began and the method is idempotent (RFC 9110, section 9.2.2), so that doing it twice is doing it once. Not
+    /// if it ran out of time.
+    ///
     /// Of several addresses one that may answer later is enough. A cancel is never retried: it was called off; and
     /// nor is anything that has [moved](Error::transferred) bytes.
     #[must_use]
     pub fn is_retry_safe(&self) -> bool {
+        if self.0.harmless {
+            return true;
+        }
         if !matches!(self.0.phase, Phase::Resolve | Phase::Connect) || self.0.transferred > 0 {
             return false;
         }

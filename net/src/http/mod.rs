@@ -4,4 +4,5 @@ pub mod client;
 pub mod server;
 mod timeline;
 
+pub use client::{Client, Response, Timeouts};
 pub use timeline::{Hop, PhaseTime, Timeline};

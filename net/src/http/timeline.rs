@@ -69,6 +69,12 @@ pub struct PhaseTime {
 }
 
 impl Timeline {
+    /// Of a request that began then and had `total`; without a hop yet.
+    #[must_use]
+    pub fn new(began: Instant, total: Duration) -> Timeline {
+        Timeline { began, total, hops: Vec::new() }
+    }
+
     /// How long it has taken, from the beginning to the end of the phase that ended last.
     #[must_use]
     pub fn took(&self) -> Duration {
@@ -83,7 +89,37 @@ impl Timeline {
     }
 }
 
+impl Hop {
+    /// A request that was begun then; without a phase yet.
+    #[must_use]
+    pub fn new(method: impl Into<String>, url: impl Into<String>, began: Instant) -> Hop {
+        Hop {
+            method: method.into(),
+            url: url.into(),
+            began,
+            peer: None,
+            version: None,
+            status: None,
+            reused: false,
+            body_bytes: 0,
+            phases: Vec::new(),
+        }
+    }
+}
+
 impl PhaseTime {
+    /// One that was begun then, had `budget`, and has not ended.
+    #[must_use]
+    pub fn new(phase: Phase, began: Instant, budget: Duration) -> PhaseTime {
+        PhaseTime { phase, began, took: Duration::ZERO, budget, ending: None }
+    }
+
+    /// It ended then, and so.
+    #[must_use]
+    pub fn ended(self, at: Instant, ending: PhaseEnding) -> PhaseTime {
+        PhaseTime { took: at - self.began, ending: Some(ending), ..self }
+    }
+
     /// When it ended, or was looked at.
     #[must_use]
     pub fn end(&self) -> Instant {

@@ -12,7 +12,7 @@ mod read_to_end;
 mod scoped;
 pub(crate) mod scratch;
 mod take;
-mod throughput;
+pub(crate) mod throughput;
 
 pub use bounded::Bounded;
 pub use chain::{Chain, chain};

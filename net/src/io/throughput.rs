@@ -73,7 +73,7 @@ impl Throughput {
 
 /// Measures one flow against its floor.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     floor: Throughput,
     window: Window,
     moved: u64,
@@ -89,35 +89,35 @@ enum Window {
 
 impl Meter {
     /// Its first window is to begin.
-    pub(super) fn new(floor: Throughput) -> Meter {
+    pub(crate) fn new(floor: Throughput) -> Meter {
         Meter { floor, window: Window::Paused(floor.grace), moved: 0 }
     }
 
-    pub(super) fn moved(&mut self, bytes: u64) {
+    pub(crate) fn moved(&mut self, bytes: u64) {
         self.moved = self.moved.saturating_add(bytes);
     }
 
     /// Time counts from `now` on, if it did not already.
-    pub(super) fn run(&mut self, now: Instant) {
+    pub(crate) fn run(&mut self, now: Instant) {
         if let Window::Paused(left) = self.window {
             self.window = Window::Until(now + left);
         }
     }
 
     /// Time does not count from `now` on: nobody is waited for.
-    pub(super) fn pause(&mut self, now: Instant) {
+    pub(crate) fn pause(&mut self, now: Instant) {
         if let Window::Until(end) = self.window {
             self.window = Window::Paused(end - now);
         }
     }
 
     /// What has counted so far does not.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         *self = Meter::new(self.floor);
     }
 
     /// When the window that runs ends.
-    pub(super) fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         match self.window {
             Window::Until(end) => end,
             Window::Paused(_) => Instant::FAR_FUTURE,
@@ -125,7 +125,7 @@ impl Meter {
     }
 
     /// Judges the window if it has ended by `now`: why it is too little, or the next one begins.
-    pub(super) fn judge(&mut self, now: Instant) -> Option<DeadlineInfo> {
+    pub(crate) fn judge(&mut self, now: Instant) -> Option<DeadlineInfo> {
         let Window::Until(end) = self.window else { return None };
         if now < end {
             return None;

@@ -2,14 +2,17 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use punctual_reactor::{Instant, PhaseEnding, current_scope_id, in_scope_as, timeout_at};
+use punctual_reactor::{Elapsed, Instant, PhaseEnding, current_scope_id, in_scope_as, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::names::field;
@@ -69,16 +72,45 @@ pub struct Bounds<'a> {
     peer: Option<SocketAddr>,
     stream: Option<&'a dyn Explains>,
     span: Option<Span>,
+    moving: Option<&'a Cell<Limit>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Bound {
     Budget(Duration),
     Deadline(Instant),
+    Limit(Limit),
+}
+
+/// A deadline that a protocol has worked out of several of its own: the one that comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// What it ends.
+    pub(crate) phase: Phase,
+    pub(crate) deadline: Instant,
+    /// The time that the deadline comes from.
+    pub(crate) budget: Duration,
+    pub(crate) set_at: Option<&'static Location<'static>>,
+    /// What it is called, as `total timeout`.
+    pub(crate) what: &'static str,
+    /// Whether it is that of the phase itself, and not of something around it.
+    pub(crate) own: bool,
+}
+
+impl Limit {
+    /// It has been reached, which was found out at `fired`.
+    #[cfg(feature = "http")]
+    pub(crate) fn info(&self, fired: Instant) -> DeadlineInfo {
+        DeadlineInfo {
+            budget: Some(self.budget),
+            set_at: self.set_at,
+            ..DeadlineInfo::new(self.deadline, fired).described(self.what)
+        }
+    }
 }
 
 /// A socket that can say more of an error that it had no part in.
-trait Explains {
+pub(crate) trait Explains {
     fn explain(&self, error: Error) -> Error;
 }
 
@@ -100,6 +132,7 @@ impl<'a> Bounds<'a> {
             peer: None,
             stream: None,
             span: None,
+            moving: None,
         }
     }
 
@@ -143,6 +176,28 @@ impl<'a> Bounds<'a> {
         self
     }
 
+    /// Within `limit`.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "HTTP has several bounds a phase"))]
+    pub(crate) fn limit(mut self, limit: Limit) -> Bounds<'a> {
+        self.bound = Bound::Limit(limit);
+        self.set_at = limit.set_at.or(self.set_at);
+        self
+    }
+
+    /// As [`stream`](Bounds::stream), where something else owns the socket.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "hyper owns the stream of HTTP"))]
+    pub(crate) fn explained_by(mut self, stream: &'a dyn Explains) -> Bounds<'a> {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// Within what this says from time to time: what moves is not stalled. Whoever makes it end earlier wakes the task.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the body of a request moves"))]
+    pub(crate) fn moving(mut self, limit: &'a Cell<Limit>) -> Bounds<'a> {
+        self.moving = Some(limit);
+        self.limit(limit.get())
+    }
+
     /// Runs in `span` instead of one of its own, as one with more fields or of another level. What is known at the
     /// end is recorded in it if it has such [fields](field).
     pub fn span(mut self, span: Span) -> Bounds<'a> {
@@ -177,13 +232,14 @@ impl<'a> Bounds<'a> {
             let deadline = match self.bound {
                 Bound::Budget(budget) => began + budget,
                 Bound::Deadline(deadline) => deadline,
+                Bound::Limit(limit) => limit.deadline,
             };
             let mut running = Running::new(self.phase, began, deadline, self.budget(), self.open());
             let now = Instant::now();
             if deadline <= now {
                 let info = self.info(deadline, now, began, set_at);
                 let info = DeadlineInfo { before_it_began: true, ..info };
-                let error = self.explain(Error::timeout(self.phase, info));
+                let error = self.explain(Error::timeout(self.phase(), info));
                 return Err(running.fail(error).into());
             }
             let within = async {
@@ -193,7 +249,7 @@ impl<'a> Bounds<'a> {
                     false => Tells::All,
                 };
                 let future = tells.during(future);
-                timeout_at(deadline, in_scope_as(self.phase.as_str(), future)).await
+                self.in_time(deadline, in_scope_as(self.phase.as_str(), future)).await
             };
             let error = match within.instrument(running.span().clone()).await {
                 Ok(Ok(Ok(value))) => {
@@ -204,19 +260,53 @@ impl<'a> Bounds<'a> {
                 Ok(Err(failure)) => Error::failed(self.phase, failure),
                 Err(elapsed) => {
                     let firing = elapsed.firing();
-                    let info = self.info(deadline, firing.fired, began, set_at);
-                    Error::timeout(self.phase, info).fired_as(firing)
+                    let info = self.info(elapsed.deadline(), firing.fired, began, set_at);
+                    Error::timeout(self.phase(), info).fired_as(firing)
                 }
             };
             Err(running.fail(self.explain(error)).into())
         }
     }
 
+    async fn in_time<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        let Some(moving) = self.moving else { return timeout_at(deadline, future).await };
+        loop {
+            let armed = moving.get().deadline;
+            let mut within = pin!(timeout_at(armed, future.as_mut()));
+            let ended = poll_fn(|cx| match within.as_mut().poll(cx) {
+                Poll::Pending if moving.get().deadline < armed => Poll::Ready(None),
+                ended => ended.map(Some),
+            });
+            match ended.await {
+                Some(Err(elapsed)) if elapsed.deadline() >= moving.get().deadline => {
+                    return Err(elapsed);
+                }
+                Some(Ok(output)) => return Ok(output),
+                _ => {}
+            }
+        }
+    }
+
+    /// As the record knows it: what is left of something around it is no budget of its own.
     fn budget(&self) -> Option<Duration> {
         match self.bound {
             Bound::Budget(budget) => Some(budget),
-            Bound::Deadline(_) => None,
+            Bound::Limit(limit) if limit.own => Some(limit.budget),
+            Bound::Deadline(_) | Bound::Limit(_) => None,
         }
+    }
+
+    fn latest(&self) -> Option<Limit> {
+        match self.bound {
+            Bound::Limit(limit) => Some(self.moving.map_or(limit, Cell::get)),
+            _ => None,
+        }
+    }
+
+    /// What has run out of time, if it is this.
+    fn phase(&self) -> Phase {
+        self.latest().map_or(self.phase, |limit| limit.phase)
     }
 
     fn info(
@@ -226,12 +316,20 @@ impl<'a> Bounds<'a> {
         began: Instant,
         set_at: &'static Location<'static>,
     ) -> DeadlineInfo {
-        DeadlineInfo {
+        let info = DeadlineInfo {
             began: Some(began),
             budget: self.budget(),
             set_at: Some(set_at),
             name: self.name.clone(),
             ..DeadlineInfo::new(deadline, fired)
+        };
+        match self.latest() {
+            Some(limit) => DeadlineInfo {
+                budget: Some(limit.budget),
+                set_at: limit.set_at.or(Some(set_at)),
+                ..info.described(limit.what)
+            },
+            None => info,
         }
     }
 

@@ -83,8 +83,12 @@ mod event;
 mod names;
 mod record;
 mod span;
+#[cfg(feature = "http")]
+mod watch;
 
 pub use bounds::{Bounds, phase};
+#[cfg(feature = "http")]
+pub(crate) use bounds::{Explains, Limit};
 pub(crate) use event::Tells;
 pub use names::{
     BODY_TIMEOUT, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, GRPC_HEADER_TIMEOUT, KEEP_ALIVE_TIMEOUT,
@@ -92,6 +96,8 @@ pub use names::{
     REQUEST_TOTAL_TIMEOUT, RESOLVE_TIMEOUT, RESPONSE_WRITE_TIMEOUT, TARGET, TLS_TIMEOUT, field,
 };
 pub(crate) use span::{Running, open};
+#[cfg(feature = "http")]
+pub(crate) use watch::{Watch, Watched};
 
 /// A number as the fields of spans have it.
 pub(crate) fn whole(number: impl TryInto<i64>) -> i64 {

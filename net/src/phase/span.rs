@@ -15,6 +15,8 @@ pub(crate) struct Running {
     /// Of a phase, and not of a part of it.
     of: Option<Of>,
     over: bool,
+    #[cfg(feature = "http")]
+    watched: Option<super::watch::Place>,
 }
 
 struct Of {
@@ -53,12 +55,24 @@ impl Running {
     ) -> Running {
         let within = enclosing();
         let budget = had(began, deadline, budget, &within);
-        Running { span, of: Some(Of { phase, began, budget, within }), over: false }
+        Running {
+            span,
+            of: Some(Of { phase, began, budget, within }),
+            over: false,
+            #[cfg(feature = "http")]
+            watched: super::watch::begun(phase, began, budget),
+        }
     }
 
     /// A part of a phase: neither recorded, nor told of.
     pub(crate) fn part(span: Span) -> Running {
-        Running { span, of: None, over: false }
+        Running {
+            span,
+            of: None,
+            over: false,
+            #[cfg(feature = "http")]
+            watched: None,
+        }
     }
 
     pub(crate) fn span(&self) -> &Span {
@@ -105,6 +119,10 @@ impl Running {
         }
         if let Some(Of { phase, began, budget, .. }) = self.of {
             record_phase(phase.as_str(), ending, began.elapsed(), budget);
+        }
+        #[cfg(feature = "http")]
+        if let Some(place) = self.watched.take() {
+            super::watch::ended(place, ending);
         }
         self.span.record(field::OUTCOME, ending.as_str());
         if !matches!(ending, PhaseEnding::Done | PhaseEnding::Dropped) {

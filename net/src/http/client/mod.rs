@@ -1,6 +1,123 @@
 //! The client: pooled connections, phases with deadlines, redirects and retries.
 
+#[allow(dead_code)] // until the pool is here
+mod attempt;
+mod body;
+mod config;
+#[allow(dead_code)] // until the pool is here
+mod connection;
+mod dial;
+#[allow(dead_code)] // until the pool is here
+mod exchange;
+mod failure;
+mod hops;
+mod origin;
 #[allow(dead_code)] // until the client's loop calls it
 mod redirect;
+mod request;
+mod response;
 #[allow(dead_code)] // until the client's loop calls it
 mod retry;
+mod task;
+mod timeouts;
+mod upload;
+
+use std::fmt;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::Method;
+
+pub use body::Body;
+pub use request::RequestBuilder;
+pub use response::Response;
+pub use timeouts::Timeouts;
+pub use upload::RequestBody;
+
+use config::Config;
+
+/// A client of HTTP/1.1 and HTTP/2.
+///
+/// It is cheap to clone: clones share connections. It belongs to the thread it was made on.
+#[derive(Clone)]
+pub struct Client(Rc<Inner>);
+
+struct Inner {
+    config: Config,
+}
+
+impl Client {
+    /// One with the defaults.
+    #[must_use]
+    pub fn new() -> Client {
+        Client(Rc::new(Inner { config: Config::default() }))
+    }
+
+    /// The times that its requests have, unless they say otherwise.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.0.config.timeouts
+    }
+
+    /// `GET`s what `url` names.
+    #[track_caller]
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.method(Method::GET, url)
+    }
+
+    /// `HEAD`s what `url` names.
+    #[track_caller]
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.method(Method::HEAD, url)
+    }
+
+    /// `POST`s to what `url` names.
+    #[track_caller]
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.method(Method::POST, url)
+    }
+
+    /// `PUT`s what `url` names.
+    #[track_caller]
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.method(Method::PUT, url)
+    }
+
+    /// `DELETE`s what `url` names.
+    #[track_caller]
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.method(Method::DELETE, url)
+    }
+
+    /// Any method, of what `url` names.
+    #[track_caller]
+    pub fn method(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        RequestBuilder::new(self, method, origin::parse(url.as_ref()))
+    }
+
+    /// A request of the `http` crate, with an absolute URI.
+    #[track_caller]
+    pub fn request<B>(&self, request: http::Request<B>) -> RequestBuilder
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + 'static,
+    {
+        RequestBuilder::of(self, request)
+    }
+
+    fn config(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+impl Default for Client {
+    fn default() -> Client {
+        Client::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}

@@ -2,3 +2,4 @@
 
 mod nginx;
 mod peer;
+mod phases;

@@ -1,0 +1,55 @@
+//! What holds for all requests of a client.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::Connect;
+use crate::tcp::TcpOptions;
+
+use super::Timeouts;
+
+pub(super) struct Config {
+    pub(super) timeouts: Timeouts,
+    pub(super) headers: HeaderMap,
+    pub(super) user_agent: Option<HeaderValue>,
+    pub(super) options: TcpOptions,
+    #[cfg(feature = "dns")]
+    pub(super) resolver: Option<crate::Resolver>,
+    /// HTTP/2 without asking, over `http` too.
+    pub(super) prior_knowledge: bool,
+    pub(super) headers_max: usize,
+    pub(super) ping_interval: Duration,
+    pub(super) ping_timeout: Duration,
+}
+
+const USER_AGENT: &str = concat!("punctual/", env!("CARGO_PKG_VERSION"));
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            timeouts: Timeouts::default(),
+            headers: HeaderMap::new(),
+            user_agent: Some(HeaderValue::from_static(USER_AGENT)),
+            options: TcpOptions::default(),
+            #[cfg(feature = "dns")]
+            resolver: None,
+            prior_knowledge: false,
+            headers_max: 100,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// As connections of this client are made.
+    pub(super) fn shape(&self, connect: Connect) -> Connect {
+        let connect = connect.options(self.options.clone());
+        #[cfg(feature = "dns")]
+        if let Some(resolver) = &self.resolver {
+            return connect.resolver(resolver);
+        }
+        connect
+    }
+}

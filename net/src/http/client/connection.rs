@@ -1,0 +1,340 @@
+//! [`Connection`]: a connection as its requests, their bodies and the pool know it, while hyper owns the stream.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use hyper::client::conn::{http1, http2};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use punctual_reactor::Instant;
+
+use crate::error::Error;
+use crate::phase::Explains;
+use crate::socket::transport::{Tcp, sealed::Kind};
+use crate::tcp::TcpStream;
+
+use super::exchange::Exchange;
+use super::upload::Outgoing;
+
+/// What a connection runs over.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    #[cfg(any())] // until TLS is here
+    Tls(Box<crate::tls::TlsStream>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            #[cfg(any())] // until TLS is here
+            Stream::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.socket().peer_addr()
+    }
+}
+
+/// What requests are handed to.
+pub(super) enum Sender {
+    Http1(http1::SendRequest<Outgoing>),
+    Http2(http2::SendRequest<Outgoing>),
+}
+
+/// A connection that requests are sent on.
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) peer: SocketAddr,
+    pub(super) http2: bool,
+    pub(super) established: Instant,
+    stream: RefCell<Option<Stream>>,
+    /// Bytes written and read since it stands.
+    written: Cell<u64>,
+    read: Cell<u64>,
+    /// How many requests it has had.
+    pub(super) requests: Cell<u64>,
+    /// Of an idle HTTP/1 connection or one of HTTP/2: what requests are handed to. Of a busy one of HTTP/1 there when the
+    /// response has begun, and taken back by the connection's task when it has ended.
+    pub(super) sender: RefCell<Option<Sender>>,
+    /// Requests that are yet to be written.
+    unsent: RefCell<Vec<Rc<Exchange>>>,
+    /// The request whose head is waited for, of HTTP/1.
+    current: RefCell<Option<Rc<Exchange>>>,
+    /// One more than there are requests and bodies in it.
+    pub(super) users: Arc<()>,
+    /// How many requests the peer lets there be at a time.
+    pub(super) streams_max: Cell<usize>,
+    /// Why it ended, in words.
+    pub(super) why: RefCell<Option<String>>,
+    closed: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+    writer: RefCell<Option<Waker>>,
+    task: RefCell<Option<Waker>>,
+}
+
+thread_local! {
+    static CONNECTIONS: RefCell<HashMap<u64, Weak<Connection>>> = RefCell::default();
+    static MADE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Finds a connection on its own thread. Bodies and callbacks have one because they must be `Send`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket(u64);
+
+impl Ticket {
+    /// Nothing if the connection is gone, or another thread's.
+    pub(super) fn find(self) -> Option<Rc<Connection>> {
+        CONNECTIONS.try_with(|connections| connections.borrow().get(&self.0)?.upgrade()).ok().flatten()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, http2: bool) -> Rc<Connection> {
+        let number = MADE.get();
+        MADE.set(number + 1);
+        let connection = Rc::new(Connection {
+            number,
+            peer: stream.peer(),
+            http2,
+            established: Instant::now(),
+            stream: RefCell::new(Some(stream)),
+            written: Cell::new(0),
+            read: Cell::new(0),
+            requests: Cell::new(0),
+            sender: RefCell::default(),
+            unsent: RefCell::default(),
+            current: RefCell::default(),
+            users: Arc::default(),
+            streams_max: Cell::new(1),
+            why: RefCell::default(),
+            closed: Cell::new(false),
+            reader: RefCell::default(),
+            writer: RefCell::default(),
+            task: RefCell::default(),
+        });
+        CONNECTIONS.with_borrow_mut(|all| all.insert(number, Rc::downgrade(&connection)));
+        connection
+    }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.number)
+    }
+
+    /// Closes it now, whatever is under way on it: hyper meets the end when it is polled, which this sees to.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        let stream = self.stream.borrow_mut().take();
+        drop(stream);
+        let sender = self.sender.borrow_mut().take();
+        drop(sender);
+        for waker in [&self.reader, &self.writer, &self.task] {
+            let waker = waker.borrow_mut().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// A request is about to be handed over.
+    pub(super) fn begin(&self, exchange: &Rc<Exchange>) {
+        self.unsent.borrow_mut().push(exchange.clone());
+        if !self.http2 {
+            *self.current.borrow_mut() = Some(exchange.clone());
+        }
+    }
+
+    /// Its response has begun, or it is given up.
+    pub(super) fn forget(&self, exchange: &Rc<Exchange>) {
+        self.unsent.borrow_mut().retain(|other| !Rc::ptr_eq(other, exchange));
+        let ours = self.current.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, exchange));
+        if ours {
+            *self.current.borrow_mut() = None;
+        }
+    }
+
+    pub(super) fn current(&self) -> Option<Rc<Exchange>> {
+        self.current.borrow().clone()
+    }
+
+    /// The task that drives it is to look again.
+    pub(super) fn wake_task(&self) {
+        let task = self.task.borrow_mut().take();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    pub(super) fn driven_by(&self, cx: &Context<'_>) {
+        *self.task.borrow_mut() = Some(cx.waker().clone());
+    }
+
+    fn wrote(&self, bytes: usize) {
+        self.written.set(self.written.get() + bytes as u64);
+        for exchange in self.unsent.borrow().iter() {
+            exchange.wrote(bytes as u64);
+        }
+    }
+
+    fn flushed(&self) {
+        for exchange in self.unsent.borrow().iter() {
+            exchange.flushed(self.written.get());
+        }
+    }
+}
+
+impl Explains for Connection {
+    fn explain(&self, error: Error) -> Error {
+        match &*self.stream.borrow() {
+            Some(stream) => Tcp::explain(stream.socket(), error),
+            None => error.with_peer(self.peer),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = CONNECTIONS.try_with(|all| all.borrow_mut().remove(&self.number));
+    }
+}
+
+/// The stream as hyper has it. Dropped, it closes the connection.
+pub(super) struct Wire(pub(super) Rc<Connection>);
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection was closed on this side")
+}
+
+impl Wire {
+    fn io<R>(
+        &self,
+        waker: &RefCell<Option<Waker>>,
+        cx: &mut Context<'_>,
+        io: impl FnOnce(&mut Stream, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let polled = match &mut *self.0.stream.borrow_mut() {
+            Some(stream) => io(stream, cx),
+            None => Poll::Ready(Err(ended())),
+        };
+        if polled.is_pending() {
+            let mut kept = waker.borrow_mut();
+            if !kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+                *kept = Some(cx.waker().clone());
+            }
+        }
+        polled
+    }
+}
+
+/// The same call on whichever stream it is.
+macro_rules! on {
+    ($stream:expr, $pinned:ident => $call:expr) => {
+        match $stream {
+            Stream::Plain(stream) => {
+                let $pinned = Pin::new(stream);
+                $call
+            }
+            #[cfg(any())] // until TLS is here
+            Stream::Tls(stream) => {
+                let $pinned = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
+}
+
+impl Read for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = cursor.remaining();
+        // A cursor cannot be lent twice, so what is left of it says how much there was.
+        ready!(self.io(&self.0.reader, cx, |stream, cx| {
+            let before = &mut cursor;
+            on!(stream, stream => read_into(stream, cx, before))
+        }))?;
+        let read = room - cursor.remaining();
+        self.0.read.set(self.0.read.get() + read as u64);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads into the room that the thread has: a cursor given away is not there to be counted afterwards.
+fn read_into(
+    stream: Pin<&mut impl futures_io::AsyncRead>,
+    cx: &mut Context<'_>,
+    cursor: &mut ReadBufCursor<'_>,
+) -> Poll<io::Result<()>> {
+    use crate::io::scratch::{SIZE, Scratch};
+    let mut scratch = Scratch::take(cursor.remaining().min(SIZE));
+    let read = ready!(stream.poll_read(cx, scratch.room()))?;
+    cursor.put_slice(scratch.filled(read)?);
+    Poll::Ready(Ok(()))
+}
+
+impl Write for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.io(&self.0.writer, cx, |stream, cx| {
+            on!(stream, stream => Write::poll_write(stream, cx, bytes))
+        }))?;
+        self.0.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.io(&self.0.writer, cx, |stream, cx| {
+            on!(stream, stream => Write::poll_write_vectored(stream, cx, bytes))
+        }))?;
+        self.0.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &*self.0.stream.borrow() {
+            Some(Stream::Plain(stream)) => Write::is_write_vectored(stream),
+            _ => false,
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.io(&self.0.writer, cx, |stream, cx| {
+            on!(stream, stream => Write::poll_flush(stream, cx))
+        }))?;
+        self.0.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io(&self.0.writer, cx, |stream, cx| on!(stream, stream => Write::poll_shutdown(stream, cx)))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

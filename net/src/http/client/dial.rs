@@ -1,0 +1,103 @@
+//! From an origin to a connection that is ready for requests.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use hyper::client::conn::{http1, http2};
+use punctual_reactor::{outside_scopes, spawn_named, timeout_at};
+
+use crate::Connect;
+use crate::error::{Error, Phase};
+use crate::hyper::{Executor, Timer};
+use crate::phase::Limit;
+
+use super::config::Config;
+use super::connection::{Connection, Sender, Stream, Wire};
+use super::origin::Origin;
+use super::task;
+use super::timeouts::Deadlines;
+
+/// The most that the head of a response may take, in bytes.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
+
+/// Resolves, connects, shakes hands, within `limit`. What is made belongs to the caller: a task drives it.
+pub(super) async fn dial(
+    config: &Config,
+    origin: &Origin,
+    http2: bool,
+    deadlines: &Deadlines,
+    limit: Limit,
+) -> Result<Rc<Connection>, Error> {
+    if origin.https {
+        return Err(super::origin::refused("https is not here yet"));
+    }
+    let connect = Connect::to(origin.target()).within(limit, deadlines.timeouts.resolve_cap());
+    let tcp = config.shape(connect).connect().await?;
+    let stream = Stream::Plain(tcp);
+    hand_over(config, stream, http2, limit).await
+}
+
+/// Has hyper speak HTTP on `stream`.
+async fn hand_over(
+    config: &Config,
+    stream: Stream,
+    http2: bool,
+    limit: Limit,
+) -> Result<Rc<Connection>, Error> {
+    let connection = Connection::new(stream, http2);
+    let wire = Wire(connection.clone());
+    if http2 {
+        let (sender, driver) =
+            in_time(http2_builder(config).handshake(wire), limit, &connection).await?;
+        *connection.sender.borrow_mut() = Some(Sender::Http2(sender));
+        connection.streams_max.set(driver.current_max_send_streams());
+        start(task::http2(driver, connection.clone()));
+    } else {
+        let (sender, driver) =
+            in_time(http1_builder(config).handshake(wire), limit, &connection).await?;
+        *connection.sender.borrow_mut() = Some(Sender::Http1(sender));
+        start(task::http1(driver, connection.clone()));
+    }
+    Ok(connection)
+}
+
+/// A task of nobody's scope: the connection may outlive the request that it was made for.
+fn start(task: impl Future<Output = ()> + 'static) {
+    drop(outside_scopes(|| spawn_named("http connection", task)));
+}
+
+fn http1_builder(config: &Config) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_MAX).max_headers(config.headers_max);
+    builder
+}
+
+fn http2_builder(config: &Config) -> http2::Builder<Executor> {
+    let mut builder = http2::Builder::new(Executor::detached());
+    builder
+        .timer(Timer::new())
+        .max_header_list_size(HEAD_MAX as u32)
+        .keep_alive_interval(config.ping_interval)
+        .keep_alive_timeout(config.ping_timeout)
+        .keep_alive_while_idle(false);
+    builder
+}
+
+/// The opening of HTTP/2 is written at once, into a socket that is empty; it is part of the connect's time.
+async fn in_time<T>(
+    handshake: impl Future<Output = hyper::Result<T>>,
+    limit: Limit,
+    connection: &Connection,
+) -> Result<T, Error> {
+    match timeout_at(limit.deadline, handshake).await {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(failure)) => Err(super::failure::explained(Phase::Connect, failure, connection)),
+        Err(elapsed) => {
+            let info = limit.info(elapsed.firing().fired);
+            Err(Error::timeout(Phase::Connect, info)
+                .fired_as(elapsed.firing())
+                .with_peer(connection.peer)
+                .tell())
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! [`RequestBody`]: what is sent along with a request.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::exchange::Exchange;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Stream = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+
+/// What is sent along with a request: nothing, bytes, or any [`http_body::Body`].
+pub struct RequestBody(Kind);
+
+enum Kind {
+    Bytes(Bytes),
+    Stream(Stream),
+}
+
+impl RequestBody {
+    /// Nothing.
+    #[must_use]
+    pub fn empty() -> RequestBody {
+        RequestBody(Kind::Bytes(Bytes::new()))
+    }
+
+    /// Whatever `body` tells, part by part. It need not be `Send`; it cannot be sent anew, so that no redirect or retry
+    /// repeats it. A body that knows its [size](Body::size_hint) is sent with a `Content-Length`.
+    #[must_use]
+    pub fn stream<B>(body: B) -> RequestBody
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
+    {
+        if body.is_end_stream() {
+            return RequestBody::empty();
+        }
+        RequestBody(Kind::Stream(Box::pin(http_body_util::BodyExt::map_err(body, Into::into))))
+    }
+
+    /// Another of the same, if it can be had.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<RequestBody> {
+        match &self.0 {
+            Kind::Bytes(bytes) => Some(RequestBody(Kind::Bytes(bytes.clone()))),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.0, Kind::Bytes(bytes) if bytes.is_empty())
+    }
+
+    /// The length to be announced. An empty one has none.
+    pub(super) fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Bytes(bytes) => (!bytes.is_empty()).then_some(bytes.len() as u64),
+            Kind::Stream(stream) => stream.size_hint().exact(),
+        }
+    }
+}
+
+impl Default for RequestBody {
+    fn default() -> RequestBody {
+        RequestBody::empty()
+    }
+}
+
+macro_rules! bytes_of {
+    ($($type:ty),*) => {$(
+        impl From<$type> for RequestBody {
+            fn from(bytes: $type) -> RequestBody {
+                RequestBody(Kind::Bytes(Bytes::from(bytes)))
+            }
+        }
+    )*};
+}
+
+bytes_of!(Bytes, Vec<u8>, String, &'static str, &'static [u8]);
+
+impl From<()> for RequestBody {
+    fn from((): ()) -> RequestBody {
+        RequestBody::empty()
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Bytes(bytes) => write!(f, "RequestBody({} bytes)", bytes.len()),
+            Kind::Stream(_) => f.write_str("RequestBody(stream)"),
+        }
+    }
+}
+
+/// The body as hyper takes it, which tells the exchange of its progress.
+pub(super) struct Outgoing {
+    body: Kind,
+    exchange: Rc<Exchange>,
+}
+
+impl Outgoing {
+    pub(super) fn new(body: RequestBody, exchange: Rc<Exchange>) -> Outgoing {
+        let outgoing = Outgoing { body: body.0, exchange };
+        if outgoing.is_end_stream() {
+            outgoing.exchange.told_all();
+        }
+        outgoing
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.exchange.holds_body_back(cx) {
+            return Poll::Pending;
+        }
+        let polled = match &mut self.body {
+            Kind::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Stream(stream) => stream.as_mut().poll_frame(cx),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.exchange.told_more(),
+            Poll::Ready(Some(Err(_))) => self.exchange.told_failure(),
+            _ => {}
+        }
+        let whole = matches!(polled, Poll::Ready(None)) || self.size_hint().exact() == Some(0);
+        if whole || self.is_end_stream() {
+            self.exchange.told_all();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Kind::Bytes(bytes) => bytes.is_empty(),
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
