@@ -89,6 +89,7 @@ mod source;
 mod sys;
 mod system;
 mod tcp_info;
+mod tcp_probe;
 mod text;
 mod time;
 mod timers;
@@ -155,6 +156,7 @@ pub use system::{
     RegisterErrorKind, blocking, pipe,
 };
 pub use tcp_info::{TcpInfo, TcpState, set_syn_count};
+pub use tcp_probe::TcpProbe;
 pub use time::{
     Elapsed, Interval, MissedTicks, SendSleep, Sleep, interval, interval_at, sleep, sleep_until,
     timeout, timeout_at,

@@ -1,7 +1,7 @@
 //! [`TcpInfo`]: what the kernel knows of a TCP connection.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use crate::sys;
@@ -98,11 +98,15 @@ impl TcpInfo {
     /// `Unsupported` where there is no `TCP_INFO`; or what the kernel says, as `EOPNOTSUPP` of a socket that is
     /// not TCP's.
     pub fn read(socket: &impl AsFd) -> io::Result<TcpInfo> {
+        TcpInfo::read_raw(socket.as_fd().as_raw_fd())
+    }
+
+    pub(crate) fn read_raw(socket: RawFd) -> io::Result<TcpInfo> {
         let mut raw = [0; LENGTH];
-        let length = sys::tcp_info(socket.as_fd(), &mut raw)?;
+        let length = sys::tcp_info(socket, &mut raw)?;
         let mut info = TcpInfo::parse(&raw[..length])?;
         if info.state != TcpState::Listen {
-            [info.receive_queue, info.send_queue] = sys::tcp_queues(socket.as_fd())?;
+            [info.receive_queue, info.send_queue] = sys::tcp_queues(socket)?;
         }
         // The end of a stream takes a sequence number, which the kernel counts as a byte.
         if matches!(info.state, TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck) {

@@ -19,13 +19,14 @@ use std::time::Duration;
 use punctual_reactor::{Instant, Leeway};
 use socket2::SockRef;
 
-use crate::error::Error;
-use crate::phase::{CONNECT_TIMEOUT, RESOLVE_TIMEOUT};
+use crate::error::{Error, Phase};
+use crate::phase::{Bounds, CONNECT_TIMEOUT, RESOLVE_TIMEOUT};
 use crate::target::Target;
 use crate::tcp::{TcpOptions, TcpStream};
 use attempt::{Hook, Setup};
 use eyeballs::Pace;
-use plan::{Cap, Limit, Plan};
+pub(crate) use plan::Cap;
+use plan::{Limit, Plan};
 
 pub use eyeballs::HappyEyeballs;
 
@@ -221,6 +222,13 @@ impl Connect {
     /// When polled outside of a runtime.
     #[track_caller]
     pub fn connect(self) -> impl Future<Output = Result<TcpStream, Error>> + use<> {
+        let begun = self.begin();
+        async move { begun.run().await }
+    }
+
+    /// Starts it: its budget counts from here, for what comes after the connecting too.
+    #[track_caller]
+    pub(crate) fn begin(self) -> Begun {
         let begun = Instant::now();
         let (deadline, budget) = match self.bound {
             Bound::Budget(budget) => (begun + budget, Some(budget)),
@@ -238,8 +246,34 @@ impl Connect {
             #[cfg(feature = "dns")]
             resolver: self.resolver,
         };
-        let target = self.target;
-        async move { plan.run(&target).await }
+        Begun { plan, target: self.target }
+    }
+}
+
+/// A connect whose time runs.
+pub(crate) struct Begun {
+    plan: Plan,
+    target: Target,
+}
+
+impl Begun {
+    pub(crate) async fn run(&self) -> Result<TcpStream, Error> {
+        self.plan.run(&self.target).await
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What bounds a phase that follows within the same budget, and begins now.
+    #[cfg(feature = "tls")]
+    pub(crate) fn bounds(&self, phase: Phase, cap: Cap) -> Bounds<'static> {
+        let Limit { deadline, budget, set_at, name, is_cap } = self.plan.limit(phase, cap);
+        let bounds =
+            Bounds::of(phase).within(deadline, budget, is_cap).endpoint(self.target.to_string());
+        let bounds = set_at.map_or(bounds.clone(), |set_at| bounds.at(set_at));
+        name.map_or(bounds.clone(), |name| bounds.name(name))
     }
 }
 

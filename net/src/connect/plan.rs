@@ -43,10 +43,10 @@ pub(super) struct Limit {
 
 /// The most that one phase may take of the budget.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cap {
-    pub(super) most: Duration,
+pub(crate) struct Cap {
+    pub(crate) most: Duration,
     /// Where, if it is not the default.
-    pub(super) set_at: Option<&'static Location<'static>>,
+    pub(crate) set_at: Option<&'static Location<'static>>,
 }
 
 /// What a lookup found.
@@ -57,14 +57,14 @@ struct Found {
 }
 
 impl Plan {
-    pub(super) async fn run(self, target: &Target) -> Result<TcpStream, Error> {
+    pub(super) async fn run(&self, target: &Target) -> Result<TcpStream, Error> {
         let found = self.resolve(target).await?;
-        // A later phase takes its limit from `limit` as these two do, and hands on what is left.
+        // A phase that follows takes its limit from `limit` as these two do.
         self.dial(found, target).await
     }
 
     /// What bounds a phase that begins now: the whole, or its cap if that ends earlier.
-    fn limit(&self, phase: Phase, cap: Cap) -> Limit {
+    pub(super) fn limit(&self, phase: Phase, cap: Cap) -> Limit {
         let deadline = Instant::now() + cap.most;
         if self.whole.deadline <= deadline {
             return self.whole.clone();

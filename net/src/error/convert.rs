@@ -184,12 +184,17 @@ impl Error {
     }
 
     /// As [`diagnosed`](Error::diagnosed), on a bare socket.
-    pub(crate) fn diagnosed_on(mut self, socket: &impl AsFd) -> Error {
+    pub(crate) fn diagnosed_on(self, socket: &impl AsFd) -> Error {
+        self.diagnosed_from(|| Some(TcpInfo::read(socket)))
+    }
+
+    /// As [`diagnosed`](Error::diagnosed), by what `ask` gets to know, if anything.
+    pub(crate) fn diagnosed_from(mut self, ask: impl FnOnce() -> Option<io::Result<TcpInfo>>) -> Error {
         if !self.ran_out() {
             return self;
         }
         // Not every system has it, nor every socket.
-        if let Ok(info) = TcpInfo::read(socket) {
+        if let Some(Ok(info)) = ask() {
             let elapsed = self.deadline().and_then(DeadlineInfo::elapsed).unwrap_or_default();
             let kernel = Diagnosis::of_connection(self.0.phase, &info, elapsed);
             let beyond_the_loop = kernel.as_ref().is_some_and(Diagnosis::is_beyond_the_loop);
@@ -250,7 +255,7 @@ impl From<Error> for io::Error {
             Kind::Closed => io::ErrorKind::NotConnected,
             Kind::UnexpectedEof => io::ErrorKind::UnexpectedEof,
             Kind::SelfConnect => io::ErrorKind::AddrNotAvailable,
-            Kind::Protocol => io::ErrorKind::InvalidData,
+            Kind::Protocol | Kind::Tls => io::ErrorKind::InvalidData,
             Kind::InvalidInput => io::ErrorKind::InvalidInput,
             Kind::LimitExceeded => io::ErrorKind::FileTooLarge,
             Kind::Unsupported => io::ErrorKind::Unsupported,

@@ -40,13 +40,23 @@ impl Error {
                 Some(what) => write!(f, " failed: {what}")?,
                 None => f.write_str(" failed: more came than was allowed")?,
             },
-            Kind::UnexpectedEof => f.write_str(" ended early: the peer has sent all it will send")?,
+            Kind::UnexpectedEof => {
+                match self.0.source.as_ref().filter(|source| source.get_ref().is_some()) {
+                    Some(why) => write!(f, " ended early: {why}")?,
+                    None => f.write_str(" ended early: the peer has sent all it will send")?,
+                }
+            }
             Kind::SelfConnect => {
                 f.write_str(
                     " reached its own socket: nobody listens there, and the kernel joined both ends",
                 )?;
             }
-            Kind::Kernel(_) | Kind::Dns | Kind::Protocol | Kind::InvalidInput | Kind::Unsupported => {
+            Kind::Kernel(_)
+            | Kind::Dns
+            | Kind::Protocol
+            | Kind::Tls
+            | Kind::InvalidInput
+            | Kind::Unsupported => {
                 f.write_str(" failed")?;
                 if let Some(patience) = self.patience_of_the_kernel() {
                     write!(f, ": {patience}")?;

@@ -94,6 +94,9 @@ pub enum Kind {
     SelfConnect,
     /// The peer broke the protocol spoken.
     Protocol,
+    /// TLS failed: a certificate that does not hold, a peer that refused ours or broke the protocol. The error says
+    /// which; its [source](std::error::Error::source) is what the TLS library says.
+    Tls,
     /// What was asked for makes no sense, as an address that does not parse.
     InvalidInput,
     /// This system has no such option.

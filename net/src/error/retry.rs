@@ -11,6 +11,7 @@ impl Error {
     /// |---|---|---|---|---|---|
     /// | `Resolve` | yes ¹ | may pass ² | may pass ³ | yes | no |
     /// | `Connect` | yes ¹ | may pass ² | may pass ³ | yes | no |
+    /// | `Tls` | yes ¹ | may pass ² | no | no | `UnexpectedEof` ⁴: yes; no |
     /// | all others | no | no | no | no | no |
     ///
     /// 1. Unless its deadline had passed before it began: the next one would meet the same.
@@ -19,6 +20,8 @@ impl Error {
     ///    `ENETRESET`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EAGAIN`, `EINTR`; and `ENOENT`, of a Unix socket that
     ///    nobody has bound yet. Not an address that makes no sense or cannot be had.
     /// 3. A lookup that got no answer, not one that was answered with no: [`DnsFailure::may_pass`].
+    /// 4. The peer has gone in the middle of the handshake. A certificate that does not hold, and what the peer refuses,
+    ///    would fail again.
     ///
     /// An HTTP request tells more: it is safe if nothing of it was sent, or the peer says that it has not looked at it
     /// (`REFUSED_STREAM`, or a `GOAWAY` that leaves it out); and if the connection ended before a response
@@ -32,11 +35,16 @@ impl Error {
         if self.0.harmless {
             return true;
         }
-        if !matches!(self.0.phase, Phase::Resolve | Phase::Connect) || self.0.transferred > 0 {
+        if !matches!(self.0.phase, Phase::Resolve | Phase::Connect | Phase::Tls)
+            || self.0.transferred > 0
+        {
             return false;
         }
         match self.0.kind {
             Kind::Timeout => !self.deadline().is_some_and(DeadlineInfo::before_it_began),
+            Kind::UnexpectedEof => self.0.phase == Phase::Tls,
+            Kind::Kernel(errno) if self.0.phase == Phase::Tls => MAY_PASS.contains(&errno),
+            _ if self.0.phase == Phase::Tls => false,
             Kind::Overloaded | Kind::SelfConnect => true,
             Kind::Kernel(_) | Kind::Dns if !self.0.sources.is_empty() => {
                 self.0.sources.iter().any(Error::is_retry_safe)
@@ -107,6 +115,7 @@ mod tests {
             (Shutdown, false),
             (InvalidInput, false),
             (Protocol, false),
+            (Tls, false),
             (UnexpectedEof, false),
             (Dns, false),
             (Kernel(0), false),
@@ -121,9 +130,14 @@ mod tests {
         let may_pass = MAY_PASS.map(|errno| (Kernel(errno), true));
         for (kind, safe) in kinds.into_iter().chain(may_pass) {
             for phase in PHASES {
-                let connecting = matches!(phase, Phase::Resolve | Phase::Connect);
+                let expected = match phase {
+                    Phase::Resolve | Phase::Connect => safe,
+                    // Bytes have moved, but none of the application's.
+                    Phase::Tls => safe && matches!(kind, Timeout | Kernel(_)) || kind == UnexpectedEof,
+                    _ => false,
+                };
                 let error = Error::new(kind, phase);
-                assert_eq!(error.is_retry_safe(), safe && connecting, "{kind:?} in {phase}");
+                assert_eq!(error.is_retry_safe(), expected, "{kind:?} in {phase}");
                 let moved = error.with_transferred(1);
                 assert!(!moved.is_retry_safe(), "{kind:?} in {phase}, with bytes moved");
             }

@@ -16,6 +16,7 @@ use punctual_reactor::{Elapsed, Instant, PhaseEnding, current_scope_id, in_scope
 use tracing::{Instrument, Span};
 
 use super::names::field;
+use super::probe::Probe;
 use super::span::{Running, open};
 use super::{Tells, milliseconds};
 use crate::error::{DeadlineInfo, Error, Phase};
@@ -71,6 +72,7 @@ pub struct Bounds<'a> {
     endpoint: Option<Cow<'static, str>>,
     peer: Option<SocketAddr>,
     stream: Option<&'a dyn Explains>,
+    probe: Option<Probe>,
     span: Option<Span>,
     moving: Option<&'a Cell<Limit>>,
 }
@@ -80,6 +82,13 @@ enum Bound {
     Budget(Duration),
     Deadline(Instant),
     Limit(Limit),
+    /// A part of something larger: what is left of its budget, or a cap.
+    #[cfg(feature = "tls")]
+    Within {
+        deadline: Instant,
+        budget: Option<Duration>,
+        is_cap: bool,
+    },
 }
 
 /// A deadline that a protocol has worked out of several of its own: the one that comes first.
@@ -131,6 +140,7 @@ impl<'a> Bounds<'a> {
             endpoint: None,
             peer: None,
             stream: None,
+            probe: None,
             span: None,
             moving: None,
         }
@@ -149,6 +159,25 @@ impl<'a> Bounds<'a> {
     pub fn deadline(mut self, deadline: impl Into<Instant>) -> Bounds<'a> {
         self.bound = Bound::Deadline(deadline.into());
         self.set_at = Some(Location::caller());
+        self
+    }
+
+    /// By `deadline`, which is that of a larger whole that has `budget`, or the cap that this phase has of it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn within(
+        mut self,
+        deadline: Instant,
+        budget: Option<Duration>,
+        is_cap: bool,
+    ) -> Bounds<'a> {
+        self.bound = Bound::Within { deadline, budget, is_cap };
+        self
+    }
+
+    /// Where the bound was set, if not where it is run.
+    #[cfg(feature = "tls")]
+    pub(crate) fn at(mut self, set_at: &'static Location<'static>) -> Bounds<'a> {
+        self.set_at = Some(set_at);
         self
     }
 
@@ -198,6 +227,12 @@ impl<'a> Bounds<'a> {
         self.limit(limit.get())
     }
 
+    /// As [`stream`](Bounds::stream), for a connection that is owned elsewhere, as by hyper: its [probe](Socket::probe).
+    pub fn probe(mut self, probe: Probe) -> Bounds<'a> {
+        self.probe = Some(probe);
+        self
+    }
+
     /// Runs in `span` instead of one of its own, as one with more fields or of another level. What is known at the
     /// end is recorded in it if it has such [fields](field).
     pub fn span(mut self, span: Span) -> Bounds<'a> {
@@ -233,6 +268,8 @@ impl<'a> Bounds<'a> {
                 Bound::Budget(budget) => began + budget,
                 Bound::Deadline(deadline) => deadline,
                 Bound::Limit(limit) => limit.deadline,
+                #[cfg(feature = "tls")]
+                Bound::Within { deadline, .. } => deadline,
             };
             let mut running = Running::new(self.phase, began, deadline, self.budget(), self.open());
             let now = Instant::now();
@@ -294,6 +331,16 @@ impl<'a> Bounds<'a> {
             Bound::Budget(budget) => Some(budget),
             Bound::Limit(limit) if limit.own => Some(limit.budget),
             Bound::Deadline(_) | Bound::Limit(_) => None,
+            #[cfg(feature = "tls")]
+            Bound::Within { budget, .. } => budget,
+        }
+    }
+
+    fn is_cap(&self) -> bool {
+        match self.bound {
+            #[cfg(feature = "tls")]
+            Bound::Within { is_cap, .. } => is_cap,
+            _ => false,
         }
     }
 
@@ -321,6 +368,7 @@ impl<'a> Bounds<'a> {
             budget: self.budget(),
             set_at: Some(set_at),
             name: self.name.clone(),
+            of_cap: self.is_cap(),
             ..DeadlineInfo::new(deadline, fired)
         };
         match self.latest() {
@@ -337,6 +385,9 @@ impl<'a> Bounds<'a> {
     fn explain(&self, mut error: Error) -> Error {
         if let Some(stream) = self.stream {
             error = stream.explain(error);
+        }
+        if let Some(probe) = self.probe {
+            error = probe.explain(error);
         }
         if let Some(peer) = self.peer {
             error = error.with_peer(peer);

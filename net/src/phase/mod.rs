@@ -81,6 +81,7 @@
 mod bounds;
 mod event;
 mod names;
+mod probe;
 mod record;
 mod span;
 #[cfg(feature = "http")]
@@ -95,6 +96,7 @@ pub use names::{
     REQUEST_BODY_TIMEOUT, REQUEST_FIRST_BYTE_TIMEOUT, REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT,
     REQUEST_TOTAL_TIMEOUT, RESOLVE_TIMEOUT, RESPONSE_WRITE_TIMEOUT, TARGET, TLS_TIMEOUT, field,
 };
+pub use probe::Probe;
 pub(crate) use span::{Running, open};
 #[cfg(feature = "http")]
 pub(crate) use watch::{Watch, Watched};

@@ -10,6 +10,7 @@ use std::fmt;
 use punctual_reactor::{Direction, Failure, Readiness, Registration};
 
 use crate::error::{Error, Phase};
+use crate::phase::Probe;
 use transport::Transport;
 
 /// A socket of the runtime, with a deadline and a timeout on each side. Its names are
@@ -55,6 +56,13 @@ impl<T: Transport> Socket<T> {
     /// written last: see [`close_in_order`](Socket::close_in_order).
     pub fn close(&self) {
         self.io.close();
+    }
+
+    /// What can say, once this is owned by somebody else, why time ran out on it: for
+    /// [`Bounds::probe`](crate::phase::Bounds::probe).
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        T::probe(self)
     }
 
     pub(crate) fn io(&self) -> &Registration<T::Io> {

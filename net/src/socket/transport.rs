@@ -51,6 +51,7 @@ pub(crate) mod sealed {
 
     use super::{AsFd, Error, Socket, Source, Transport, fmt};
     use crate::datagram::ends::Ends;
+    use crate::phase::Probe;
 
     pub trait Kind: Sized + 'static {
         /// What its registration owns: the socket as the poll knows it.
@@ -66,6 +67,14 @@ pub(crate) mod sealed {
         fn explain(socket: &Socket<Self>, error: Error) -> Error
         where
             Self: Transport;
+
+        /// What can complete an error once the socket is somebody else's.
+        fn probe(_: &Socket<Self>) -> Probe
+        where
+            Self: Transport,
+        {
+            Probe::default()
+        }
     }
 
     pub trait Kernel: Kind<Io: AsFd> {}

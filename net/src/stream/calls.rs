@@ -64,7 +64,7 @@ impl<T: StreamTransport> Socket<T> {
     }
 
     /// Of a connection that was broken the kernel says EPIPE, once the reason has been told.
-    fn sent(&self, result: io::Result<usize>) -> io::Result<usize> {
+    pub(crate) fn sent(&self, result: io::Result<usize>) -> io::Result<usize> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe && self.broken.get() != 0 => {
                 Err(io::Error::from_raw_os_error(self.broken.get()))

@@ -9,6 +9,7 @@ use punctual_reactor::{Failure, Readiness, Registration, tcp_interest};
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
+use crate::phase::Probe;
 use crate::socket::Socket;
 use crate::socket::transport::{
     KernelTransport, ListenerTransport, StreamTransport, Tcp, Transport, sealed,
@@ -34,6 +35,10 @@ impl sealed::Kind for Tcp {
 
     fn explain(socket: &TcpStream, error: Error) -> Error {
         error.with_peer(socket.names).diagnosed(&socket.io)
+    }
+
+    fn probe(socket: &TcpStream) -> Probe {
+        Probe::of_tcp(socket.names, &socket.io)
     }
 }
 

@@ -38,11 +38,11 @@ impl AsRawFd for TimerFd {
 }
 
 /// Not read here: what these systems tell, they tell in other words.
-pub(crate) fn tcp_info(_socket: BorrowedFd<'_>, _info: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn tcp_info(_socket: RawFd, _info: &mut [u8]) -> io::Result<usize> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "TCP_INFO is not read on this system"))
 }
 
-pub(crate) fn tcp_queues(_socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
+pub(crate) fn tcp_queues(_socket: RawFd) -> io::Result<[u32; 2]> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "queue lengths are not read on this system"))
 }
 

@@ -62,12 +62,12 @@ impl AsRawFd for TimerFd {
 
 /// Reads what the kernel knows of a TCP socket (`TCP_INFO`, tcp(7)) into `info`; returns how much it knew.
 /// Older kernels know less, never otherwise: the structure only ever grew at its end.
-pub(crate) fn tcp_info(socket: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn tcp_info(socket: RawFd, info: &mut [u8]) -> io::Result<usize> {
     let mut length = info.len() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes to `info`, and to `length` how many those were.
     let result = unsafe {
         libc::getsockopt(
-            socket.as_raw_fd(),
+            socket,
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
             info.as_mut_ptr().cast(),
@@ -79,12 +79,12 @@ pub(crate) fn tcp_info(socket: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<us
 
 /// How many bytes a TCP socket has received that were not read (`SIOCINQ`), and how many it was given that
 /// were not acknowledged (`SIOCOUTQ`, tcp(7)).
-pub(crate) fn tcp_queues(socket: BorrowedFd<'_>) -> io::Result<[u32; 2]> {
+pub(crate) fn tcp_queues(socket: RawFd) -> io::Result<[u32; 2]> {
     let mut queues = [0; 2];
     for (length, request) in queues.iter_mut().zip([libc::FIONREAD, libc::TIOCOUTQ]) {
         let mut bytes: libc::c_int = 0;
         // SAFETY: both requests write one int, to a place that outlives the call.
-        if unsafe { libc::ioctl(socket.as_raw_fd(), request, &mut bytes) } < 0 {
+        if unsafe { libc::ioctl(socket, request, &mut bytes) } < 0 {
             return Err(io::Error::last_os_error());
         }
         *length = bytes as u32;
