@@ -19,13 +19,20 @@ use std::time::Duration;
 use punctual_reactor::{Instant, Leeway};
 use socket2::SockRef;
 
-use crate::error::{Error, Phase};
-use crate::phase::{Bounds, CONNECT_TIMEOUT, RESOLVE_TIMEOUT};
+use crate::error::Error;
+#[cfg(feature = "tls")]
+use crate::error::Phase;
+#[cfg(feature = "tls")]
+use crate::phase::Bounds;
+use crate::phase::{CONNECT_TIMEOUT, RESOLVE_TIMEOUT};
 use crate::target::Target;
 use crate::tcp::{TcpOptions, TcpStream};
 use attempt::{Hook, Setup};
 use eyeballs::Pace;
+#[cfg(feature = "tls")]
 pub(crate) use plan::Cap;
+#[cfg(not(feature = "tls"))]
+use plan::Cap;
 use plan::{Limit, Plan};
 
 pub use eyeballs::HappyEyeballs;

@@ -1,1 +1,3 @@
 //! TLS: conformance group L.
+
+mod streams;
