@@ -120,13 +120,11 @@ impl Exchange {
         written > self.written_before.get()
     }
 
-    /// Whether it is written, or another reason to look again will wake the task.
+    /// Whether it is written. The task is woken when it is, and for any other reason to look again: also after it has
+    /// been written.
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.sent.get() {
-            return Poll::Ready(());
-        }
         *self.sender.borrow_mut() = Some(cx.waker().clone());
-        Poll::Pending
+        if self.sent.get() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// There is an interim response of this status.
