@@ -7,7 +7,7 @@
 //! { "version": 1,
 //!   "fetches": [                      one for each URL and repeat, in the order in which they were asked for
 //!     { "url": "http://a/",           as it was given
-//!       "outcome": "done",            done | failed | timed-out
+//!       "outcome": "done",            done | failed | timed-out | refused
 //!       "began_ns": 0,                since the program began to fetch
 //!       "took_ns", "budget_ns", "left_ns",     of the whole
 //!       "status": 200, "version": "HTTP/1.1",  of the last response; null if there was none
@@ -23,7 +23,7 @@
 //!               "began_ns", "took_ns", "budget_ns", "left_ns",
 //!               "ending": "done" } ] } ],     or timeout-own, failed …: see punctual::PhaseEnding; null if under way
 //!       "error":                      null if all went well
-//!         { "kind": "Timeout", "phase": "first-byte",
+//!         { "kind": "Timeout", "name": "wait", "phase": "first-byte",
 //!           "message": "…",           the whole sentence
 //!           "diagnosis": "…",         why time ran out, if it did and that is known
 //!           "deadline":               null if it was none that ended it
@@ -34,7 +34,7 @@
 use std::time::Duration;
 
 use punctual::http::Timeline;
-use punctual::net::{DeadlineInfo, Error, Phase};
+use punctual::net::{DeadlineInfo, Error, Kind, Phase};
 use punctual::{Instant, PhaseEnding, TimeoutBy};
 use serde::Serialize;
 
@@ -71,6 +71,8 @@ pub(crate) enum Outcome {
     Done,
     Failed,
     TimedOut,
+    /// By the server, with a status of 400 or more, if that is a failure.
+    Refused,
 }
 
 /// One request on one connection.
@@ -103,6 +105,7 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Failure {
     pub(crate) kind: String,
+    pub(crate) name: Option<&'static str>,
     pub(crate) phase: Option<&'static str>,
     pub(crate) message: String,
     pub(crate) diagnosis: Option<String>,
@@ -118,6 +121,25 @@ pub(crate) struct Deadline {
     pub(crate) elapsed_ns: Option<u64>,
     pub(crate) late_ns: u64,
     pub(crate) set_at: Option<String>,
+}
+
+impl Report {
+    /// That of the first fetch that did not go well, or 0.
+    pub(crate) fn exit_code(&self) -> u8 {
+        let makes_no_sense = format!("{:?}", Kind::InvalidInput);
+        let codes = self.fetches.iter().map(|fetched| match fetched.outcome {
+            Outcome::Done => 0,
+            Outcome::Failed
+                if fetched.error.as_ref().is_some_and(|error| error.kind == makes_no_sense) =>
+            {
+                2
+            }
+            Outcome::Failed => 1,
+            Outcome::TimedOut => 3,
+            Outcome::Refused => 4,
+        });
+        codes.into_iter().find(|code| *code != 0).unwrap_or(0)
+    }
 }
 
 impl Fetched {
@@ -150,7 +172,7 @@ impl Fetched {
         let hops: Vec<_> = hops.collect();
         let last = hops.last();
         Fetched {
-            url: url.to_owned(),
+            url: without_password(url),
             began_ns: nanos(began - origin),
             took_ns: nanos(timeline.took()),
             budget_ns: nanos(timeline.total),
@@ -163,11 +185,21 @@ impl Fetched {
         }
     }
 
+    /// What there was to be known of a request that has had no response.
+    pub(crate) fn failed_at_once(url: &str, origin: Instant, error: &Error) -> Fetched {
+        let fetched = match error.timeline() {
+            Some(timeline) => Fetched::of(url, origin, timeline),
+            None => Fetched { url: without_password(url), ..Fetched::default() },
+        };
+        fetched.failed(error)
+    }
+
     /// That this has ended it.
     pub(crate) fn failed(mut self, error: &Error) -> Fetched {
         self.outcome = if error.is_timeout() { Outcome::TimedOut } else { Outcome::Failed };
         self.error = Some(Failure {
             kind: format!("{:?}", error.kind()),
+            name: Some(name_of(error.phase())),
             phase: Some(error.phase().as_str()),
             message: error.to_string(),
             diagnosis: error.diagnosis().map(ToString::to_string),
@@ -215,15 +247,24 @@ impl Row {
 }
 
 /// Whose deadline it was, in one word.
-fn whose(info: &DeadlineInfo, ending: Option<&'static str>) -> &'static str {
-    let is = |by| ending == Some(PhaseEnding::Timeout(by).as_str());
-    match info.description() {
-        Some(description) if description.contains("B/s") => "rate",
-        Some(description) if description.contains("idle") => "idle",
-        _ if info.name() == Some("total") => "total",
+fn whose(info: &DeadlineInfo, ended: Option<&'static str>) -> &'static str {
+    let is = |by| ended == Some(PhaseEnding::Timeout(by).as_str());
+    match info.description().unwrap_or_default() {
         _ if info.scope().is_some() || is(TimeoutBy::Scope) => "scope",
-        _ if is(TimeoutBy::Idle) => "idle",
+        what if what.contains("B/s") => "rate",
+        what if what.contains("idle") => "idle",
+        what if what.contains("total") => "total",
         _ => "own",
+    }
+}
+
+/// Whoever sees a report need not know a password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
     }
 }
 

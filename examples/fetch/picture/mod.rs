@@ -13,7 +13,7 @@ mod axis;
 
 use axis::Axis;
 
-use crate::report::{Fetched, Hop, Outcome, Report, Row};
+use crate::report::{Fetched, Hop, Report, Row};
 use crate::waterfall::verdict;
 use crate::words::{bytes, cut, duration, harmless, wrapped};
 
@@ -21,7 +21,7 @@ const WIDTH: i32 = 1200;
 const MARGIN: i32 = 40;
 const HEAD: i32 = 76;
 /// Headline of a hop, a phase, the axis, a line of an error, and the gap after a fetch.
-const HOP: i32 = 58;
+const HOP: i32 = 66;
 const ROW: i32 = 28;
 const AXIS: i32 = 40;
 const LINE: i32 = 20;
@@ -86,7 +86,7 @@ fn block(area: &Area<'_>, fetched: &Fetched, mut top: i32) -> Drawn {
     }
     if fetched.hops.is_empty() {
         let url = cut(&harmless(&fetched.url), HEADLINE);
-        write(area, &url, (MARGIN, top + 16), 15, INK, HPos::Left, true)?;
+        write(area, &url, (MARGIN, top + 24), 15, INK, HPos::Left, true)?;
         top += HOP;
     }
     for hop in &fetched.hops {
@@ -125,23 +125,21 @@ fn headline(area: &Area<'_>, hop: &Hop, top: i32) -> Drawn {
     let asked = format!("{} {}", harmless(&hop.method), harmless(&hop.url));
     let room = HEADLINE - answer.chars().count().min(HEADLINE);
     let words = format!("{}{answer}", cut(&asked, room));
-    write(area, &words, (MARGIN, top + 16), 15, INK, HPos::Left, true)?;
+    write(area, &words, (MARGIN, top + 24), 15, INK, HPos::Left, true)?;
     let use_of_it = if hop.reused { "connection reused" } else { "new connection" };
     let peer =
         hop.peer.as_ref().map_or("no connection".to_owned(), |peer| format!("{peer}, {use_of_it}"));
-    write(area, &peer, (MARGIN, top + 37), 13, GREY, HPos::Left, false)
+    write(area, &peer, (MARGIN, top + 45), 13, GREY, HPos::Left, false)
 }
 
 /// One phase: its name, its bar, its figures, and the gauge of its budget.
 fn bar(area: &Area<'_>, axis: &Axis, row: &Row, top: i32) -> Drawn {
-    let color = if row.is_overdue() { BRICK } else { color_of(row.name) };
     let middle = top + ROW / 2;
-    let ink = if row.is_overdue() { BRICK } else { INK };
-    write(area, row.name, (MARGIN, middle), 14, ink, HPos::Left, row.is_overdue())?;
+    let (color, ink) = if row.is_done() { (color_of(row.name), INK) } else { (BRICK, BRICK) };
+    write(area, row.name, (MARGIN, middle), 14, ink, HPos::Left, !row.is_done())?;
     let (start, end) = (axis.x(row.began_ns), axis.x(row.began_ns.saturating_add(row.took_ns)));
     let corners = [(start, top + 6), (end.max(start + 2), top + ROW - 6)];
-    let style = if row.is_done() { color.filled() } else { color.mix(0.75).filled() };
-    area.draw(&Rectangle::new(corners, style))?;
+    area.draw(&Rectangle::new(corners, color.filled()))?;
     if !row.is_done() {
         // After its end, or where there is no room before its beginning, or in it.
         let (x, side, ink) = match () {
@@ -172,13 +170,9 @@ fn left(ns: u64) -> String {
 /// What is said of a failure, in lines.
 fn sentences(fetched: &Fetched) -> Vec<String> {
     let Some(failure) = &fetched.error else { return Vec::new() };
-    let message = wrapped(&harmless(&failure.message), SENTENCE);
     let verdict = failure.deadline.as_ref().map(|deadline| verdict(failure, deadline));
-    let verdict = verdict.unwrap_or_else(|| match fetched.outcome {
-        Outcome::TimedOut => "timed out".to_owned(),
-        _ => "failed".to_owned(),
-    });
-    wrapped(&harmless(&verdict), SENTENCE).into_iter().chain(message).collect()
+    let all = verdict.into_iter().chain([failure.message.clone()]);
+    all.flat_map(|sentence| wrapped(&harmless(&sentence), SENTENCE)).collect()
 }
 
 fn color_of(name: &str) -> RGBColor {

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::*;
-use crate::report::{Deadline, Failure};
+use crate::report::{Deadline, Failure, Outcome};
 
 const MS: u64 = 1_000_000;
 
@@ -76,6 +76,7 @@ fn the_row_that_a_deadline_ended_is_another_colour_and_the_sentence_is_there() {
     let deadline =
         Deadline { whose: "own", budget_ns: Some(50 * MS), late_ns: 61_000, ..Deadline::default() };
     late.error = Some(Failure {
+        name: Some("wait"),
         phase: Some("first-byte"),
         message: "peer silent for 50 ms".to_owned(),
         deadline: Some(deadline),

@@ -191,7 +191,7 @@ pub(crate) fn verdict(failure: &Failure, deadline: &Deadline) -> String {
         },
     };
     let budget = deadline.budget_ns.map_or(String::new(), |ns| format!(" of {}", duration(ns)));
-    let phase = failure.phase.unwrap_or("it");
+    let phase = failure.name.unwrap_or("it");
     format!("{phase} was ended by {whose}{budget}, {} late", duration(deadline.late_ns))
 }
 
@@ -203,8 +203,11 @@ fn bar(began_ns: u64, took_ns: u64, whole_ns: u64, cells: usize) -> String {
         let share = u128::from(ns) * (cells as u128 * 8) / u128::from(whole_ns.max(1));
         usize::try_from(share).unwrap_or(usize::MAX).min(cells * 8)
     };
-    let start = (eighths(began_ns) / 8).min(cells - 1);
-    let end = eighths(began_ns.saturating_add(took_ns)).max(start * 8 + 1);
+    let (began, ended) = (eighths(began_ns), eighths(began_ns.saturating_add(took_ns)));
+    let start = (began / 8).min(cells - 1);
+    // Within one character it is as long as it is; a longer one fills that in which it begins.
+    let end =
+        if ended / 8 > start && ended > began { ended } else { start * 8 + (ended - began).max(1) };
     let (full, part) = (end / 8 - start, end % 8);
     format!("{}{}{}", " ".repeat(start), "█".repeat(full), PARTS[part])
 }

@@ -133,6 +133,7 @@ fn the_row_that_a_deadline_ended_is_marked_and_the_sentence_is_whole() {
     late.hops[0].phases[4].ending = Some("timeout-own");
     late.error = Some(Failure {
         kind: "Timeout".to_owned(),
+        name: Some("wait"),
         phase: Some("first-byte"),
         message: "peer silent for 50 ms".to_owned(),
         diagnosis: None,
@@ -147,7 +148,7 @@ fn the_row_that_a_deadline_ended_is_marked_and_the_sentence_is_whole() {
     let marked: Vec<_> = lines.iter().filter(|line| line.starts_with('✗')).collect();
     assert_eq!(marked.len(), 2, "the row and the verdict: {lines:#?}");
     assert!(marked[0].contains("wait"), "{lines:#?}");
-    assert_eq!(marked[1], "✗ first-byte was ended by its own deadline of 50 ms, 61 µs late");
+    assert_eq!(marked[1], "✗ wait was ended by its own deadline of 50 ms, 61 µs late");
     assert_eq!(lines.last().map(String::as_str), Some("  peer silent for 50 ms"));
 }
 
