@@ -19,6 +19,8 @@ pub(super) struct Config {
     /// HTTP/2 without asking, over `http` too.
     pub(super) prior_knowledge: bool,
     pub(super) headers_max: usize,
+    /// How many redirects of one request are followed.
+    pub(super) redirects_max: usize,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             resolver: None,
             prior_knowledge: false,
             headers_max: 100,
+            redirects_max: 10,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(10),
         }

@@ -1,8 +1,11 @@
 //! From a request of the caller's to a response: one hop after another, under one total.
 
+use std::time::Duration;
+
 use http::Version;
 use http::header::{self, HeaderValue};
-use punctual_reactor::Instant;
+use http_body_util::BodyExt;
+use punctual_reactor::{Instant, timeout};
 
 use crate::error::Error;
 use crate::http::timeline::{Hop, PhaseTime, Timeline};
@@ -12,10 +15,15 @@ use super::Client;
 use super::attempt::{Attempt, Sent};
 use super::body::Body;
 use super::origin::{self, Origin};
+use super::redirect::{NextBody, Redirects};
 use super::request::Parts;
 use super::response::Response;
 use super::timeouts::Deadlines;
 use super::upload::RequestBody;
+
+/// How much of a redirect's own body is read for the sake of its connection, in bytes, and for how long.
+const LITTLE: u64 = 2 * 1024;
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
     client: &Client,
@@ -24,8 +32,39 @@ pub(super) async fn run(
 ) -> Result<Response, Error> {
     let mut timeline = Timeline::new(deadlines.began, deadlines.timeouts.get_total());
     prepare(client, &mut parts)?;
-    let body = std::mem::take(&mut parts.body);
-    one(client, &parts, body, &deadlines, &mut timeline).await
+    let mut redirects = Redirects::new(client.config().redirects_max);
+    loop {
+        let body = std::mem::take(&mut parts.body);
+        let spare = body.try_clone();
+        let replay = body.replay();
+        let response = one(client, &parts, body, &deadlines, &mut timeline).await?;
+        let Parts { method, url, .. } = &parts;
+        let next = match redirects.follow(url, method, replay, response.status(), response.headers()) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(response),
+            Err(refusal) => {
+                let error = refusal.into_error(origin::shown(url)).with_peer(response.peer);
+                return Err(error.with_timeline(response.timeline()));
+            }
+        };
+        timeline = make_way(response).await;
+        next.prepare(&mut parts.headers);
+        if next.body == NextBody::Same {
+            parts.body = spare.unwrap_or_default();
+        }
+        (parts.method, parts.url) = (next.method, next.url);
+    }
+}
+
+/// Reads what little a redirect says beside where it leads to, so that its connection can be used again.
+async fn make_way(response: Response) -> Timeline {
+    let mut body = response.into_body();
+    let little = http_body::Body::size_hint(&body).exact().is_some_and(|length| length <= LITTLE);
+    if little {
+        // What is not there at once costs more than another connection.
+        let _ = timeout(AT_ONCE, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+    }
+    body.timeline()
 }
 
 /// The headers that every request has.
@@ -86,7 +125,7 @@ async fn one(
 }
 
 fn phase_time(seen: Watched) -> PhaseTime {
-    let time = PhaseTime::new(seen.phase, seen.began, seen.budget.unwrap_or(std::time::Duration::MAX));
+    let time = PhaseTime::new(seen.phase, seen.began, seen.budget.unwrap_or(Duration::MAX));
     match seen.end {
         Some((at, ending)) => time.ended(at, ending),
         None => time,

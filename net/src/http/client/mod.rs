@@ -12,7 +12,6 @@ mod exchange;
 mod failure;
 mod hops;
 mod origin;
-#[allow(dead_code)] // until the client's loop calls it
 mod redirect;
 mod request;
 mod response;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::Exchange;
+use super::retry::Replay;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Stream = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
@@ -52,6 +53,15 @@ impl RequestBody {
 
     pub(super) fn is_empty(&self) -> bool {
         matches!(&self.0, Kind::Bytes(bytes) if bytes.is_empty())
+    }
+
+    /// Whether it can be sent again.
+    pub(super) fn replay(&self) -> Replay {
+        match &self.0 {
+            Kind::Bytes(bytes) if bytes.is_empty() => Replay::Empty,
+            Kind::Bytes(_) => Replay::Whole,
+            Kind::Stream(_) => Replay::Never,
+        }
     }
 
     /// The length to be announced. An empty one has none.
