@@ -144,7 +144,7 @@ pub use scope::{
     in_scope, in_scope_as, in_scope_beside, in_scope_for, outside_scopes, scope, shield,
 };
 pub use set_readiness::SetReadiness;
-pub use sys::{host_name, interface_index};
+pub use sys::{descriptor_limit, host_name, interface_index};
 #[cfg(feature = "fs")]
 pub use system::fs;
 #[cfg(feature = "process")]

@@ -5,4 +5,7 @@ pub mod server;
 mod timeline;
 
 pub use client::{Client, Response, Timeouts};
+pub use server::{
+    Body, Drained, Drainer, HttpService, Limits, RequestInfo, Serve, ServerTimeouts, serve, service_fn,
+};
 pub use timeline::{Hop, PhaseTime, Timeline};

@@ -19,4 +19,6 @@ pub use chain::{Chain, chain};
 pub use copy::{Copied, CopyBidirectional, CopyOptions, Flow, FlowEnd, copy, copy_bidirectional};
 pub use read_to_end::read_to_end;
 pub use take::{Take, take};
+#[cfg(feature = "http")]
+pub(crate) use throughput::Meter;
 pub use throughput::Throughput;

@@ -55,9 +55,9 @@ pub(crate) mod sealed {
 
     pub trait Kind: Sized + 'static {
         /// What its registration owns: the socket as the poll knows it.
-        type Io: Source + 'static;
+        type Io: Source + Unpin + 'static;
         /// What is known of its two ends.
-        type Names: fmt::Debug + 'static;
+        type Names: fmt::Debug + Unpin + 'static;
         /// The address of one end.
         type Address: Clone + fmt::Debug + fmt::Display + 'static;
         /// What its owner calls it.

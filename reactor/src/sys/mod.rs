@@ -59,6 +59,22 @@ pub fn host_name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+/// How many descriptors this process may have at once (the soft limit of `RLIMIT_NOFILE`, getrlimit(2)); `u64::MAX` if
+/// there is no limit.
+///
+/// # Errors
+/// What the kernel says.
+pub fn descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is valid for writes of one rlimit.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    #[allow(clippy::unnecessary_cast, reason = "it is signed on some systems")]
+    Ok(if limit.rlim_cur == libc::RLIM_INFINITY { u64::MAX } else { limit.rlim_cur as u64 })
+}
+
 /// The number of the network interface with this name (if_nametoindex(3)).
 #[must_use]
 pub fn interface_index(name: &str) -> Option<u32> {

@@ -1,0 +1,273 @@
+//! [`Answering`]: one request on its way through the service; [`Content`], the body of its response.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use ::http::header::{self, HeaderValue};
+use ::http::{Request, Response, StatusCode, Version};
+use ::http_body::{Body as HttpBody, Frame, SizeHint};
+use ::hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::access::Access;
+use super::body::{Body, Fate};
+use super::info::Shared;
+use super::progress::Progress;
+use super::refusal;
+use super::service::{BoxError, HttpService};
+use super::stream::StreamState;
+
+/// The service of one connection, as hyper calls it.
+pub(super) struct Adapter<S> {
+    /// Of [`tower_service`]: what was found ready is what is called.
+    service: RefCell<S>,
+    progress: Rc<Progress>,
+}
+
+impl<S: HttpService> Adapter<S> {
+    pub(super) fn new(service: S, progress: &Rc<Progress>) -> Adapter<S> {
+        Adapter { service: RefCell::new(service), progress: progress.clone() }
+    }
+
+    fn begin(&self, request: Request<Incoming>, stream: Option<Rc<StreamState>>) -> Answering<S> {
+        let progress = &self.progress;
+        let last = progress.handling();
+        let site = &progress.site;
+        let access = Access::of(&request, progress.shared.client());
+        let version = request.version();
+        let refused = refusal::of(&request, site);
+        let (parts, incoming) = request.into_parts();
+        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
+        let info = shared.begin();
+        let peer = info.peer_addr();
+        let (body, fate) = Body::new(incoming, &site.timeouts, site.limits.body, peer);
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(info);
+        let under_way = UnderWay { progress: progress.clone(), stream, access };
+        // Only what came over HTTP/1 is told by a header that it was the last.
+        let close = (last || refused.is_some()) && version < Version::HTTP_2;
+        let state = match refused {
+            Some(status) => State::Refused { status },
+            None => self.call(request, &under_way),
+        };
+        Answering { state, under_way: Some(under_way), fate, close, version }
+    }
+
+    /// Calls the service if it is ready at once, as most always are.
+    fn call(&self, request: Request<Body>, under_way: &UnderWay) -> State<S, S::ServiceFuture> {
+        let Ok(mut service) = self.service.try_borrow_mut() else {
+            // It calls its own connection: not through this.
+            return State::Failed;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let called = catch_unwind(AssertUnwindSafe(|| match service.poll_ready(&mut cx) {
+            Poll::Ready(Ok(())) => State::Running { future: service.call(request) },
+            Poll::Ready(Err(error)) => failed(&error.into()),
+            Poll::Pending => {
+                // The one that was asked is the one to wait for.
+                let fresh = service.clone();
+                let asked = std::mem::replace(&mut *service, fresh);
+                State::Waiting { service: asked, request: Some(request) }
+            }
+        }));
+        called.unwrap_or_else(|_| {
+            under_way.panicked();
+            State::Failed
+        })
+    }
+}
+
+fn failed<S, F>(error: &BoxError) -> State<S, F> {
+    tracing::error!(target: super::TARGET, %error, "a service failed; the client is told 500");
+    State::Failed
+}
+
+impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S> {
+    type Response = Response<Content<S::ResponseBody>>;
+    type Error = std::convert::Infallible;
+    type Future = Answering<S>;
+
+    fn call(&self, request: Request<Incoming>) -> Answering<S> {
+        let stream = self.progress.multiplexed.get().then(|| StreamState::announce(&self.progress));
+        self.begin(request, stream)
+    }
+}
+
+/// A request under way; dropped with the last of its response, or when it is given up.
+pub(super) struct UnderWay {
+    progress: Rc<Progress>,
+    stream: Option<Rc<StreamState>>,
+    access: Access,
+}
+
+impl UnderWay {
+    /// No more is served on a connection on which a handler has panicked.
+    fn panicked(&self) {
+        self.progress.last.set(true);
+        tracing::error!(target: super::TARGET, "a handler panicked; the client is told 500");
+    }
+
+    /// Whether what is under way is being written, and if so, whether the client is waited for.
+    fn writes(&self, client_is_waited_for: bool) {
+        if let Some(stream) = &self.stream {
+            stream.writes(client_is_waited_for);
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.progress.answered();
+    }
+}
+
+pin_project! {
+    /// One request, until there is a response to it.
+    pub(super) struct Answering<S: HttpService> {
+        #[pin]
+        state: State<S, S::ServiceFuture>,
+        under_way: Option<UnderWay>,
+        fate: Option<Arc<Fate>>,
+        close: bool,
+        version: Version,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, F> {
+        Waiting { service: S, request: Option<Request<Body>> },
+        Running { #[pin] future: F },
+        Refused { status: StatusCode },
+        Failed,
+    }
+}
+
+impl<S: HttpService> Future for Answering<S> {
+    type Output = Result<Response<Content<S::ResponseBody>>, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let handled = ready!(match this.under_way {
+            Some(under_way) =>
+                under_way.access.span.in_scope(|| poll_handler(this.state.as_mut(), under_way, cx)),
+            None => return Poll::Pending, // polled after it was ready
+        });
+        let Some(under_way) = this.under_way.take() else { return Poll::Pending };
+        let broken = this.fate.as_ref().and_then(|fate| fate.status());
+        let mut response = match handled {
+            Ok(response) if broken.is_none() || !is_failure(response.status()) => {
+                response.map(|body| Content { body: Some(body), under_way: None })
+            }
+            // What the client did wrong is said in one way, whatever the handler made of it.
+            Ok(_) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
+            Err(status) => empty(broken.unwrap_or(status)),
+        };
+        let close = *this.close || broken.is_some() || under_way.progress.last.get();
+        if close && *this.version < Version::HTTP_2 {
+            under_way.progress.last.set(true);
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        under_way.progress.responds.set(true);
+        under_way.access.answered(response.status());
+        if response.body().body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+            under_way.writes(false);
+            response.body_mut().under_way = Some(under_way);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+fn empty<B>(status: StatusCode) -> Response<Content<B>> {
+    let mut response = Response::new(Content { body: None, under_way: None });
+    *response.status_mut() = status;
+    response
+}
+
+/// The response of the handler, or the status that stands for it.
+fn poll_handler<S: HttpService>(
+    mut state: Pin<&mut State<S, S::ServiceFuture>>,
+    under_way: &UnderWay,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        loop {
+            let called = match state.as_mut().project() {
+                StateProjection::Running { future } => {
+                    return future.poll(cx).map_err(|error| {
+                        let _: State<S, ()> = failed(&error.into());
+                        StatusCode::INTERNAL_SERVER_ERROR
+                    });
+                }
+                StateProjection::Refused { status } => return Poll::Ready(Err(*status)),
+                StateProjection::Failed => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+                StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
+                    Err(error) => failed(&error.into()),
+                    Ok(()) => match request.take() {
+                        Some(request) => State::Running { future: service.call(request) },
+                        None => State::Failed,
+                    },
+                },
+            };
+            state.set(called);
+        }
+    }));
+    polled.unwrap_or_else(|_| {
+        under_way.panicked();
+        Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR))
+    })
+}
+
+pin_project! {
+    /// The body of a response. hyper drops it when it has all of it.
+    pub(super) struct Content<B> {
+        #[pin]
+        body: Option<B>,
+        under_way: Option<UnderWay>,
+    }
+}
+
+impl<B> HttpBody for Content<B>
+where
+    B: HttpBody,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        let polled = catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx)));
+        if let Some(under_way) = this.under_way {
+            under_way.writes(polled.as_ref().is_ok_and(Poll::is_ready));
+            if polled.is_err() {
+                under_way.panicked();
+            }
+        }
+        match polled {
+            Ok(poll) => poll.map_err(Into::into),
+            Err(_) => Poll::Ready(Some(Err("the body of a response has panicked".into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}

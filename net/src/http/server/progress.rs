@@ -1,0 +1,257 @@
+//! [`Progress`]: where a connection is in its requests, and by when it must have got further.
+//!
+//! ```text
+//!  accept ─▶ FirstByte ─▶ Header ─────▶ Handling ───────▶ Flush ─▶ KeepAlive ─▶ Header ─▶ …
+//!            15 s         30 s in all,  5 min in all,              75 s
+//!                         no matter     response and
+//!                         what drips    flush included     beside all: 30 s with nothing taken
+//! ```
+//!
+//! Between stages nothing is armed and no clock is read: a stage that has been passed through before the connection waits
+//! again never had a deadline. Where it waits, the clock is read once, and the deadline kept; [`Alarm`] is the one timer.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
+
+use super::expired::Expired;
+use super::info::Shared;
+use super::site::Site;
+use super::stream::StreamState;
+use crate::error::Phase;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    FirstByte,
+    Header,
+    /// A request has come, and its response has not been handed over yet.
+    Handling,
+    /// The protocol has all of the response, the kernel not yet.
+    Flush,
+    KeepAlive,
+}
+
+/// Shared by what sees bytes come and go, what answers, and what watches the time.
+pub(super) struct Progress {
+    pub(super) site: Rc<Site>,
+    /// What the request under way is told.
+    pub(super) shared: Arc<Shared>,
+    stage: Cell<Stage>,
+    /// When the stage began, once that is known.
+    began: Cell<Option<Instant>>,
+    stall: Cell<Stall>,
+    /// Requests so far.
+    pub(super) requests: Cell<u64>,
+    /// Requests under way.
+    pub(super) open: Cell<usize>,
+    /// The response to the last request has begun.
+    pub(super) responds: Cell<bool>,
+    /// No further request is to be taken.
+    pub(super) last: Cell<bool>,
+    /// The client has ended its side.
+    pub(super) ended: Cell<bool>,
+    /// What came was no request; with this status the client is sent away.
+    pub(super) refused: Cell<Option<u16>>,
+    /// Of HTTP/2, whose requests have deadlines of their own.
+    pub(super) multiplexed: Cell<bool>,
+    /// Of those the one whose future comes next.
+    pub(super) announced: RefCell<Option<Rc<StreamState>>>,
+}
+
+/// Whether the client takes what it is sent.
+#[derive(Clone, Copy)]
+enum Stall {
+    No,
+    /// It does not, as of now.
+    Yes,
+    Since(Instant),
+}
+
+impl Progress {
+    pub(super) fn new(site: Rc<Site>, shared: Arc<Shared>, accepted: Instant) -> Progress {
+        Progress {
+            site,
+            shared,
+            stage: Cell::new(Stage::FirstByte),
+            began: Cell::new(Some(accepted)),
+            stall: Cell::new(Stall::No),
+            requests: Cell::new(0),
+            open: Cell::new(0),
+            responds: Cell::new(false),
+            last: Cell::new(false),
+            ended: Cell::new(false),
+            refused: Cell::new(None),
+            multiplexed: Cell::new(false),
+            announced: RefCell::default(),
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.began.set(None);
+    }
+
+    /// The first byte of all: the headers have what is left of their time since the accept.
+    pub(super) fn began(&self) {
+        self.stage.set(Stage::Header);
+    }
+
+    /// Bytes have come.
+    #[inline]
+    pub(super) fn received(&self, bytes: usize) {
+        if bytes == 0 {
+            self.ended.set(true);
+        } else if self.stage() == Stage::KeepAlive && !self.multiplexed.get() {
+            self.enter(Stage::Header);
+        }
+    }
+
+    /// The headers of a request are complete. Returns whether it is the last that is taken.
+    pub(super) fn handling(&self) -> bool {
+        self.enter(Stage::Handling);
+        self.responds.set(false);
+        self.open.set(self.open.get() + 1);
+        let requests = self.requests.get() + 1;
+        self.requests.set(requests);
+        if requests >= self.site.limits.requests_per_connection {
+            self.last.set(true);
+        }
+        self.last.get()
+    }
+
+    /// The response has been handed over, or its request given up.
+    pub(super) fn answered(&self) {
+        let open = self.open.get().saturating_sub(1);
+        self.open.set(open);
+        if open > 0 {
+            return;
+        }
+        match self.stage() {
+            // Of HTTP/2 what is not taken stalls, and the rest is idle.
+            Stage::Handling if self.multiplexed.get() => self.enter(Stage::KeepAlive),
+            Stage::Handling => self.stage.set(Stage::Flush),
+            _ => {}
+        }
+    }
+
+    /// Everything written has been taken by the kernel.
+    #[inline]
+    pub(super) fn flushed(&self) {
+        if self.stage() == Stage::Flush {
+            self.enter(Stage::KeepAlive);
+        }
+    }
+
+    #[inline]
+    pub(super) fn wrote(&self, taken: bool) {
+        match (taken, self.stall.get()) {
+            (true, _) => self.stall.set(Stall::No),
+            (false, Stall::No) => self.stall.set(Stall::Yes),
+            (false, _) => {}
+        }
+    }
+
+    /// Whether nothing is under way: such a connection may be closed at any time.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0 && self.stage() != Stage::Flush
+    }
+
+    /// What is to be over first, since when it is under way, and by when it must be over.
+    fn bound(&self, now: &Now) -> (Phase, Instant, Instant) {
+        let stage = self.of_stage(now);
+        let since = match self.stall.get() {
+            Stall::No => return stage,
+            Stall::Yes => now.read(),
+            Stall::Since(since) => since,
+        };
+        self.stall.set(Stall::Since(since));
+        let until = since + self.site.timeouts.write_stall;
+        if until < stage.2 { (Phase::ResponseWrite, since, until) } else { stage }
+    }
+
+    fn of_stage(&self, now: &Now) -> (Phase, Instant, Instant) {
+        let began = self.began.get().unwrap_or_else(|| {
+            let began = now.read();
+            self.began.set(Some(began));
+            began
+        });
+        let timeouts = &self.site.timeouts;
+        match self.stage() {
+            Stage::FirstByte => {
+                (Phase::RequestFirstByte, began, began + timeouts.first_byte.min(timeouts.header))
+            }
+            Stage::Header => (Phase::RequestHeader, began, began + timeouts.header),
+            Stage::Handling | Stage::Flush if self.multiplexed.get() => {
+                (Phase::RequestTotal, began, Instant::FAR_FUTURE)
+            }
+            Stage::Handling | Stage::Flush => {
+                (Phase::RequestTotal, began, self.shared.until_from(|| began))
+            }
+            Stage::KeepAlive => (Phase::KeepAlive, began, began + timeouts.keep_alive),
+        }
+    }
+}
+
+/// The clock, read once at most.
+#[derive(Default)]
+pub(super) struct Now(OnceCell<Instant>);
+
+impl Now {
+    pub(super) fn read(&self) -> Instant {
+        *self.0.get_or_init(Instant::now)
+    }
+}
+
+/// The timer of a connection. It is moved to what is due earlier at once, and to what is due later when it fires.
+pub(super) struct Alarm {
+    sleep: Sleep,
+    /// What it is set to, and the task waits for.
+    set_to: Instant,
+}
+
+impl Alarm {
+    pub(super) fn new() -> Alarm {
+        let set_to = Instant::FAR_FUTURE;
+        Alarm { sleep: sleep_until(set_to).with_leeway(Leeway::MILLISECOND), set_to }
+    }
+
+    /// Ready when `progress` has not got on in time.
+    pub(super) fn poll(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<Expired> {
+        let now = Now::default();
+        let (phase, began, until) = progress.bound(&now);
+        let firing = ready!(self.poll_until(until, &now, cx));
+        Poll::Ready(Expired::new(phase, began, Some(until - began), until, firing))
+    }
+
+    /// Ready at `until`, wherever it was before.
+    pub(super) fn poll_until(
+        &mut self,
+        until: Instant,
+        now: &Now,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<punctual_reactor::Firing>> {
+        // It was polled when it was set, and wakes the same task: it need not be asked before it can have fired.
+        if self.set_to <= until && now.0.get().is_some_and(|now| *now < self.set_to) {
+            return Poll::Pending;
+        }
+        loop {
+            if until < self.set_to || self.sleep.is_elapsed() {
+                self.sleep.reset(until);
+                self.set_to = until;
+            }
+            ready!(Pin::new(&mut self.sleep).poll(cx));
+            if self.set_to >= until {
+                return Poll::Ready(self.sleep.firing());
+            }
+        }
+    }
+}

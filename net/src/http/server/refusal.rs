@@ -1,0 +1,45 @@
+//! What no handler is to see: requests that are too large, or that another on the way may read otherwise.
+
+use ::http::{Request, StatusCode, Version, header};
+use ::http_body::Body as HttpBody;
+
+use super::site::Site;
+
+/// The status with which `request` is answered instead of being handled.
+pub(super) fn of<B: HttpBody>(request: &Request<B>, site: &Site) -> Option<StatusCode> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, |query| query.len() + 1) > site.limits.uri_bytes {
+        return Some(StatusCode::URI_TOO_LONG);
+    }
+    if request.version() == Version::HTTP_11 && !names_one_host(request) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let body = request.body();
+    if body.is_end_stream() {
+        return None;
+    }
+    if request.version() < Version::HTTP_2 && !is_framed_once(request) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    (body.size_hint().lower() > site.limits.body).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// Exactly one `Host` (RFC 9112, section 3.2).
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    hosts.next().is_some() && hosts.next().is_none()
+}
+
+/// A body has one framing: a length, or one `Transfer-Encoding` that is `chunked` and nothing else (RFC 9112, section
+/// 6.3).
+fn is_framed_once<B>(request: &Request<B>) -> bool {
+    let mut encodings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (encodings.next(), encodings.next()) {
+        (None, _) => true,
+        (Some(one), None) => {
+            one.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !request.headers().contains_key(header::CONTENT_LENGTH)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,248 @@
+//! [`Serve`]: a server, and how it is set up.
+
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use punctual_reactor::{Instant, Scope, Unbounded, scope, sleep_until};
+
+use super::connection::{self, TOO_MANY};
+use super::drain::{Course, Drain, Drained, Drainer};
+use super::info::{Client, Shared};
+use super::limits::Limits;
+use super::progress::Progress;
+use super::service::HttpService;
+use super::site::Site;
+use super::timeouts::ServerTimeouts;
+use super::wire::Wire;
+use crate::error::{Error, Kind};
+use crate::socket::Socket;
+use crate::socket::transport::{ListenerTransport, Tcp};
+use crate::stream::Listener;
+
+/// A server, to be set up and awaited; made by [`serve`](super::serve).
+///
+/// It runs until it is [drained](Serve::drainer), the runtime [shuts down](punctual_reactor::Handle::shutdown), the scope
+/// around it ends, or it is dropped: nothing of it is left then.
+#[must_use = "it serves once it is awaited"]
+pub struct Serve<S, T: ListenerTransport = Tcp> {
+    listener: Listener<T>,
+    service: S,
+    timeouts: ServerTimeouts,
+    limits: Limits,
+    admits: Option<Admits>,
+    drain: Rc<Drain>,
+    signal: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+type Admits = Box<dyn Fn(Option<SocketAddr>) -> bool>;
+
+impl<S, T: ListenerTransport> Serve<S, T> {
+    pub(super) fn new(listener: Listener<T>, service: S) -> Serve<S, T> {
+        Serve {
+            listener,
+            service,
+            timeouts: ServerTimeouts::default(),
+            limits: Limits::default(),
+            admits: None,
+            drain: Drain::new(),
+            signal: None,
+        }
+    }
+
+    /// With these deadlines.
+    pub fn timeouts(mut self, timeouts: ServerTimeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// With these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Asks `admits` of each connection, before anything is read of it: one that is not let in is closed. It is called on
+    /// the loop, and should take no time.
+    pub fn admit(mut self, admits: impl Fn(Option<SocketAddr>) -> bool + 'static) -> Self {
+        self.admits = Some(Box::new(admits));
+        self
+    }
+
+    /// What ends it in order, at any time.
+    #[must_use]
+    pub fn drainer(&self) -> Drainer {
+        Drainer { drain: self.drain.clone() }
+    }
+
+    /// Drains it once `signal` is over, for at most `within`; a second time cuts it at once. So `signal` is awaited twice, as
+    /// that of Ctrl-C.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use punctual_net::{Error, TcpListener, http};
+    /// # async fn run(stop: impl AsyncFnMut() + 'static) -> Result<(), Error> {
+    /// # let service = http::service_fn(async |_| Ok::<_, Error>(::http::Response::new(String::new())));
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let drained = http::serve(listener, service).drain_on(stop, Duration::from_secs(30)).await?;
+    /// println!("{} cut", drained.cut);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drain_on(mut self, mut signal: impl AsyncFnMut() + 'static, within: Duration) -> Self {
+        let drain = self.drainer();
+        self.signal = Some(Box::pin(async move {
+            loop {
+                signal().await;
+                drain.drain(within);
+            }
+        }));
+        self
+    }
+}
+
+impl<S: HttpService, T: ListenerTransport> IntoFuture for Serve<S, T> {
+    /// What became of its connections, or what the kernel said of the listener.
+    type Output = Result<Drained, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<S: HttpService, T: ListenerTransport> Serve<S, T> {
+    async fn run(self) -> Result<Drained, Error> {
+        let Serve { listener, service, timeouts, limits, admits, drain, signal } = self;
+        let site = Site::new(timeouts, limits, drain.clone());
+        let served = scope("http-serve", Unbounded, async |scope| {
+            let mut signal = signal;
+            let mut signalled = pin!(poll_fn(|cx| match &mut signal {
+                Some(signal) => signal.as_mut().poll(cx),
+                None => Poll::Pending,
+            }));
+            let door = Door { service, site, admits };
+            let mut ended = pin!(door.open(listener, scope, &drain));
+            let ended = poll_fn(|cx| {
+                // It says it through the drain.
+                let _ = signalled.as_mut().poll(cx);
+                ended.as_mut().poll(cx)
+            });
+            let ended = ended.await;
+            scope.cancel("the server has ended");
+            ended
+        });
+        match served.await {
+            Ok(ended) => ended,
+            Err(error) => error.into_value().unwrap_or_else(|| Ok(drain.report.get())),
+        }
+    }
+}
+
+/// Where connections come in.
+struct Door<S> {
+    service: S,
+    site: Rc<Site>,
+    admits: Option<Admits>,
+}
+
+impl<S: HttpService> Door<S> {
+    async fn open<T: ListenerTransport>(
+        self,
+        listener: Listener<T>,
+        scope: &Scope,
+        drain: &Rc<Drain>,
+    ) -> Result<Drained, Error> {
+        let ended = self.accept(&listener, scope, drain).await;
+        // Whoever comes now is to try elsewhere.
+        listener.close();
+        let until = match (&ended, drain.course()) {
+            (Ok(()), Course::Drains) => drain.until(),
+            _ => Instant::now(),
+        };
+        let mut sleep = pin!(sleep_until(until));
+        poll_fn(|cx| {
+            drain.listen_as_main(cx);
+            if drain.connections() == 0 || drain.course() == Course::Cuts {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+        drain.cut();
+        // Those that are cut say so, each in its next poll.
+        poll_fn(|cx| {
+            drain.listen_as_main(cx);
+            if drain.connections() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        ended.map(|()| drain.report.get())
+    }
+
+    /// Until it is told to end, or nothing can be accepted any more.
+    async fn accept<T: ListenerTransport>(
+        &self,
+        listener: &Listener<T>,
+        scope: &Scope,
+        drain: &Rc<Drain>,
+    ) -> Result<(), Error> {
+        loop {
+            let mut accept = pin!(listener.accept());
+            let accepted = poll_fn(|cx| {
+                if drain.course() != Course::Serves {
+                    return Poll::Ready(None);
+                }
+                drain.listen_as_main(cx);
+                accept.as_mut().poll(cx).map(Some)
+            });
+            match accepted.await {
+                None => return Ok(()),
+                Some(Ok((stream, peer))) => self.admit(stream, &peer, scope),
+                Some(Err(error)) => match error.kind() {
+                    Kind::Shutdown | Kind::Cancelled | Kind::Closed | Kind::Timeout => return Ok(()),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn admit<T: ListenerTransport>(&self, stream: Socket<T>, peer: &T::Address, scope: &Scope) {
+        let accepted = Instant::now();
+        let peer = (peer as &dyn std::any::Any).downcast_ref::<SocketAddr>().copied();
+        if self.admits.as_ref().is_some_and(|admits| !admits(peer)) {
+            return;
+        }
+        let Some(place) = self.site.admit(peer.map(|peer: SocketAddr| -> IpAddr { peer.ip() })) else {
+            return self.refuse(stream, scope);
+        };
+        let client = Arc::new(Client { peer, ..Client::default() });
+        let shared = Shared::new(client, self.site.timeouts.total);
+        let progress = Rc::new(Progress::new(self.site.clone(), shared, accepted));
+        let service = self.service.clone();
+        drop(scope.spawn_named("http-connection", async move {
+            connection::serve(Wire::Plain(stream), service, progress).await;
+            drop(place);
+        }));
+    }
+
+    /// Tells one that is one too many.
+    fn refuse<T: ListenerTransport>(&self, stream: Socket<T>, scope: &Scope) {
+        let Some(refusal) = self.site.refuse() else { return };
+        let farewell = self.site.timeouts.farewell;
+        drop(scope.spawn_named("http-refusal", async move {
+            Wire::Plain(stream).send_away(TOO_MANY, farewell).await;
+            drop(refusal);
+        }));
+    }
+}
+
+impl<S, T: ListenerTransport> fmt::Debug for Serve<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}

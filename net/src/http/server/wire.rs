@@ -1,0 +1,164 @@
+//! [`Wire`], the stream of a connection in the clear or not; [`Watched`], the same as hyper has it.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ::hyper::rt::{Read, ReadBufCursor, Write};
+use bytes::{Buf, Bytes};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::progress::Progress;
+use crate::error::Error;
+use crate::io::scratch::{SIZE, Scratch};
+use crate::socket::Socket;
+use crate::socket::transport::{ListenerTransport, StreamTransport};
+
+pub(super) enum Wire<T: StreamTransport> {
+    Plain(Socket<T>),
+}
+
+macro_rules! on_stream {
+    ($wire:expr, $stream:ident => $do:expr) => {
+        match $wire {
+            Wire::Plain($stream) => $do,
+        }
+    };
+}
+
+impl<T: ListenerTransport> Wire<T> {
+    fn socket(&self) -> &Socket<T> {
+        match self {
+            Wire::Plain(socket) => socket,
+        }
+    }
+
+    /// Says of an error all that the kernel knows of the connection.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        T::explain(self.socket(), error)
+    }
+
+    /// Reads what has come, up to the length of `room`.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => AsyncRead::poll_read(Pin::new(stream), cx, room))
+    }
+
+    /// Writes `words` and closes, for at most `within`.
+    pub(super) async fn send_away(&mut self, words: &[u8], within: Duration) {
+        // One that is closed has ended.
+        if self.socket().set_write_timeout(Some(within)).is_err() {
+            return;
+        }
+        let mut left = words;
+        while !left.is_empty() {
+            let wrote = poll_fn(
+                |cx| on_stream!(&mut *self, stream => AsyncWrite::poll_write(Pin::new(stream), cx, left)),
+            );
+            match wrote.await {
+                Ok(taken) if taken > 0 => left = &left[taken..],
+                _ => return,
+            }
+        }
+        self.linger(within).await;
+    }
+
+    /// Closes, once the client has read what it was sent, or after `within`. What it still sends would have the kernel
+    /// throw that away (RFC 9112, section 9.6).
+    pub(super) async fn linger(&mut self, within: Duration) {
+        let _ = self.socket().close_in_order(within).await;
+    }
+}
+
+/// The stream as hyper has it: what was read of it before comes first.
+pub(super) struct Watched<T: StreamTransport> {
+    pub(super) wire: Wire<T>,
+    prefix: Bytes,
+    progress: Rc<Progress>,
+}
+
+impl<T: StreamTransport> Watched<T> {
+    pub(super) fn new(wire: Wire<T>, prefix: Bytes, progress: &Rc<Progress>) -> Watched<T> {
+        Watched { wire, prefix, progress: progress.clone() }
+    }
+}
+
+impl<T: StreamTransport> Read for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.prefix.is_empty() {
+            let some = self.prefix.len().min(cursor.remaining());
+            cursor.put_slice(&self.prefix[..some]);
+            self.prefix.advance(some);
+            return Poll::Ready(Ok(()));
+        }
+        let Watched { wire, progress, .. } = &mut *self;
+        let mut scratch = Scratch::take(cursor.remaining().min(SIZE));
+        let read = ready!(
+            on_stream!(wire, stream => AsyncRead::poll_read(Pin::new(stream), cx, scratch.room()))
+        )?;
+        progress.received(read);
+        cursor.put_slice(scratch.filled(read)?);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: StreamTransport> Watched<T> {
+    /// Notes whether the client has taken something.
+    fn noted<V>(&self, poll: Poll<io::Result<V>>) -> Poll<io::Result<V>> {
+        self.progress.wrote(poll.is_ready());
+        poll
+    }
+}
+
+impl<T: StreamTransport> Write for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll =
+            on_stream!(&mut self.wire, stream => AsyncWrite::poll_write(Pin::new(stream), cx, buffer));
+        self.noted(poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = on_stream!(&mut self.wire, stream => AsyncWrite::poll_flush(Pin::new(stream), cx));
+        if poll.is_ready() {
+            self.progress.flushed();
+        } else {
+            self.progress.wrote(false);
+        }
+        poll
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = on_stream!(&mut self.wire, stream => AsyncWrite::poll_close(Pin::new(stream), cx));
+        self.noted(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = on_stream!(
+            &mut self.wire,
+            stream => AsyncWrite::poll_write_vectored(Pin::new(stream), cx, buffers)
+        );
+        self.noted(poll)
+    }
+}
