@@ -37,7 +37,7 @@ pub(super) const TOO_MANY: &[u8] =
 enum Ended<E> {
     /// By itself, or over an error.
     Done(E),
-    Slow(Expired),
+    Slow(Box<Expired>),
     /// It had nothing under way when the server was told to end.
     Idle,
     Cut,
@@ -55,7 +55,7 @@ pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
         Ended::Done(Some(first)) => first,
         Ended::Done(None) | Ended::Cut => return,
         Ended::Idle => return progress.site.drain.count(|drained| drained.idle += 1),
-        Ended::Slow(expired) => return too_slow(&mut wire, &progress, expired).await,
+        Ended::Slow(expired) => return too_slow(&mut wire, &progress, *expired).await,
     };
     if speaks_http2 {
         serve_http2(wire, first, service, &progress, alarm).await;
@@ -91,7 +91,7 @@ async fn first_bytes<T: ListenerTransport>(
             let first = std::mem::take(&mut room).freeze();
             return Poll::Ready(Ended::Done(Some((first, speaks_http2))));
         }
-        alarm.poll(progress, cx).map(Ended::Slow)
+        poll_alarm(alarm, progress, cx)
     })
     .await
 }
@@ -131,7 +131,7 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
         if let Poll::Ready(done) = guard.poll(|| Pin::new(&mut connection).poll(cx)) {
             return Poll::Ready(Ended::Done(done));
         }
-        alarm.poll(progress, cx).map(Ended::Slow)
+        poll_alarm(&mut alarm, progress, cx)
     });
     let ended = ended.await;
     // With this goes what is under way.
@@ -149,7 +149,7 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
                 None => {}
             }
         }
-        Ended::Slow(expired) => too_slow(&mut wire, progress, expired).await,
+        Ended::Slow(expired) => too_slow(&mut wire, progress, *expired).await,
         Ended::Idle => progress.site.drain.count(|drained| drained.idle += 1),
         Ended::Cut => progress.site.drain.count(|drained| drained.cut += 1),
     }
@@ -224,7 +224,7 @@ async fn serve_http2<T: ListenerTransport, S: HttpService>(
 }
 
 fn poll_alarm<E>(alarm: &mut Alarm, progress: &Progress, cx: &mut Context<'_>) -> Poll<Ended<E>> {
-    alarm.poll(progress, cx).map(Ended::Slow)
+    alarm.poll(progress, cx).map(|expired| Ended::Slow(Box::new(expired)))
 }
 
 /// What was under way is done; if the server is to end, that counts.

@@ -1,1 +1,6 @@
-//! The HTTP server: conformance group P, its half.
+//! `http::serve`: what it answers, whom it bears with, and for how long.
+
+mod answers;
+mod deadlines;
+mod drain;
+mod rig;
