@@ -33,6 +33,9 @@ pub use punctual_reactor::{
     tasks,
 };
 
+mod per_core;
+pub use per_core::{Core, CoreError, CoreFailure, CorePanic, Cores, CoresHandle, PerCore, per_core};
+
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
