@@ -1,5 +1,6 @@
 //! The processes of the peers: this program again, in another role.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +9,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::rounds::{Figures, Subject};
 use crate::runtimes;
+use crate::workloads::connect::Dials;
 
 /// The core of whatever is measured, and that of whatever loads it.
 pub(crate) const SERVER_CORE: usize = 0;
@@ -30,6 +33,9 @@ pub(crate) fn as_child() -> Option<ExitCode> {
     match what.as_str() {
         "echo" => (peer.echo)(variant, Ends::after(number)),
         "sleep" => (peer.sleep)(variant, number),
+        "hold" => (peer.hold)(variant),
+        "dial" => (peer.dial)(variant, Dials::to(number as u16)),
+        "tasks" => (peer.tasks)(number),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)
@@ -79,7 +85,18 @@ impl Server {
         variant: &str,
         connections: usize,
     ) -> Result<Server, String> {
-        let mut child = command(wrapper, "echo", peer, variant, connections as u64)?
+        Server::start_as("echo", wrapper, peer, variant, connections)
+    }
+
+    /// As [`start`](Server::start), of another kind of server.
+    pub(crate) fn start_as(
+        what: &str,
+        wrapper: &[OsString],
+        peer: &str,
+        variant: &str,
+        connections: usize,
+    ) -> Result<Server, String> {
+        let mut child = command(wrapper, what, peer, variant, connections as u64)?
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("it cannot be started: {error}"))?;
@@ -107,6 +124,24 @@ impl Server {
         tasks.flatten().filter_map(|task| of(task.path())).sum()
     }
 
+    /// Its memory that is not shared with others, in bytes.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    }
+
+    /// How often one of its threads has waited for something.
+    pub(crate) fn waits(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
+        let of = |path: std::path::PathBuf| {
+            let text = fs::read_to_string(path.join("status")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        tasks.flatten().filter_map(|task| of(task.path())).sum()
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn ended(mut self) -> Result<(), String> {
         match self.child.wait() {
@@ -122,6 +157,28 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Tells the process that has started this one a figure.
+pub(crate) fn tell(name: &str, value: f64) {
+    println!("{name}\t{value}");
+}
+
+/// What a child tells that does `what` and ends.
+pub(crate) fn told(subject: &Subject, what: &str, number: u64) -> Result<Figures, String> {
+    let output = command(&[], what, subject.peer, subject.variant, number)?
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("it ended with {}", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figure = |line: &str| {
+        let (name, value) = line.split_once('\t')?;
+        Some((Cow::Owned(name.to_owned()), value.parse().ok()?))
+    };
+    text.lines().map(|line| figure(line).ok_or_else(|| format!("it says {line:?}"))).collect()
 }
 
 /// This program as `peer` doing `what`.

@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Workload::Echo => workloads::echo::run(&options),
         Workload::Renew => workloads::renew::run(&options),
         Workload::Drift => workloads::drift::run(&options),
+        Workload::Idle => workloads::idle::run(&options),
+        Workload::Connect => workloads::connect::run(&options),
+        Workload::Tasks => workloads::tasks::run(&options),
     };
     match report.map(|report| Report { machine, ..report }) {
         Ok(report) => report::tell(&report, &options),

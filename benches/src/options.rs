@@ -42,6 +42,12 @@ pub(crate) enum Workload {
     Renew,
     /// Sleeps: how late, and at what cost.
     Drift,
+    /// Connections that say nothing, each with a deadline of 60 s: memory, processor time, wake-ups.
+    Idle,
+    /// Dials of an address that does not answer, 20 at a time: how late their deadline of 250 ms is.
+    Connect,
+    /// Tasks: spawning and joining them, waking them, cancelling what they wait for.
+    Tasks,
 }
 
 impl Options {

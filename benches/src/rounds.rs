@@ -1,9 +1,10 @@
 //! Turns, medians and ratios.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What one subject measured in one turn, by name of the figure.
-pub(crate) type Figures = BTreeMap<&'static str, f64>;
+pub(crate) type Figures = BTreeMap<Cow<'static, str>, f64>;
 
 /// One peer in one way of using it, at one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.turns.iter().flat_map(|figures| figures.keys().copied()).collect();
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.turns.iter().flat_map(|figures| figures.keys().map(Cow::as_ref)).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -92,7 +94,7 @@ mod tests {
         let subject = Subject { peer: "a", variant: "b", param: String::new() };
         let row = |values: &[f64]| Row {
             subject: subject.clone(),
-            turns: values.iter().map(|value| Figures::from([("x", *value)])).collect(),
+            turns: values.iter().map(|value| Figures::from([("x".into(), *value)])).collect(),
         };
         // Paired: the rounds of a machine that got slower cancel out.
         assert_eq!(row(&[1.0, 10.0, 100.0]).ratio(&row(&[2.0, 20.0, 200.0]), "x"), Some(0.5));

@@ -10,10 +10,22 @@ use compio::runtime::time::timeout;
 
 use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening};
+use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
 use crate::workloads::drift::Sleeps;
+use crate::workloads::idle::{BUFFER, DEADLINE};
 
-pub(crate) const PEER: Peer =
-    Peer { name: "compio", bounds: &[NONE, "timeout"], sleeps: &["sleep"], echo, sleep };
+pub(crate) const PEER: Peer = Peer {
+    name: "compio",
+    bounds: &[NONE, "timeout"],
+    sleeps: &["sleep"],
+    echo,
+    sleep,
+    hold,
+    dials: &["timeout"],
+    dial,
+    has_tasks: false,
+    tasks: |_| {},
+};
 
 fn echo(variant: &str, ends: Ends) {
     let bounded = variant != NONE;
@@ -59,5 +71,59 @@ fn sleep(_: &str, number: u64) {
             sleeps.woke();
         }
         sleeps.tell();
+    });
+}
+
+fn hold(variant: &str) {
+    let bounded = variant != NONE;
+    let served: io::Result<()> = Runtime::new().expect("a runtime").block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        rustix::net::listen(&listener, 4096)?;
+        listening(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            compio::runtime::spawn(wait(stream, bounded)).detach();
+        }
+    });
+    served.expect("a listener");
+}
+
+async fn wait(mut stream: TcpStream, bounded: bool) {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    loop {
+        buffer.clear();
+        let (read, back) = match bounded {
+            true => match timeout(DEADLINE, stream.read(buffer)).await {
+                Ok(read) => read.into(),
+                Err(_) => return,
+            },
+            false => stream.read(buffer).await.into(),
+        };
+        if !read.is_ok_and(|read| read > 0) {
+            return;
+        }
+        buffer = back;
+    }
+}
+
+fn dial(_: &str, dials: Dials) {
+    Runtime::new().expect("a runtime").block_on(async {
+        for _ in dials.rounds() {
+            let connects: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    let dials = dials.clone();
+                    compio::runtime::spawn(async move {
+                        let dial = dials.begin();
+                        if timeout(TIMEOUT, TcpStream::connect(dials.to)).await.is_err() {
+                            dial.timed_out();
+                        }
+                    })
+                })
+                .collect();
+            for connect in connects {
+                connect.await.expect("no panic");
+            }
+        }
+        dials.tell();
     });
 }

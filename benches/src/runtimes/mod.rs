@@ -10,6 +10,7 @@ mod tokio;
 use std::time::Duration;
 
 use crate::child::Ends;
+use crate::workloads::connect::Dials;
 
 /// How long a read may wait; each message renews it.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
@@ -25,6 +26,15 @@ pub(crate) struct Peer {
     pub(crate) echo: fn(&str, Ends),
     /// Sleeps so often, one after the other.
     pub(crate) sleep: fn(&str, u64),
+    /// Accepts connections and waits for what they say.
+    pub(crate) hold: fn(&str),
+    /// The ways to dial.
+    pub(crate) dials: &'static [&'static str],
+    /// Dials somebody who does not answer.
+    pub(crate) dial: fn(&str, Dials),
+    pub(crate) has_tasks: bool,
+    /// Spawns, wakes and cancels so often.
+    pub(crate) tasks: fn(u64),
 }
 
 /// What is not bounded.

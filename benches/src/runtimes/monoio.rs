@@ -1,15 +1,18 @@
 //! monoio, on epoll and on io_uring.
 
+use std::future::Future;
 use std::io;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
-use monoio::net::{TcpListener, TcpStream};
+use monoio::net::{ListenerOpts, TcpListener, TcpStream};
 use monoio::time::timeout;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 use super::{IDLE, Peer};
 use crate::child::{Ends, listening};
+use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
 use crate::workloads::drift::Sleeps;
+use crate::workloads::idle::{BUFFER, DEADLINE};
 
 pub(crate) const PEER: Peer = Peer {
     name: "monoio",
@@ -17,18 +20,26 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["epoll", "io_uring"],
     echo,
     sleep,
+    hold,
+    dials: &["epoll", "io_uring"],
+    dial,
+    has_tasks: false,
+    tasks: |_| {},
 };
 
-fn echo(variant: &str, ends: Ends) {
-    let bounded = variant.ends_with("timeout");
-    let served = if variant.starts_with("epoll") {
+/// Runs `future` on the driver that `variant` names.
+fn run<F: Future>(variant: &str, future: F) -> F::Output {
+    if variant.starts_with("epoll") {
         let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-        runtime.expect("a runtime").block_on(serve(bounded, ends))
+        runtime.expect("a runtime").block_on(future)
     } else {
-        let runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build();
-        runtime.expect("a runtime").block_on(serve(bounded, ends))
-    };
-    served.expect("an echo");
+        let runtime = RuntimeBuilder::<IoUringDriver>::new().with_entries(4096).enable_timer().build();
+        runtime.expect("a runtime").block_on(future)
+    }
+}
+
+fn echo(variant: &str, ends: Ends) {
+    run(variant, serve(variant.ends_with("timeout"), ends)).expect("an echo");
 }
 
 async fn serve(bounded: bool, ends: Ends) -> io::Result<()> {
@@ -64,13 +75,7 @@ async fn answer(mut stream: TcpStream, bounded: bool) -> io::Result<()> {
 }
 
 fn sleep(variant: &str, number: u64) {
-    if variant == "epoll" {
-        let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-        runtime.expect("a runtime").block_on(sleeping(number));
-    } else {
-        let runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build();
-        runtime.expect("a runtime").block_on(sleeping(number));
-    }
+    run(variant, sleeping(number));
 }
 
 async fn sleeping(number: u64) {
@@ -80,4 +85,57 @@ async fn sleeping(number: u64) {
         sleeps.woke();
     }
     sleeps.tell();
+}
+
+fn hold(variant: &str) {
+    let bounded = variant.ends_with("timeout");
+    let served: io::Result<()> = run(variant, async {
+        let options = ListenerOpts::new().backlog(4096);
+        let listener = TcpListener::bind_with_config("127.0.0.1:0", &options)?;
+        listening(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            drop(monoio::spawn(wait(stream, bounded)));
+        }
+    });
+    served.expect("a listener");
+}
+
+async fn wait(mut stream: TcpStream, bounded: bool) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (read, back) = match bounded {
+            true => match timeout(DEADLINE, stream.read(buffer)).await {
+                Ok(read) => read,
+                Err(_) => return,
+            },
+            false => stream.read(buffer).await,
+        };
+        if !read.is_ok_and(|read| read > 0) {
+            return;
+        }
+        buffer = back;
+    }
+}
+
+fn dial(variant: &str, dials: Dials) {
+    run(variant, async {
+        for _ in dials.rounds() {
+            let connects: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    let dials = dials.clone();
+                    monoio::spawn(async move {
+                        let dial = dials.begin();
+                        if timeout(TIMEOUT, TcpStream::connect_addr(dials.to)).await.is_err() {
+                            dial.timed_out();
+                        }
+                    })
+                })
+                .collect();
+            for connect in connects {
+                connect.await;
+            }
+        }
+        dials.tell();
+    });
 }

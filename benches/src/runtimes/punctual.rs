@@ -1,11 +1,19 @@
 //! This project.
 
-use punctual_net::{TcpListener, TcpStream};
-use punctual_reactor::{Precise, Runtime, spawn};
+use std::cell::Cell;
+use std::time::Instant;
+
+use punctual_net::{Connect, Listen, TcpListener, TcpStream};
+use punctual_reactor::{Leeway, Precise, Runtime, Unbounded, scope, spawn};
 
 use super::{IDLE, NONE, Peer};
-use crate::child::{Ends, listening};
+use crate::child::{Ends, listening, tell};
+use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
 use crate::workloads::drift::Sleeps;
+use crate::workloads::idle::{BUFFER, DEADLINE};
+use crate::workloads::tasks::{
+    BusyUntilWoken, CANCEL, CANCELLED, REMOTE_WAKE, SELF_WAKE, SPAWN, WakesItself, tell_each,
+};
 
 pub(crate) const PEER: Peer = Peer {
     name: "punctual",
@@ -13,6 +21,11 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["sleep", "precise"],
     echo,
     sleep,
+    hold,
+    dials: &["default leeway", "leeway 0"],
+    dial,
+    has_tasks: true,
+    tasks,
 };
 
 fn echo(variant: &str, ends: Ends) {
@@ -59,5 +72,77 @@ fn sleep(variant: &str, number: u64) {
             sleeps.woke();
         }
         sleeps.tell();
+    });
+}
+
+fn hold(variant: &str) {
+    let deadline = (variant != NONE).then_some(DEADLINE);
+    let serve = async {
+        let listener = Listen::on("127.0.0.1:0").backlog(4096).bind()?;
+        listening(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_read_timeout(deadline)?;
+            drop(spawn(async move {
+                let mut buffer = Box::new([0; BUFFER]);
+                while stream.read(&mut *buffer).await.is_ok_and(|read| read > 0) {}
+            }));
+        }
+    };
+    let served: Result<(), punctual_net::Error> = Runtime::new().expect("a runtime").block_on(serve);
+    served.expect("a listener");
+}
+
+fn dial(variant: &str, dials: Dials) {
+    let leeway = (variant == "leeway 0").then_some(Leeway::NONE);
+    Runtime::new().expect("a runtime").block_on(async {
+        for _ in dials.rounds() {
+            let connects: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    let dials = dials.clone();
+                    spawn(async move {
+                        let dial = dials.begin();
+                        let connect = Connect::to(dials.to).timeout(TIMEOUT);
+                        let connect = match leeway {
+                            Some(leeway) => connect.leeway(leeway),
+                            None => connect,
+                        };
+                        if connect.connect().await.is_err_and(|error| error.is_timeout()) {
+                            dial.timed_out();
+                        }
+                    })
+                })
+                .collect();
+            for connect in connects {
+                connect.await.expect("no panic");
+            }
+        }
+        dials.tell();
+    });
+}
+
+fn tasks(number: u64) {
+    Runtime::new().expect("a runtime").block_on(async {
+        let began = Instant::now();
+        for _ in 0..number {
+            spawn(async {}).await.expect("no panic");
+        }
+        tell_each(SPAWN, number, began);
+        let began = Instant::now();
+        spawn(WakesItself(number)).await.expect("no panic");
+        tell_each(SELF_WAKE, number, began);
+        tell(REMOTE_WAKE, spawn(BusyUntilWoken::new(number)).await.expect("no panic"));
+        let began = Cell::new(Instant::now());
+        let cancelled = scope("all", Unbounded, async |scope| {
+            for _ in 0..CANCELLED {
+                drop(scope.spawn(punctual_reactor::sleep(DEADLINE)));
+            }
+            punctual_reactor::yield_now().await;
+            began.set(Instant::now());
+            scope.cancel("measured");
+        });
+        // It says so.
+        let _ = cancelled.await;
+        tell_each(CANCEL, CANCELLED as u64, began.get());
     });
 }

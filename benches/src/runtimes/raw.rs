@@ -1,19 +1,34 @@
 //! The ceiling: epoll and a timerfd, level-triggered, by hand. It has no deadlines on reads.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use rustix::event::epoll;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
 use super::{NONE, Peer};
 use crate::child::{Ends, listening};
+use crate::workloads::connect::{AT_ONCE, Dials};
 use crate::workloads::drift::{Sleeps, timespec};
+use crate::workloads::idle::BUFFER;
 
-pub(crate) const PEER: Peer = Peer { name: "raw", bounds: &[NONE], sleeps: &["timerfd"], echo, sleep };
+pub(crate) const PEER: Peer = Peer {
+    name: "raw",
+    bounds: &[NONE],
+    sleeps: &["timerfd"],
+    echo,
+    sleep,
+    hold,
+    dials: &["timerfd"],
+    dial,
+    has_tasks: false,
+    tasks: |_| {},
+};
 
 const LISTENER: u64 = u64::MAX;
 
@@ -80,4 +95,69 @@ fn sleep(_: &str, number: u64) {
         Ok(())
     };
     run().expect("sleeps");
+}
+
+fn hold(_: &str) {
+    let run = || -> std::io::Result<()> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let listener = listener()?;
+        epoll::add(&poll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
+        let mut streams = Vec::new();
+        let mut events = Vec::with_capacity(256);
+        loop {
+            events.clear();
+            epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+            for _ in events.iter().filter(|event| event.data.u64() == LISTENER) {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                let data = epoll::EventData::new_u64(streams.len() as u64);
+                epoll::add(&poll, &stream, data, epoll::EventFlags::IN)?;
+                streams.push((stream, Box::new([0_u8; BUFFER])));
+            }
+        }
+    };
+    run().expect("a listener");
+}
+
+/// With room for those that are not accepted yet; the standard library asks for 128.
+fn listener() -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    rustix::net::listen(&listener, 4096)?;
+    listening(listener.local_addr()?);
+    Ok(listener)
+}
+
+/// As many sockets, and one timerfd for them all, since they have the same time.
+fn dial(_: &str, dials: Dials) {
+    let run = || -> std::io::Result<()> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        epoll::add(&poll, &timer, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        let mut events = Vec::with_capacity(4);
+        for _ in dials.rounds() {
+            let mut pending = VecDeque::new();
+            for _ in 0..AT_ONCE {
+                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+                let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+                let dial = dials.begin();
+                // In progress, and for ever.
+                let _ = connect(&socket, &dials.to);
+                pending.push_back((socket, dial));
+            }
+            while let Some((socket, dial)) = pending.pop_front() {
+                let (it_interval, it_value) = (timespec(0), timespec(dial.deadline_ns()));
+                let spec = Itimerspec { it_interval, it_value };
+                timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+                events.clear();
+                epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+                rustix::io::read(&timer, &mut [0; 8])?;
+                dial.timed_out();
+                drop(socket);
+            }
+        }
+        dials.tell();
+        Ok(())
+    };
+    run().expect("dials");
 }

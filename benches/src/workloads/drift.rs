@@ -1,14 +1,13 @@
 //! `drift`: random sleeps, one after the other; how late, and what a wake-up costs.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::child::command;
+use crate::child::{tell, told};
 use crate::options::Options;
 use crate::report::{Report, Target};
-use crate::rounds::{Figures, Row, Subject, by_turns, quantile};
+use crate::rounds::{Row, Subject, by_turns, quantile};
 use crate::runtimes;
 
 /// The shortest and the longest sleep.
@@ -22,7 +21,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
     };
     let wanted = runtimes::ALL.iter().filter(|peer| options.wants(peer.name));
     let rows = by_turns(wanted.flat_map(of).collect(), options.rounds, |subject| {
-        slept(subject, number.max(1))
+        told(subject, "sleep", number.max(1))
     })?;
     Ok(Report {
         workload: "drift",
@@ -31,17 +30,6 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
         rows,
         machine: String::new(),
     })
-}
-
-fn slept(subject: &Subject, number: u64) -> Result<Figures, String> {
-    let output = command(&[], "sleep", subject.peer, subject.variant, number)?
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [early, p50, p99, cpu] = numbers[..] else { return Err(format!("it says {text:?}")) };
-    Ok(Figures::from([("early", early), ("p50 µs", p50), ("p99 µs", p99), ("cpu µs/wake", cpu)]))
 }
 
 fn targets(rows: &[Row]) -> Vec<Target> {
@@ -110,12 +98,14 @@ impl Sleeps {
         let cpu_ns = now_ns(ClockId::ProcessCPUTime) - self.cpu_before_ns;
         self.late_ns.sort_unstable();
         let us = |share| quantile(&self.late_ns, share) as f64 / 1e3;
-        let per_wake = cpu_ns as f64 / 1e3 / self.late_ns.len() as f64;
-        println!("{} {} {} {per_wake}", self.early, us(0.5), us(0.99));
+        tell("early", self.early as f64);
+        tell("p50 µs", us(0.5));
+        tell("p99 µs", us(0.99));
+        tell("cpu µs/wake", cpu_ns as f64 / 1e3 / self.late_ns.len() as f64);
     }
 }
 
-fn now_ns(clock: ClockId) -> u64 {
+pub(crate) fn now_ns(clock: ClockId) -> u64 {
     let now = clock_gettime(clock);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

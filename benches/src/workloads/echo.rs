@@ -55,10 +55,10 @@ fn timed(subject: &Subject, connections: usize, limit: Duration) -> Result<Figur
     let cpu_ns = server.cpu_ns() - before.get();
     let us = |share| quantile(&seen.latencies_ns, share) as f64 / 1e3;
     Ok(Figures::from([
-        ("requests/s", seen.requests as f64 / seen.took.as_secs_f64()),
-        ("p50 µs", us(0.5)),
-        ("p99 µs", us(0.99)),
-        ("cpu µs/request", cpu_ns as f64 / 1e3 / seen.requests as f64),
+        ("requests/s".into(), seen.requests as f64 / seen.took.as_secs_f64()),
+        ("p50 µs".into(), us(0.5)),
+        ("p99 µs".into(), us(0.99)),
+        ("cpu µs/request".into(), cpu_ns as f64 / 1e3 / seen.requests as f64),
     ]))
 }
 
@@ -76,7 +76,7 @@ pub(super) fn counted(options: &Options) -> Result<Vec<Row>, String> {
                 continue;
             }
             match counter.per_request(subject.peer, subject.variant, COUNTED) {
-                Ok(count) => drop(figures.insert(name, count)),
+                Ok(count) => drop(figures.insert(name.into(), count)),
                 // valgrind does not know io_uring.
                 Err(why) => {
                     eprintln!("SKIPPED: {name} of {} ({}): {why}", subject.peer, subject.variant)

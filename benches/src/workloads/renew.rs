@@ -16,7 +16,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
             without = Some((row.subject.peer, count));
         } else if let Some((_, bare)) = without.filter(|(peer, _)| *peer == row.subject.peer) {
             let figures = row.turns.first_mut();
-            figures.map(|figures: &mut Figures| figures.insert("deadline, instructions", count - bare));
+            figures.map(|figures: &mut Figures| {
+                figures.insert("deadline, instructions".into(), count - bare)
+            });
         }
     }
     let ours =
