@@ -191,7 +191,7 @@ impl Deadlines {
     }
 
     /// Of a handshake that begins now, within what is left of `connect`.
-    #[cfg(any())] // until TLS is here
+    #[cfg(feature = "tls")]
     pub(super) fn tls(&self, connect: Limit) -> Limit {
         let own = self.earlier(Phase::Tls, self.timeouts.tls, "tls timeout");
         if connect.deadline <= own.deadline { Limit { phase: Phase::Tls, ..connect } } else { own }
