@@ -126,7 +126,7 @@ pub use metrics::count_accept_backoff;
 pub use metrics::{Metrics, drift, metrics};
 pub use mio::Interest;
 pub use mio::event::Source;
-pub use operate::Operate;
+pub use operate::{Beside, Operate};
 pub use operation::Done;
 pub use phases::{
     Advice, AdviceOptions, BudgetAdvice, BudgetCounts, BudgetRecord, PhaseAdvice, PhaseEnding,

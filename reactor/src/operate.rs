@@ -1,7 +1,7 @@
 //! Operations as their owner runs them: the system call, the waking, the giving up. The reactor's part is in
 //! `operation.rs`.
 
-use std::cell::RefMut;
+use std::cell::{Cell, RefMut};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -51,6 +51,19 @@ impl<S: MioSource, F> fmt::Debug for Operate<'_, S, F> {
     }
 }
 
+/// Room for an operation of the poll-based interface beside the two that a [`Registration`] has by itself, one a side: for
+/// what has to wait on a side where somebody else may be polling already, as a read that has something to send first.
+///
+/// Whoever has it [gives it up](Registration::give_up) when nobody polls it any more.
+#[derive(Default)]
+pub struct Beside(Cell<Operation>);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beside")
+    }
+}
+
 /// What came of a system call.
 enum Attempt<T> {
     Done(T),
@@ -83,9 +96,37 @@ impl<S: MioSource> Registration<S> {
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
+        attempt: impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        self.poll_in(&self.polled[direction.side()], cx, direction, attempt)
+    }
+
+    /// As [`poll_operate`](Registration::poll_operate), with room of its own: neither takes the other's waker.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn poll_beside<T>(
+        &self,
+        room: &Beside,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        attempt: impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        self.poll_in(&room.0, cx, direction, attempt)
+    }
+
+    /// Gives up what waits [there](Registration::poll_beside), if anything does.
+    pub fn give_up(&self, room: &Beside) {
+        self.end(&mut room.0.take(), PhaseEnding::Dropped);
+    }
+
+    fn poll_in<T>(
+        &self,
+        slot: &Cell<Operation>,
+        cx: &mut Context<'_>,
+        direction: Direction,
         mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
-        let slot = &self.polled[direction.side()];
         let mut operation = match slot.get() {
             operation if operation.waiting => operation,
             _ => Operation::new(direction),
