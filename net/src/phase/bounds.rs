@@ -181,6 +181,12 @@ impl<'a> Bounds<'a> {
         self
     }
 
+    /// What is to be reached.
+    #[cfg(feature = "tls")]
+    pub(crate) fn named(&self) -> Option<Cow<'static, str>> {
+        self.endpoint.clone()
+    }
+
     /// What its deadline is called.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Bounds<'a> {
         self.name = Some(name.into());

@@ -5,12 +5,13 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use punctual_reactor::{Direction, Done};
 
 use super::read::fill;
+use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use super::stream::TlsStream;
 use crate::error::Phase;
 use crate::socket::transport::StreamTransport;
@@ -27,6 +28,10 @@ impl<T: StreamTransport> TlsStream<T> {
         let read = self.socket.io.poll_operate(cx, Direction::Read, |io| {
             if nothing { Ok(Done::new(0)) } else { self.session.try_read(&self.socket, io, take) }
         });
+        match read.is_pending() {
+            true => self.poll_sending(&self.session.sending, cx),
+            false => self.socket.io.give_up(&self.session.sending),
+        }
         read.map_err(|failure| self.socket.read_failed(failure).tell().into())
     }
 
@@ -104,47 +109,61 @@ impl<T: StreamTransport> AsyncWrite for &TlsStream<T> {
 
     /// Ends what we send, as [`TlsStream::shutdown`].
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_end(cx))?;
-        Poll::Ready(Ok(()))
+        self.poll_end(cx)
     }
 }
 
-impl<T: StreamTransport> AsyncRead for TlsStream<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read(cx, buffer)
-    }
+/// The owned forms do what the borrowed one does.
+macro_rules! through_a_reference {
+    (read: $($owned:ty),*) => {$(
+        impl<T: StreamTransport> AsyncRead for $owned {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TlsStream<T> = &self;
+                Pin::new(&mut stream).poll_read(cx, buffer)
+            }
 
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read_vectored(cx, buffers)
-    }
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let mut stream: &TlsStream<T> = &self;
+                Pin::new(&mut stream).poll_read_vectored(cx, buffers)
+            }
+        }
+    )*};
+    (write: $($owned:ty),*) => {$(
+        impl<T: StreamTransport> AsyncWrite for $owned {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_put(cx, &[IoSlice::new(buffer)])
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_put(cx, buffers)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_sent(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_end(cx)
+            }
+        }
+    )*};
 }
 
-impl<T: StreamTransport> AsyncWrite for TlsStream<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buffer)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, buffers)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_close(cx)
-    }
-}
+through_a_reference!(read: TlsStream<T>, OwnedReadHalf<T>);
+through_a_reference!(write: TlsStream<T>, OwnedWriteHalf<T>);

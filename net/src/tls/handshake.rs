@@ -71,7 +71,7 @@ impl<T: StreamTransport> Handshake<T> {
         Handshake { socket, begin, bounds }
     }
 
-    pub(crate) fn bounded(mut self, bounds: Bounds<'static>) -> Handshake<T> {
+    pub(super) fn bounded(mut self, bounds: Bounds<'static>) -> Handshake<T> {
         self.bounds = bounds;
         self
     }
@@ -117,15 +117,19 @@ impl<T: StreamTransport> Handshake<T> {
     /// When polled outside of a runtime.
     pub async fn run(self) -> Result<TlsStream<T>, Error> {
         let Handshake { socket, begin, bounds } = self;
-        let shaken = bounds.stream(&socket).run(async {
+        let shaken = async {
             let connection = begin.connection().await?;
             // It is larger than most of what it lies beside.
             let session = Box::new(Session::new(connection));
             shake(&socket, &session).await.map_err(|failure| failed(&socket, failure))?;
             session.established();
             Ok::<_, Error>(session)
-        });
-        let session = shaken.await?;
+        };
+        let endpoint = bounds.named();
+        let session = bounds.stream(&socket).run(shaken).await.map_err(|error| match endpoint {
+            Some(endpoint) if error.phase() == Phase::Tls => error.with_target(endpoint),
+            _ => error,
+        })?;
         Ok(TlsStream { socket, session })
     }
 }
@@ -145,6 +149,11 @@ async fn shake<T: StreamTransport>(
     session: &Session,
 ) -> Result<(), (Direction, Failure)> {
     loop {
+        if session.has_tickets_only() {
+            // They go with what comes next, if they do not now: a client that writes before it reads would hold them up.
+            let _ = socket.io.get_ref().map(|io| session.try_flush(socket, &io));
+            return Ok(());
+        }
         if session.wants_write() {
             let sent = socket.io.operate(Direction::Write, |io| session.try_flush(socket, io)).await;
             if let Err(failure) = sent {

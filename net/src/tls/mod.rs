@@ -40,7 +40,10 @@ mod pem;
 mod read;
 mod roots;
 mod session;
+mod split;
 mod stream;
+#[cfg(feature = "tokio-io")]
+mod tokio;
 mod write;
 
 /// rustls itself: what configurations are made of.
@@ -50,4 +53,5 @@ pub use acceptor::Acceptor;
 pub use connect::ConnectTls;
 pub use connector::Connector;
 pub use handshake::Handshake;
+pub use split::{OwnedReadHalf, OwnedWriteHalf};
 pub use stream::TlsStream;

@@ -3,8 +3,8 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 
-use punctual_reactor::Done;
-use rustls::Connection;
+use punctual_reactor::{Beside, Done};
+use rustls::{Connection, ProtocolVersion};
 
 use super::failure;
 use crate::error::Phase;
@@ -21,12 +21,19 @@ pub(super) struct Session {
     pub(super) alpn: OnceCell<Box<[u8]>>,
     /// Whether our direction has been ended.
     ended: Cell<bool>,
+    /// Where what a polled read has to send waits.
+    pub(super) sending: Beside,
 }
 
 impl Session {
     pub(super) fn new(mut connection: Connection) -> Session {
         connection.set_buffer_limit(Some(UNSENT_MAX));
-        Session { connection: RefCell::new(connection), alpn: OnceCell::new(), ended: Cell::new(false) }
+        Session {
+            connection: RefCell::new(connection),
+            alpn: OnceCell::new(),
+            ended: Cell::new(false),
+            sending: Beside::default(),
+        }
     }
 
     pub(super) fn look<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
@@ -136,6 +143,15 @@ impl Session {
     /// Whether there is something to be sent.
     pub(super) fn wants_write(&self) -> bool {
         self.connection.borrow().wants_write()
+    }
+
+    /// Whether the handshake is over but for the tickets of a server's (RFC 8446, section 4.6.1), which no client waits for.
+    pub(super) fn has_tickets_only(&self) -> bool {
+        let connection = &*self.connection.borrow();
+        let is_server = matches!(connection, Connection::Server(_));
+        is_server
+            && !connection.is_handshaking()
+            && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     pub(super) fn is_handshaking(&self) -> bool {

@@ -163,6 +163,12 @@ impl<T: StreamTransport> TlsStream<T> {
     }
 }
 
+impl<T: StreamTransport> Drop for TlsStream<T> {
+    fn drop(&mut self) {
+        self.socket.io.give_up(&self.session.sending);
+    }
+}
+
 impl<T: StreamTransport> fmt::Debug for TlsStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream")

@@ -1,7 +1,5 @@
 //! The HTTP client: conformance group P, its half.
 
-mod bodies;
 mod nginx;
 mod peer;
 mod phases;
-mod pool;

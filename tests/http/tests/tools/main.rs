@@ -1,3 +1,1 @@
 //! Real clients and servers: curl, wrk, h2load, slowhttptest, openssl, nginx.
-
-mod fetch;
