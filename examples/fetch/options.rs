@@ -117,9 +117,7 @@ impl Options {
     pub(crate) fn from_args(stdout_is_terminal: bool) -> Options {
         let mut options = Options::try_parse().unwrap_or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-            _ => refuse(
-                error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "),
-            ),
+            _ => refuse(&in_one_line(&error.to_string())),
         });
         if options.output.is_none() && !options.remote_name && !options.json && !stdout_is_terminal {
             options.output = Some("-".into());
@@ -178,6 +176,12 @@ impl Options {
     pub(crate) fn stdout_is_taken(&self) -> bool {
         self.urls.iter().any(|url| self.output_of(url) == Output::Stdout)
     }
+}
+
+/// What clap says, up to its first blank line.
+fn in_one_line(error: &str) -> String {
+    let lines = error.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// Says what is wrong in one line and ends the process.

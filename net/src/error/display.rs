@@ -113,7 +113,13 @@ impl Error {
     }
 
     fn timed_out(&self, f: &mut OneLine<'_, '_>) -> fmt::Result {
-        let Some(info) = self.deadline() else { return f.write_str(" timed out") };
+        let Some(info) = self.deadline() else {
+            f.write_str(" timed out")?;
+            return match &self.0.source {
+                Some(source) => write!(f, ": {source}"),
+                None => Ok(()),
+            };
+        };
         if info.before_it_began {
             return info.not_begun(f);
         }

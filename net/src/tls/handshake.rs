@@ -71,7 +71,7 @@ impl<T: StreamTransport> Handshake<T> {
         Handshake { socket, begin, bounds }
     }
 
-    pub(super) fn bounded(mut self, bounds: Bounds<'static>) -> Handshake<T> {
+    pub(crate) fn bounded(mut self, bounds: Bounds<'static>) -> Handshake<T> {
         self.bounds = bounds;
         self
     }

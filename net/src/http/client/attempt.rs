@@ -1,5 +1,6 @@
 //! [`Attempt`]: one request on one connection, phase by phase.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -21,7 +22,9 @@ use super::connection::{Connection, Sender};
 use super::dial;
 use super::exchange::Exchange;
 use super::failure;
-use super::origin::{self, Origin};
+use super::hops::How;
+use super::origin;
+use super::pool::{Checkout, Key};
 use super::request::Parts;
 use super::retry::Ended;
 use super::timeouts::Deadlines;
@@ -37,17 +40,46 @@ pub(super) struct Attempt<'a> {
     deadlines: &'a Deadlines,
     connection: Option<Rc<Connection>>,
     reused: bool,
+    /// When the connection had been used last before.
+    idle_since: Instant,
+    /// What the connection had read before.
+    read_before: u64,
     /// How it failed, for who decides whether it is tried again.
-    pub(super) ended: Ended,
+    pub(super) ended: Cell<Ended>,
     /// The body, if it was given back unsent.
-    pub(super) given_back: Option<RequestBody>,
+    pub(super) given_back: RefCell<Option<RequestBody>>,
 }
 
 /// The response that has begun.
 pub(super) struct Sent {
     pub(super) response: Response<Incoming>,
     pub(super) connection: Rc<Connection>,
-    pub(super) user: Arc<()>,
+    pub(super) user: Option<Arc<()>>,
+}
+
+/// Counts in a connection as long as it is there.
+struct User {
+    connection: Rc<Connection>,
+    counts: Option<Arc<()>>,
+}
+
+impl User {
+    fn of(connection: &Rc<Connection>) -> User {
+        User { connection: connection.clone(), counts: Some(connection.users.clone()) }
+    }
+
+    /// From here on the body counts.
+    fn take(&mut self) -> Option<Arc<()>> {
+        self.counts.take()
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if self.counts.take().is_some() {
+            self.connection.released();
+        }
+    }
 }
 
 /// Gives up what an HTTP/1 connection is busy with when the request is, by closing it; and forgets the request.
@@ -82,8 +114,10 @@ impl<'a> Attempt<'a> {
             deadlines,
             connection: None,
             reused: false,
-            ended: Ended::Other,
-            given_back: None,
+            idle_since: Instant::now(),
+            read_before: 0,
+            ended: Cell::new(Ended::Other),
+            given_back: RefCell::default(),
         }
     }
 
@@ -95,19 +129,44 @@ impl<'a> Attempt<'a> {
         self.reused
     }
 
+    /// How it failed, if there was a connection.
+    pub(super) fn how(self) -> Option<How> {
+        self.connection.as_ref()?;
+        let given_back = self.given_back.into_inner();
+        Some(How { ended: self.ended.get(), reused: self.reused, given_back })
+    }
+
+    /// When the connection had been used last before this.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    /// Whether the connection said nothing at all to this.
+    pub(super) fn was_silent(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| connection.bytes_read() == self.read_before)
+    }
+
     /// Connects if need be, sends the request, and waits for the head of the response.
-    pub(super) async fn run(&mut self, origin: &Origin, body: RequestBody) -> Result<Sent, Error> {
-        let connection = self.connect(origin).await?;
+    pub(super) async fn run(
+        &mut self,
+        key: &Key,
+        fresh: bool,
+        body: RequestBody,
+    ) -> Result<Sent, Error> {
+        let connection = self.connect(key, fresh).await?;
+        let mut user = User::of(&connection);
+        self.idle_since = connection.last_used.replace(Instant::now());
+        self.read_before = connection.bytes_read();
         self.reused = connection.requests.get() > 0;
         connection.requests.set(connection.requests.get() + 1);
         self.connection = Some(connection.clone());
         let held_back = self.asks_first(&body);
-        let exchange = Rc::new(Exchange::new(*self.deadlines, connection.written(), held_back));
+        let exchange = Rc::new(Exchange::new(*self.deadlines, &connection, held_back));
         let request = self.request(&connection, body, &exchange)?;
         connection.begin(&exchange);
         let mut lease =
             Lease { connection: connection.clone(), exchange: exchange.clone(), done: false };
-        let user = connection.users.clone();
         let sender = connection.sender.borrow_mut().take();
         let response = match sender {
             Some(Sender::Http1(mut sender)) => {
@@ -125,13 +184,41 @@ impl<'a> Attempt<'a> {
             None => return Err(self.failed(Error::new(Kind::Closed, Phase::Request))),
         };
         lease.done = true;
-        Ok(Sent { response, connection: connection.clone(), user })
+        Ok(Sent { response, connection: connection.clone(), user: user.take() })
     }
 
-    async fn connect(&self, origin: &Origin) -> Result<Rc<Connection>, Error> {
+    /// A connection of the pool's, or one made for it; all of it is the connect's time.
+    async fn connect(&self, key: &Key, fresh: bool) -> Result<Rc<Connection>, Error> {
         let limit = self.deadlines.connect();
-        let config = self.client.config();
-        dial::dial(config, origin, config.prior_knowledge, self.deadlines, limit).await
+        let pool = self.client.pool();
+        let checkout = match pool.checkout(key, fresh) {
+            Checkout::Wait => {
+                let waiting = async {
+                    loop {
+                        if fresh {
+                            pool.make_room(key);
+                        }
+                        pool.changed(key).await;
+                        match pool.checkout(key, fresh) {
+                            Checkout::Wait => {}
+                            checkout => return Ok::<_, Error>(checkout),
+                        }
+                    }
+                };
+                let bounds = Bounds::of(Phase::Connect).limit(limit).endpoint(self.shown.to_owned());
+                bounds.name("waiting for a connection of the pool").run(waiting).await?
+            }
+            checkout => checkout,
+        };
+        match checkout {
+            Checkout::Ready(connection) => Ok(connection),
+            Checkout::Dial(place) => {
+                let (config, to) = (self.client.config(), (&key.origin, self.shown));
+                let dialed = dial::dial(config, to, key.prior_knowledge, self.deadlines, limit, place);
+                dialed.await
+            }
+            Checkout::Wait => unreachable!("it has been waited for"),
+        }
     }
 
     /// Sends it and waits, each under its deadline.
@@ -211,11 +298,20 @@ impl<'a> Attempt<'a> {
         }
         let polled = match answer.poll(cx) {
             Poll::Ready(Ok(response)) => Ok(response),
-            Poll::Ready(Err(failed)) => Err(self.failed(failure::explained(
-                self.deadlines.head,
-                failed.into_error(),
-                connection,
-            ))),
+            Poll::Ready(Err(mut failed)) => {
+                let unsent = failed.take_message();
+                let error = failed.into_error();
+                let heard = exchange.has_heard(connection.bytes_read());
+                self.ended.set(match unsent {
+                    Some(request) => {
+                        *self.given_back.borrow_mut() = Some(request.into_body().into_inner());
+                        Ended::Unsent
+                    }
+                    None => failure::ended(&error, connection, heard),
+                });
+                let phase = if exchange.body_failed() { Phase::Request } else { self.deadlines.head };
+                Err(self.failed(failure::explained(phase, error, connection)))
+            }
             Poll::Pending => return Poll::Pending,
         };
         Poll::Ready(polled)

@@ -63,7 +63,7 @@ impl Body {
         deadlines: Deadlines,
         mut timeline: Timeline,
         (endpoint, ticket, http2): (String, Ticket, bool),
-        user: Arc<()>,
+        user: Option<Arc<()>>,
     ) -> Body {
         let began = Instant::now();
         let left = deadlines.total - began;
@@ -84,7 +84,7 @@ impl Body {
             endpoint,
             ticket,
             http2,
-            user: Some(user),
+            user,
             waiting: None,
             meter: deadlines.timeouts.rate().map(Meter::new),
             sleep: None,
@@ -143,7 +143,11 @@ impl Body {
             return;
         }
         progress.sleep = None;
-        progress.user = None;
+        if progress.user.take().is_some()
+            && let Some(connection) = progress.ticket.find()
+        {
+            connection.released();
+        }
         progress.running.end(ending);
         if let Some(phase) = progress.timeline.hops.last_mut().and_then(|hop| hop.phases.last_mut()) {
             *phase = phase.ended(Instant::now(), ending);

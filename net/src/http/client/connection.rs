@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,20 +20,21 @@ use crate::socket::transport::{Tcp, sealed::Kind};
 use crate::tcp::TcpStream;
 
 use super::exchange::Exchange;
+use super::pool::Place;
 use super::upload::Outgoing;
 
 /// What a connection runs over.
 pub(super) enum Stream {
     Plain(TcpStream),
-    #[cfg(any())] // until TLS is here
-    Tls(Box<crate::tls::TlsStream>),
+    #[cfg(feature = "tls")]
+    Tls(crate::tls::TlsStream),
 }
 
 impl Stream {
     fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(stream) => stream,
-            #[cfg(any())] // until TLS is here
+            #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.get_ref(),
         }
     }
@@ -58,8 +60,18 @@ pub(super) struct Connection {
     /// Bytes written and read since it stands.
     written: Cell<u64>,
     read: Cell<u64>,
+    /// When something was read last.
+    heard: Cell<Instant>,
+    /// After how long a silence hyper closes it, if it is one of HTTP/2.
+    ping: Duration,
     /// How many requests it has had.
     pub(super) requests: Cell<u64>,
+    /// When a request was begun or ended on it last.
+    pub(super) last_used: Cell<Instant>,
+    /// Since when it has nothing to do.
+    pub(super) idle_since: Cell<Option<Instant>>,
+    /// Where it belongs.
+    place: Rc<Place>,
     /// Of an idle HTTP/1 connection or one of HTTP/2: what requests are handed to. Of a busy one of HTTP/1 there when the
     /// response has begun, and taken back by the connection's task when it has ended.
     pub(super) sender: RefCell<Option<Sender>>,
@@ -96,7 +108,7 @@ impl Ticket {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, http2: bool) -> Rc<Connection> {
+    pub(super) fn new(stream: Stream, http2: bool, ping: Duration, place: Rc<Place>) -> Rc<Connection> {
         let number = MADE.get();
         MADE.set(number + 1);
         let connection = Rc::new(Connection {
@@ -107,7 +119,12 @@ impl Connection {
             stream: RefCell::new(Some(stream)),
             written: Cell::new(0),
             read: Cell::new(0),
+            heard: Cell::new(Instant::now()),
+            ping,
             requests: Cell::new(0),
+            last_used: Cell::new(Instant::now()),
+            idle_since: Cell::new(None),
+            place,
             sender: RefCell::default(),
             unsent: RefCell::default(),
             current: RefCell::default(),
@@ -142,8 +159,57 @@ impl Connection {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.get()
+    /// Closes it as soon as nothing is under way on it any more.
+    pub(super) fn retire(&self) {
+        let sender = self.sender.borrow_mut().take();
+        drop(sender);
+        if self.is_unused() {
+            self.close();
+        }
+    }
+
+    /// Whether hyper takes requests for it. What the peer has ended is known as soon as the loop has seen it.
+    pub(super) fn takes_requests(&self) -> bool {
+        let alive = match &*self.sender.borrow() {
+            Some(Sender::Http1(sender)) => sender.is_ready(),
+            Some(Sender::Http2(sender)) => !sender.is_closed(),
+            None => false,
+        };
+        alive && !self.closed.get()
+    }
+
+    /// Whether one more request fits in, of those that the peer lets there be at a time.
+    pub(super) fn has_room(&self) -> bool {
+        Arc::strong_count(&self.users) - 1 < self.streams_max.get()
+    }
+
+    /// Whether no request and no body is in it.
+    pub(super) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.users) == 1
+    }
+
+    /// A request or a body has left it.
+    pub(super) fn released(&self) {
+        if self.http2 && self.is_unused() {
+            self.idle_since.set(Some(Instant::now()));
+            self.wake_task();
+        }
+        self.place.wake();
+    }
+
+    /// Its task has ended.
+    pub(super) fn end(self: &Rc<Self>) {
+        self.close();
+        self.place.left_by(self);
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether hyper has closed it because a PING was not answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.closed.get() && self.heard.get().elapsed() >= self.ping
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -252,9 +318,9 @@ macro_rules! on {
                 let $pinned = Pin::new(stream);
                 $call
             }
-            #[cfg(any())] // until TLS is here
+            #[cfg(feature = "tls")]
             Stream::Tls(stream) => {
-                let $pinned = Pin::new(&mut **stream);
+                let $pinned = Pin::new(stream);
                 $call
             }
         }
@@ -275,6 +341,7 @@ impl Read for Wire {
         }))?;
         let read = room - cursor.remaining();
         self.0.read.set(self.0.read.get() + read as u64);
+        self.0.heard.set(Instant::now());
         Poll::Ready(Ok(()))
     }
 }

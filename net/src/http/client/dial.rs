@@ -9,11 +9,14 @@ use punctual_reactor::{outside_scopes, spawn_named, timeout_at};
 use crate::Connect;
 use crate::error::{Error, Phase};
 use crate::hyper::{Executor, Timer};
+#[cfg(feature = "tls")]
+use crate::phase::Bounds;
 use crate::phase::Limit;
 
 use super::config::Config;
 use super::connection::{Connection, Sender, Stream, Wire};
 use super::origin::Origin;
+use super::pool::Place;
 use super::task;
 use super::timeouts::Deadlines;
 
@@ -23,18 +26,25 @@ pub(super) const HEAD_MAX: usize = 64 * 1024;
 /// Resolves, connects, shakes hands, within `limit`. What is made belongs to the caller: a task drives it.
 pub(super) async fn dial(
     config: &Config,
-    origin: &Origin,
+    (origin, shown): (&Origin, &str),
     http2: bool,
     deadlines: &Deadlines,
     limit: Limit,
+    place: Place,
 ) -> Result<Rc<Connection>, Error> {
-    if origin.https {
-        return Err(super::origin::refused("https is not here yet"));
-    }
     let connect = Connect::to(origin.target()).within(limit, deadlines.timeouts.resolve_cap());
     let tcp = config.shape(connect).connect().await?;
+    #[cfg(feature = "tls")]
+    if origin.https {
+        let bounds = Bounds::of(Phase::Tls).limit(deadlines.tls(limit)).endpoint(shown.to_owned());
+        let tls = config.tls.connect(tcp, &origin.host).bounded(bounds).run().await?;
+        let http2 = tls.alpn_protocol().map_or(http2, |chosen| chosen == b"h2");
+        return hand_over(config, Stream::Tls(tls), http2, limit, place).await;
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = shown;
     let stream = Stream::Plain(tcp);
-    hand_over(config, stream, http2, limit).await
+    hand_over(config, stream, http2, limit, place).await
 }
 
 /// Has hyper speak HTTP on `stream`.
@@ -43,8 +53,11 @@ async fn hand_over(
     stream: Stream,
     http2: bool,
     limit: Limit,
+    place: Place,
 ) -> Result<Rc<Connection>, Error> {
-    let connection = Connection::new(stream, http2);
+    let place = Rc::new(place);
+    let connection =
+        Connection::new(stream, http2, config.ping_interval + config.ping_timeout, place.clone());
     let wire = Wire(connection.clone());
     if http2 {
         let (sender, driver) =
@@ -58,6 +71,7 @@ async fn hand_over(
         *connection.sender.borrow_mut() = Some(Sender::Http1(sender));
         start(task::http1(driver, connection.clone()));
     }
+    place.filled_by(&connection);
     Ok(connection)
 }
 

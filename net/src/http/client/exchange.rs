@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::phase::Limit;
 
+use super::connection::Connection;
 use super::timeouts::Deadlines;
 
 /// How much of a request may be written within one `request_write`; what is longer has it anew.
@@ -26,6 +27,7 @@ pub(super) struct Exchange {
     window: Cell<u64>,
     /// How much the connection had written before.
     written_before: Cell<u64>,
+    read_before: u64,
     /// The body has told all of itself.
     whole: Cell<bool>,
     /// Something has been told that may not have been written.
@@ -40,13 +42,14 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// A request that is handed over now, to a connection that has written so much.
-    pub(super) fn new(deadlines: Deadlines, written: u64, held_back: bool) -> Exchange {
+    /// A request that is handed over now, to `on`.
+    pub(super) fn new(deadlines: Deadlines, on: &Connection, held_back: bool) -> Exchange {
         Exchange {
             deadlines,
             limit: Cell::new(deadlines.request_write()),
             window: Cell::new(0),
-            written_before: Cell::new(written),
+            written_before: Cell::new(on.written()),
+            read_before: on.bytes_read(),
             whole: Cell::new(false),
             unwritten: Cell::new(true),
             sent: Cell::new(false),
@@ -77,6 +80,7 @@ impl Exchange {
         self.body_failed.set(true);
     }
 
+    /// Whether it ended because of its own body.
     pub(super) fn body_failed(&self) -> bool {
         self.body_failed.get()
     }
@@ -115,9 +119,9 @@ impl Exchange {
         }
     }
 
-    /// Whether anything of it may have been written.
-    pub(super) fn has_begun(&self, written: u64) -> bool {
-        written > self.written_before.get()
+    /// Whether the connection, which has read so much, has read anything since.
+    pub(super) fn has_heard(&self, read: u64) -> bool {
+        read > self.read_before
     }
 
     /// Whether it is written. The task is woken when it is, and for any other reason to look again: also after it has

@@ -5,9 +5,15 @@ use std::io;
 use crate::error::{Error, Kind, Phase};
 
 use super::connection::Connection;
+use super::retry::Ended;
 
 /// What `failure` is, of a request that was in `phase`.
 pub(super) fn explained(phase: Phase, failure: hyper::Error, connection: &Connection) -> Error {
+    if connection.http2 && connection.is_unanswered() {
+        let why = "the peer has not answered an HTTP/2 PING, and the connection was closed";
+        let error = Error::new(Kind::Timeout, phase).because(io::Error::other(why));
+        return error.with_peer(connection.peer);
+    }
     let kind = kind(&failure);
     let why = connection.why.borrow().clone();
     let why = why.unwrap_or_else(|| in_words(&failure));
@@ -19,11 +25,34 @@ pub(super) fn of_hyper(phase: Phase, failure: &hyper::Error) -> Error {
     Error::new(kind(failure), phase).because(io::Error::other(in_words(failure)))
 }
 
+/// How it failed, for who decides whether it is sent again. `heard`: something was read on the connection since.
+pub(super) fn ended(failure: &hyper::Error, connection: &Connection, heard: bool) -> Ended {
+    if let Some(of_http2) = in_chain::<h2::Error>(failure) {
+        if of_http2.is_reset() && of_http2.reason() == Some(h2::Reason::REFUSED_STREAM) {
+            return Ended::Refused;
+        }
+        let leaves_it_out = of_http2.is_go_away() && of_http2.is_remote();
+        if leaves_it_out && of_http2.reason() == Some(h2::Reason::NO_ERROR) {
+            return Ended::BeyondGoAway;
+        }
+    }
+    match kind(failure) {
+        _ if heard && !connection.http2 => Ended::Answered,
+        Kind::Kernel(_) | Kind::UnexpectedEof => Ended::NoAnswer,
+        _ => Ended::Other,
+    }
+}
+
+fn in_chain<E: std::error::Error + 'static>(failure: &hyper::Error) -> Option<&E> {
+    let first: &(dyn std::error::Error + 'static) = failure;
+    std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
 fn kind(failure: &hyper::Error) -> Kind {
     if let Some(ours) = Error::in_chain(failure) {
         return ours.kind();
     }
-    if let Some(error) = io_error(failure) {
+    if let Some(error) = in_chain::<io::Error>(failure) {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => return Kind::UnexpectedEof,
             _ => {
@@ -33,7 +62,10 @@ fn kind(failure: &hyper::Error) -> Kind {
             }
         }
     }
-    if failure.is_incomplete_message() {
+    if failure.is_user() {
+        // The body of the request, or its head.
+        Kind::InvalidInput
+    } else if failure.is_incomplete_message() {
         Kind::UnexpectedEof
     } else if failure.is_parse_too_large() {
         Kind::LimitExceeded
@@ -42,11 +74,6 @@ fn kind(failure: &hyper::Error) -> Kind {
     } else {
         Kind::Protocol
     }
-}
-
-fn io_error(failure: &hyper::Error) -> Option<&io::Error> {
-    let first: &(dyn std::error::Error + 'static) = failure;
-    std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// All that it says, from the outside in.

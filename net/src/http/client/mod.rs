@@ -1,21 +1,19 @@
 //! The client: pooled connections, phases with deadlines, redirects and retries.
 
-#[allow(dead_code)] // until the pool is here
 mod attempt;
 mod body;
+mod builder;
 mod config;
-#[allow(dead_code)] // until the pool is here
 mod connection;
 mod dial;
-#[allow(dead_code)] // until the pool is here
 mod exchange;
 mod failure;
 mod hops;
 mod origin;
+mod pool;
 mod redirect;
 mod request;
 mod response;
-#[allow(dead_code)] // until the client's loop calls it
 mod retry;
 mod task;
 mod timeouts;
@@ -28,12 +26,15 @@ use bytes::Bytes;
 use http::Method;
 
 pub use body::Body;
+pub use builder::ClientBuilder;
+pub use pool::ClientMetrics;
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use timeouts::Timeouts;
 pub use upload::RequestBody;
 
 use config::Config;
+use pool::Pool;
 
 /// A client of HTTP/1.1 and HTTP/2.
 ///
@@ -43,13 +44,30 @@ pub struct Client(Rc<Inner>);
 
 struct Inner {
     config: Config,
+    pool: Rc<Pool>,
 }
 
 impl Client {
     /// One with the defaults.
     #[must_use]
     pub fn new() -> Client {
-        Client(Rc::new(Inner { config: Config::default() }))
+        Client::builder().build()
+    }
+
+    /// One to be made otherwise.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    fn with(config: Config) -> Client {
+        let pool = Pool::new(config.pool);
+        Client(Rc::new(Inner { config, pool }))
+    }
+
+    /// What its connections have done, and do now.
+    #[must_use]
+    pub fn metrics(&self) -> ClientMetrics {
+        self.0.pool.metrics()
     }
 
     /// The times that its requests have, unless they say otherwise.
@@ -104,6 +122,10 @@ impl Client {
         RequestBuilder::of(self, request)
     }
 
+    fn pool(&self) -> &Rc<Pool> {
+        &self.0.pool
+    }
+
     fn config(&self) -> &Config {
         &self.0.config
     }
@@ -117,6 +139,6 @@ impl Default for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
+        f.debug_struct("Client").field("metrics", &self.metrics()).finish_non_exhaustive()
     }
 }

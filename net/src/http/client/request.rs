@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -160,7 +161,11 @@ impl RequestBuilder {
     pub fn send(self) -> impl Future<Output = Result<Response, Error>> {
         let RequestBuilder { client, parts, timeouts, made_at, head } = self;
         let deadlines = Deadlines::new(timeouts, made_at, head);
-        async move { hops::run(&client, parts?, deadlines).await }
+        async move {
+            // Callers nest futures; this one is deep enough by itself.
+            let run: Pin<Box<dyn Future<Output = _>>> = Box::pin(hops::run(&client, parts?, deadlines));
+            run.await
+        }
     }
 }
 

@@ -126,7 +126,9 @@ impl Timeouts {
     #[track_caller]
     pub fn min_rate(mut self, bytes_per_second: u64) -> Timeouts {
         self.min_rate = bytes_per_second;
-        self.rate = (bytes_per_second > 0).then(|| Throughput::per_second(bytes_per_second));
+        // No closure: the place that is told is our caller's.
+        self.rate =
+            if bytes_per_second > 0 { Some(Throughput::per_second(bytes_per_second)) } else { None };
         self
     }
 
@@ -191,7 +193,7 @@ impl Deadlines {
     }
 
     /// Of a handshake that begins now, within what is left of `connect`.
-    #[cfg(any())] // until TLS is here
+    #[cfg(feature = "tls")]
     pub(super) fn tls(&self, connect: Limit) -> Limit {
         let own = self.earlier(Phase::Tls, self.timeouts.tls, "tls timeout");
         if connect.deadline <= own.deadline { Limit { phase: Phase::Tls, ..connect } } else { own }

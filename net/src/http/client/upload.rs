@@ -122,6 +122,12 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    pub(super) fn into_inner(self) -> RequestBody {
+        RequestBody(self.body)
+    }
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = BoxError;

@@ -1,1 +1,3 @@
 //! Real clients and servers: curl, wrk, h2load, slowhttptest, openssl, nginx.
+
+mod fetch;
