@@ -15,9 +15,9 @@ pub use punctual_reactor::{
 pub use punctual_reactor::{
     AlarmKind, BlockingError, BlockingPanic, BlockingPool, Budget, Builder, Cause, Clock, Drift,
     Elapsed, Firing, Handle, Histogram, Instant, Interval, JoinError, JoinHandle, Leeway, Metrics,
-    MissedTicks, Precise, RemoteJoinHandle, Runtime, RuntimeId, SendError, Sleep, Tick, Token,
-    VirtualClock, blocking, drift, interval, interval_at, metrics, shutdown_requested, sleep,
-    sleep_until, spawn, timeout, timeout_at, yield_now,
+    MissedTicks, Precise, RemoteJoinHandle, Runtime, RuntimeId, SendError, SendFuture, Sleep, Tick,
+    Token, VirtualClock, blocking, drift, interval, interval_at, metrics, send_future,
+    shutdown_requested, sleep, sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 pub use punctual_reactor::{Blame, Culprit, CulpritKind, blame, held_by};
 pub use punctual_reactor::{

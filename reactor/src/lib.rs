@@ -113,9 +113,9 @@ pub use clock::{Clock, VirtualClock};
 pub use drift::{Drift, Firing};
 pub use event::{Cause, Event};
 pub use executor::{
-    JoinError, JoinHandle, PollEdge, RemoteJoinHandle, Runtime, RuntimeId, TaskId, TaskInfo, TaskState,
-    WaitElsewhere, current_task, next_turn, set_poll_observer, shutdown_requested, spawn, spawn_named,
-    task_info, tasks, yield_now,
+    JoinError, JoinHandle, PollEdge, RemoteJoinHandle, Runtime, RuntimeId, SendFuture, TaskId, TaskInfo,
+    TaskState, WaitElsewhere, current_task, next_turn, send_future, set_poll_observer,
+    shutdown_requested, spawn, spawn_named, task_info, tasks, yield_now,
 };
 pub use failure::{Bound, Failure, OperationElapsed};
 pub use histogram::Histogram;

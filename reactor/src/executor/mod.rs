@@ -18,6 +18,7 @@ mod observer;
 mod polling;
 mod remote_join;
 mod runtime;
+mod send_future;
 mod task;
 mod task_info;
 
@@ -30,6 +31,7 @@ pub use observer::{PollEdge, set_poll_observer};
 pub use remote_join::RemoteJoinHandle;
 pub(crate) use runtime::ShutdownRequested;
 pub use runtime::{Runtime, next_turn, shutdown_requested, spawn, spawn_named, yield_now};
+pub use send_future::{SendFuture, send_future};
 pub(crate) use task::MAIN;
 pub(crate) use task_info::{Origin, describe_task};
 pub use task_info::{TaskId, TaskInfo, TaskState, current_task, task_info, tasks};
