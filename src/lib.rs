@@ -22,8 +22,8 @@ pub use punctual_reactor::{
 pub use punctual_reactor::{Blame, Culprit, CulpritKind, blame, held_by};
 pub use punctual_reactor::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
-    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
-    in_scope, in_scope_as, in_scope_beside, in_scope_for, scope, shield,
+    ScopeId, ScopeInfo, ScopeWatch, ScopedJoinHandle, Unbounded, check_scope, current_scope,
+    current_scope_id, in_scope, in_scope_as, in_scope_beside, in_scope_for, scope, shield,
 };
 pub use punctual_reactor::{
     PhaseWaits, Subject, Wait, WaitBound, WaitClass, WaitCounts, WaitGuard, Waits, wait_counts, waits,

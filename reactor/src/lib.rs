@@ -140,8 +140,9 @@ pub use registration::{Registration, tcp_interest};
 pub use remote::{Handle, SendError};
 pub use scope::{
     Canceller, ChildFailure, Hook, Limit, Scope, ScopeDeadline, ScopeElapsed, ScopeEnd, ScopeError,
-    ScopeId, ScopeInfo, ScopedJoinHandle, Unbounded, check_scope, current_scope, current_scope_id,
-    in_scope, in_scope_as, in_scope_beside, in_scope_for, outside_scopes, scope, shield,
+    ScopeId, ScopeInfo, ScopeWatch, ScopedJoinHandle, Unbounded, check_scope, current_scope,
+    current_scope_id, in_scope, in_scope_as, in_scope_beside, in_scope_for, outside_scopes, scope,
+    shield,
 };
 pub use set_readiness::SetReadiness;
 pub use sys::{descriptor_limit, host_name, interface_index};

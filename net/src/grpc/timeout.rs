@@ -256,7 +256,7 @@ mod tests {
                     let next =
                         state.rotate_left(7 * place as u32).wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
                     // Mostly digits, so that good ones come up.
-                    if next % 4 > 0 {
+                    if !next.is_multiple_of(4) {
                         b'0' + (next % 10) as u8
                     } else {
                         alphabet[next as usize % alphabet.len()]

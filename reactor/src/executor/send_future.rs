@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(drops.get(), 1, "not on another thread");
             sleep(Duration::ZERO).await;
             assert_eq!(drops.get(), 2, "in the next turn of its own");
-            make()
+            Some(make())
         });
         assert_eq!(kept(&runtime), 1);
         drop(runtime);

@@ -83,6 +83,18 @@ impl Waiting {
         }
     }
 
+    /// When it began.
+    pub(crate) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// It is ended by itself then.
+    pub(crate) fn until(&self, driver: &Driver, until_ns: u64) {
+        if let Some(wait) = driver.waits.borrow_mut().get_mut(self.note) {
+            wait.note.until_ns = until_ns;
+        }
+    }
+
     /// It may have gone to another task, or another frame.
     fn polled_again(&self, driver: &Driver) {
         if let Some(wait) = driver.waits.borrow_mut().get_mut(self.note) {

@@ -21,6 +21,7 @@ mod shield;
 mod strand;
 pub(crate) mod tree;
 mod turn;
+mod watch;
 
 pub use cancel::{Canceller, ScopeId};
 pub use children::{ChildFailure, ScopedJoinHandle};
@@ -34,3 +35,4 @@ pub use inside::{
 };
 pub use open::{Limit, Scope, Unbounded, scope};
 pub use shield::shield;
+pub use watch::ScopeWatch;

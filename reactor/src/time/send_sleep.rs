@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::drift::Firing;
 use crate::executor::{Driver, context};
 use crate::instant::Instant;
 use crate::remote::{Handle, Shared};
@@ -37,6 +38,12 @@ impl SendSleep {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.timing.deadline
+    }
+
+    /// How its lateness came about, once it has ended.
+    #[must_use]
+    pub fn firing(&self) -> Option<Firing> {
+        self.timing.firing()
     }
 
     /// Moves it to `deadline`, as [`Sleep::reset`](crate::Sleep::reset) does.

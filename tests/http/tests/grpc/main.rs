@@ -1,1 +1,5 @@
 //! gRPC: deadlines on the wire.
+
+mod bytes_service;
+mod client;
+mod tokio_side;
