@@ -29,10 +29,14 @@
 //! # let _ = serve_one;
 //! ```
 
+#[cfg(feature = "http")]
+mod builders;
 mod executor;
 mod io;
 mod time;
 
+#[cfg(feature = "http")]
+pub use builders::{http1_client, http1_server, http2_client, http2_server};
 pub use executor::Executor;
 pub use io::Io;
 pub use time::Timer;

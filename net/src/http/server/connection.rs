@@ -1,22 +1,29 @@
 //! One connection: what it speaks, and hyper's part of it under the deadlines of its [`Progress`].
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use punctual_reactor::{Unbounded, WaitGuard, scope};
+use punctual_reactor::{Instant, Unbounded, WaitGuard, scope};
 
 use super::answering::Adapter;
 use super::drain::{Course, Listening};
 use super::expired::Expired;
+#[cfg(feature = "tls")]
+use super::info::TlsInfo;
+use super::info::{Client, Shared};
 use super::progress::{Alarm, Progress};
 use super::service::HttpService;
+use super::site::Site;
 use super::stream::Streams;
 use super::wire::{Watched, Wire};
 use crate::error::Phase;
 use crate::hyper::Timer;
+use crate::socket::Socket;
 use crate::socket::transport::ListenerTransport;
 
 /// With which an HTTP/2 client that knows beforehand begins (RFC 9113, section 3.4).
@@ -43,13 +50,21 @@ enum Ended<E> {
     Cut,
 }
 
-/// Serves `wire` until it ends, is too slow, or the server ends.
+/// Serves `caller` until it ends, is too slow, or the server ends.
 pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
-    mut wire: Wire<T>,
+    caller: Caller<T>,
     service: S,
-    progress: Rc<Progress>,
+    site: Rc<Site>,
 ) {
-    let _listening = Listening::begin(&progress.site.drain).await;
+    let listening = Listening::begin(&site.drain).await;
+    let (mut wire, client) = match shake(caller, &site).await {
+        Ended::Done(Some(shaken)) => shaken,
+        Ended::Idle => return site.drain.count(|drained| drained.idle += 1),
+        _ => return,
+    };
+    let agreed_on_http2 = client.speaks_http2();
+    let shared = Shared::new(Arc::new(client), site.timeouts.total);
+    let progress = Rc::new(Progress::new(site, shared, Instant::now()));
     let mut alarm = Alarm::new();
     let (first, speaks_http2) = match first_bytes(&mut wire, &progress, &mut alarm).await {
         Ended::Done(Some(first)) => first,
@@ -57,10 +72,69 @@ pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
         Ended::Idle => return progress.site.drain.count(|drained| drained.idle += 1),
         Ended::Slow(expired) => return too_slow(&mut wire, &progress, *expired).await,
     };
+    if agreed_on_http2.is_some_and(|agreed| agreed != speaks_http2) {
+        // Another protocol than the one that was agreed on is none.
+        return wire.linger(progress.site.timeouts.farewell).await;
+    }
+    serve_first(wire, first, speaks_http2, service, &progress, alarm).await;
+    drop(listening);
+}
+
+async fn serve_first<T: ListenerTransport, S: HttpService>(
+    wire: Wire<T>,
+    first: Bytes,
+    speaks_http2: bool,
+    service: S,
+    progress: &Rc<Progress>,
+    alarm: Alarm,
+) {
     if speaks_http2 {
-        serve_http2(wire, first, service, &progress, alarm).await;
+        serve_http2(wire, first, service, progress, alarm).await;
     } else {
-        serve_http1(wire, first, service, &progress, alarm).await;
+        serve_http1(wire, first, service, progress, alarm).await;
+    }
+}
+
+/// Who has been accepted.
+pub(super) struct Caller<T: ListenerTransport> {
+    pub(super) stream: Socket<T>,
+    pub(super) peer: Option<SocketAddr>,
+    #[cfg(feature = "tls")]
+    pub(super) acceptor: Option<crate::tls::Acceptor>,
+}
+
+type Shaken<T> = Ended<Option<(Wire<T>, Client)>>;
+
+#[cfg(not(feature = "tls"))]
+async fn shake<T: ListenerTransport>(caller: Caller<T>, _: &Site) -> Shaken<T> {
+    let Caller { stream, peer } = caller;
+    Ended::Done(Some((Wire::Plain(stream), Client { peer })))
+}
+
+/// The TLS handshake, if there is to be one; within its own time.
+#[cfg(feature = "tls")]
+async fn shake<T: ListenerTransport>(caller: Caller<T>, site: &Site) -> Shaken<T> {
+    let Caller { stream, peer, acceptor } = caller;
+    let Some(acceptor) = acceptor else {
+        return Ended::Done(Some((Wire::Plain(stream), Client { peer, tls: None })));
+    };
+    let mut handshake = std::pin::pin!(acceptor.accept(stream).timeout(site.timeouts.tls).run());
+    let shaken = poll_fn(|cx| {
+        if site.drain.course() != Course::Serves {
+            return Poll::Ready(Ended::Idle);
+        }
+        handshake.as_mut().poll(cx).map(Ended::Done)
+    });
+    match shaken.await {
+        Ended::Done(Ok(stream)) => {
+            let tls = Some(TlsInfo::of(&stream));
+            Ended::Done(Some((Wire::Tls(stream), Client { peer, tls })))
+        }
+        Ended::Done(Err(error)) => {
+            tracing::debug!(target: super::TARGET, %error, "a TLS handshake has failed");
+            Ended::Done(None)
+        }
+        _ => Ended::Idle,
     }
 }
 

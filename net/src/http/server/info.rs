@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use punctual_reactor::Instant;
 
+#[cfg(feature = "tls")]
+use crate::socket::transport::StreamTransport;
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
+
 /// What the server knows of a request, in the request's extensions: from whom it comes, and by when it must be
 /// answered.
 ///
@@ -57,6 +62,27 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The certificates that the client has shown, its own first, if it was asked for any; in DER.
     pub peer_certificates: Vec<Vec<u8>>,
+}
+
+impl Client {
+    /// Whether HTTP/2 was agreed on, if anything was.
+    pub(super) fn speaks_http2(&self) -> Option<bool> {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref().and_then(|tls| tls.alpn.as_ref()).map(|alpn| alpn == b"h2");
+        #[cfg(not(feature = "tls"))]
+        None
+    }
+}
+
+#[cfg(feature = "tls")]
+impl TlsInfo {
+    pub(super) fn of<T: StreamTransport>(stream: &TlsStream<T>) -> TlsInfo {
+        let certificates = stream.peer_certificates().unwrap_or_default();
+        TlsInfo {
+            alpn: stream.alpn_protocol().map(<[u8]>::to_vec),
+            peer_certificates: certificates.iter().map(|one| one.to_vec()).collect(),
+        }
+    }
 }
 
 /// The time of the request has not begun to run yet.

@@ -5,17 +5,14 @@ use std::future::{Future, IntoFuture, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use punctual_reactor::{Instant, Scope, Unbounded, scope, sleep_until};
 
-use super::connection::{self, TOO_MANY};
+use super::connection::{self, Caller, TOO_MANY};
 use super::drain::{Course, Drain, Drained, Drainer};
-use super::info::{Client, Shared};
 use super::limits::Limits;
-use super::progress::Progress;
 use super::service::HttpService;
 use super::site::Site;
 use super::timeouts::ServerTimeouts;
@@ -24,6 +21,8 @@ use crate::error::{Error, Kind};
 use crate::socket::Socket;
 use crate::socket::transport::{ListenerTransport, Tcp};
 use crate::stream::Listener;
+#[cfg(feature = "tls")]
+use crate::tls::Acceptor;
 
 /// A server, to be set up and awaited; made by [`serve`](super::serve).
 ///
@@ -36,6 +35,8 @@ pub struct Serve<S, T: ListenerTransport = Tcp> {
     timeouts: ServerTimeouts,
     limits: Limits,
     admits: Option<Admits>,
+    #[cfg(feature = "tls")]
+    acceptor: Option<Acceptor>,
     drain: Rc<Drain>,
     signal: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
@@ -50,6 +51,8 @@ impl<S, T: ListenerTransport> Serve<S, T> {
             timeouts: ServerTimeouts::default(),
             limits: Limits::default(),
             admits: None,
+            #[cfg(feature = "tls")]
+            acceptor: None,
             drain: Drain::new(),
             signal: None,
         }
@@ -71,6 +74,15 @@ impl<S, T: ListenerTransport> Serve<S, T> {
     /// the loop, and should take no time.
     pub fn admit(mut self, admits: impl Fn(Option<SocketAddr>) -> bool + 'static) -> Self {
         self.admits = Some(Box::new(admits));
+        self
+    }
+
+    /// Over TLS. Unless `acceptor` says which protocols it speaks, HTTP/2 and HTTP/1.1 are offered by ALPN. A handshake holds
+    /// up nobody else.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, acceptor: Acceptor) -> Self {
+        let says = !acceptor.config().alpn_protocols.is_empty();
+        self.acceptor = Some(if says { acceptor } else { acceptor.alpn(["h2", "http/1.1"]) });
         self
     }
 
@@ -118,7 +130,9 @@ impl<S: HttpService, T: ListenerTransport> IntoFuture for Serve<S, T> {
 
 impl<S: HttpService, T: ListenerTransport> Serve<S, T> {
     async fn run(self) -> Result<Drained, Error> {
-        let Serve { listener, service, timeouts, limits, admits, drain, signal } = self;
+        #[cfg(feature = "tls")]
+        let acceptor = self.acceptor;
+        let Serve { listener, service, timeouts, limits, admits, drain, signal, .. } = self;
         let site = Site::new(timeouts, limits, drain.clone());
         let served = scope("http-serve", Unbounded, async |scope| {
             let mut signal = signal;
@@ -126,7 +140,13 @@ impl<S: HttpService, T: ListenerTransport> Serve<S, T> {
                 Some(signal) => signal.as_mut().poll(cx),
                 None => Poll::Pending,
             }));
-            let door = Door { service, site, admits };
+            let door = Door {
+                service,
+                site,
+                admits,
+                #[cfg(feature = "tls")]
+                acceptor,
+            };
             let mut ended = pin!(door.open(listener, scope, &drain));
             let ended = poll_fn(|cx| {
                 // It says it through the drain.
@@ -149,6 +169,8 @@ struct Door<S> {
     service: S,
     site: Rc<Site>,
     admits: Option<Admits>,
+    #[cfg(feature = "tls")]
+    acceptor: Option<Acceptor>,
 }
 
 impl<S: HttpService> Door<S> {
@@ -212,7 +234,6 @@ impl<S: HttpService> Door<S> {
     }
 
     fn admit<T: ListenerTransport>(&self, stream: Socket<T>, peer: &T::Address, scope: &Scope) {
-        let accepted = Instant::now();
         let peer = (peer as &dyn std::any::Any).downcast_ref::<SocketAddr>().copied();
         if self.admits.as_ref().is_some_and(|admits| !admits(peer)) {
             return;
@@ -220,18 +241,26 @@ impl<S: HttpService> Door<S> {
         let Some(place) = self.site.admit(peer.map(|peer: SocketAddr| -> IpAddr { peer.ip() })) else {
             return self.refuse(stream, scope);
         };
-        let client = Arc::new(Client { peer, ..Client::default() });
-        let shared = Shared::new(client, self.site.timeouts.total);
-        let progress = Rc::new(Progress::new(self.site.clone(), shared, accepted));
-        let service = self.service.clone();
+        let caller = Caller {
+            stream,
+            peer,
+            #[cfg(feature = "tls")]
+            acceptor: self.acceptor.clone(),
+        };
+        let (service, site) = (self.service.clone(), self.site.clone());
         drop(scope.spawn_named("http-connection", async move {
-            connection::serve(Wire::Plain(stream), service, progress).await;
+            connection::serve(caller, service, site).await;
             drop(place);
         }));
     }
 
     /// Tells one that is one too many.
     fn refuse<T: ListenerTransport>(&self, stream: Socket<T>, scope: &Scope) {
+        // Over TLS nothing can be said without a handshake, which is what there is no room for.
+        #[cfg(feature = "tls")]
+        if self.acceptor.is_some() {
+            return;
+        }
         let Some(refusal) = self.site.refuse() else { return };
         let farewell = self.site.timeouts.farewell;
         drop(scope.spawn_named("http-refusal", async move {

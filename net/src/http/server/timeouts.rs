@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::io::Throughput;
 use crate::phase::{
     KEEP_ALIVE_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_FIRST_BYTE_TIMEOUT, REQUEST_HEADER_TIMEOUT,
-    REQUEST_TOTAL_TIMEOUT, RESPONSE_WRITE_TIMEOUT,
+    REQUEST_TOTAL_TIMEOUT, RESPONSE_WRITE_TIMEOUT, TLS_TIMEOUT,
 };
 
 /// How long a server bears with its clients, phase by phase. Each is on by default, and none is infinite unless
@@ -22,20 +22,20 @@ use crate::phase::{
 ///
 /// | | phase | a client that is too slow |
 /// |---|---|---|
+/// | `tls` | `tls-handshake` | is closed |
 /// | `first_byte` | `request-first-byte` | is closed |
 /// | `header` | `request-header` | is told 408 and closed |
 /// | `body_idle`, `body_rate` | `request-body` | is told 408, if nothing was answered yet, and closed |
 /// | `total` | `request-total` | is told 503 if nothing was answered yet, and closed; of HTTP/2 the stream is reset |
 /// | `write_stall` | `response-write` | is closed; of HTTP/2 the stream is reset |
 /// | `keep_alive` | `keep-alive` | is closed |
-///
-/// A TLS handshake has the time of the [`Acceptor`](crate::tls::Acceptor).
-#[cfg_attr(not(feature = "tls"), allow(rustdoc::broken_intra_doc_links))]
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ServerTimeouts {
     /// From the accept, or the end of the TLS handshake, to the first byte: 15 s.
     pub first_byte: Duration,
+    /// For a TLS handshake, from the accept: 10 s.
+    pub tls: Duration,
     /// For the headers of a request, from its first byte (of the first one: from the accept or the end of the TLS
     /// handshake) to their end, however they drip: 30 s.
     pub header: Duration,
@@ -62,6 +62,7 @@ impl Default for ServerTimeouts {
     fn default() -> ServerTimeouts {
         ServerTimeouts {
             first_byte: REQUEST_FIRST_BYTE_TIMEOUT,
+            tls: TLS_TIMEOUT,
             header: REQUEST_HEADER_TIMEOUT,
             body_idle: REQUEST_BODY_TIMEOUT,
             body_rate: Throughput::per_second(500),

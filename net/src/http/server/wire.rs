@@ -16,15 +16,21 @@ use crate::error::Error;
 use crate::io::scratch::{SIZE, Scratch};
 use crate::socket::Socket;
 use crate::socket::transport::{ListenerTransport, StreamTransport};
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
 
 pub(super) enum Wire<T: StreamTransport> {
     Plain(Socket<T>),
+    #[cfg(feature = "tls")]
+    Tls(TlsStream<T>),
 }
 
 macro_rules! on_stream {
     ($wire:expr, $stream:ident => $do:expr) => {
         match $wire {
             Wire::Plain($stream) => $do,
+            #[cfg(feature = "tls")]
+            Wire::Tls($stream) => $do,
         }
     };
 }
@@ -33,6 +39,8 @@ impl<T: ListenerTransport> Wire<T> {
     fn socket(&self) -> &Socket<T> {
         match self {
             Wire::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Wire::Tls(stream) => stream.get_ref(),
         }
     }
 
@@ -66,6 +74,10 @@ impl<T: ListenerTransport> Wire<T> {
                 _ => return,
             }
         }
+        // Over TLS the end is said as well.
+        let _ =
+            poll_fn(|cx| on_stream!(&mut *self, stream => AsyncWrite::poll_close(Pin::new(stream), cx)))
+                .await;
         self.linger(within).await;
     }
 

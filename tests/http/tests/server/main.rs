@@ -3,4 +3,5 @@
 mod answers;
 mod deadlines;
 mod drain;
+mod http2;
 mod rig;
