@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -62,16 +62,20 @@ pub(super) struct Connection {
     read: Cell<u64>,
     /// When something was read last.
     heard: Cell<Instant>,
-    /// After how long a silence hyper closes it, if it is one of HTTP/2.
+    /// How long hyper waits for the answer to a PING, if it is one of HTTP/2.
     ping: Duration,
+    /// The stream was given up by hyper, while there was nothing wrong with it.
+    given_up: Cell<bool>,
+    /// The stream has ended, or failed.
+    broken: Cell<bool>,
     /// How many requests it has had.
     pub(super) requests: Cell<u64>,
     /// When a request was begun or ended on it last.
     pub(super) last_used: Cell<Instant>,
     /// Since when it has nothing to do.
     pub(super) idle_since: Cell<Option<Instant>>,
-    /// Where it belongs.
-    place: Rc<Place>,
+    /// Where it belongs, until it has ended.
+    place: RefCell<Option<Rc<Place>>>,
     /// Of an idle HTTP/1 connection or one of HTTP/2: what requests are handed to. Of a busy one of HTTP/1 there when the
     /// response has begun, and taken back by the connection's task when it has ended.
     pub(super) sender: RefCell<Option<Sender>>,
@@ -92,7 +96,7 @@ pub(super) struct Connection {
 }
 
 thread_local! {
-    static CONNECTIONS: RefCell<HashMap<u64, Weak<Connection>>> = RefCell::default();
+    static CONNECTIONS: RefCell<HashMap<u64, Rc<Connection>>> = RefCell::default();
     static MADE: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -103,7 +107,7 @@ pub(super) struct Ticket(u64);
 impl Ticket {
     /// Nothing if the connection is gone, or another thread's.
     pub(super) fn find(self) -> Option<Rc<Connection>> {
-        CONNECTIONS.try_with(|connections| connections.borrow().get(&self.0)?.upgrade()).ok().flatten()
+        CONNECTIONS.try_with(|connections| connections.borrow().get(&self.0).cloned()).ok().flatten()
     }
 }
 
@@ -111,7 +115,7 @@ impl Connection {
     pub(super) fn new(stream: Stream, http2: bool, ping: Duration, place: Rc<Place>) -> Rc<Connection> {
         let number = MADE.get();
         MADE.set(number + 1);
-        let connection = Rc::new(Connection {
+        Rc::new(Connection {
             number,
             peer: stream.peer(),
             http2,
@@ -121,10 +125,12 @@ impl Connection {
             read: Cell::new(0),
             heard: Cell::new(Instant::now()),
             ping,
+            given_up: Cell::new(false),
+            broken: Cell::new(false),
             requests: Cell::new(0),
             last_used: Cell::new(Instant::now()),
             idle_since: Cell::new(None),
-            place,
+            place: RefCell::new(Some(place)),
             sender: RefCell::default(),
             unsent: RefCell::default(),
             current: RefCell::default(),
@@ -135,9 +141,7 @@ impl Connection {
             reader: RefCell::default(),
             writer: RefCell::default(),
             task: RefCell::default(),
-        });
-        CONNECTIONS.with_borrow_mut(|all| all.insert(number, Rc::downgrade(&connection)));
-        connection
+        })
     }
 
     pub(super) fn ticket(&self) -> Ticket {
@@ -194,22 +198,21 @@ impl Connection {
             self.idle_since.set(Some(Instant::now()));
             self.wake_task();
         }
-        self.place.wake();
+        match self.place() {
+            Some(place) => place.wake(),
+            // It has ended, and was kept to say why.
+            None if self.is_unused() => forgotten(self.number),
+            None => {}
+        }
     }
 
-    /// Its task has ended.
-    pub(super) fn end(self: &Rc<Self>) {
-        self.close();
-        self.place.left_by(self);
+    pub(super) fn place(&self) -> Option<Rc<Place>> {
+        self.place.borrow().clone()
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Whether hyper has closed it because a PING was not answered.
+    /// Whether hyper has given it up because a PING was not answered: in silence, and with the stream unharmed.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.closed.get() && self.heard.get().elapsed() >= self.ping
+        self.given_up.get() && self.heard.get().elapsed() >= self.ping
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -276,10 +279,36 @@ impl Explains for Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let _ = CONNECTIONS.try_with(|all| all.borrow_mut().remove(&self.number));
+/// A connection that its task drives. It ends with this; those who still use it can find it, to learn why.
+pub(super) struct Driven(pub(super) Rc<Connection>);
+
+impl Driven {
+    pub(super) fn new(connection: Rc<Connection>) -> Driven {
+        CONNECTIONS.with_borrow_mut(|all| {
+            // A body that was dropped on another thread could not tell.
+            all.retain(|_, other| other.place().is_some() || !other.is_unused());
+            all.insert(connection.number, connection.clone())
+        });
+        Driven(connection)
     }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.close();
+        let place = self.0.place.borrow_mut().take();
+        if let Some(place) = place {
+            place.left_by(&self.0);
+        }
+        if self.0.is_unused() {
+            forgotten(self.0.number);
+        }
+    }
+}
+
+fn forgotten(number: u64) {
+    let removed = CONNECTIONS.try_with(|all| all.borrow_mut().remove(&number));
+    drop(removed);
 }
 
 /// The stream as hyper has it. Dropped, it closes the connection.
@@ -300,6 +329,9 @@ impl Wire {
             Some(stream) => io(stream, cx),
             None => Poll::Ready(Err(ended())),
         };
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.0.broken.set(true);
+        }
         if polled.is_pending() {
             let mut kept = waker.borrow_mut();
             if !kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
@@ -340,6 +372,9 @@ impl Read for Wire {
             on!(stream, stream => read_into(stream, cx, before))
         }))?;
         let read = room - cursor.remaining();
+        if read == 0 {
+            self.0.broken.set(true);
+        }
         self.0.read.set(self.0.read.get() + read as u64);
         self.0.heard.set(Instant::now());
         Poll::Ready(Ok(()))
@@ -402,6 +437,7 @@ impl Write for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        self.0.given_up.set(!self.0.closed.get() && !self.0.broken.get());
         self.0.close();
     }
 }

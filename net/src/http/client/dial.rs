@@ -14,7 +14,7 @@ use crate::phase::Bounds;
 use crate::phase::Limit;
 
 use super::config::Config;
-use super::connection::{Connection, Sender, Stream, Wire};
+use super::connection::{Connection, Driven, Sender, Stream, Wire};
 use super::origin::Origin;
 use super::pool::Place;
 use super::task;
@@ -56,20 +56,19 @@ async fn hand_over(
     place: Place,
 ) -> Result<Rc<Connection>, Error> {
     let place = Rc::new(place);
-    let connection =
-        Connection::new(stream, http2, config.ping_interval + config.ping_timeout, place.clone());
+    let connection = Connection::new(stream, http2, config.ping_timeout, place.clone());
     let wire = Wire(connection.clone());
     if http2 {
         let (sender, driver) =
             in_time(http2_builder(config).handshake(wire), limit, &connection).await?;
         *connection.sender.borrow_mut() = Some(Sender::Http2(sender));
         connection.streams_max.set(driver.current_max_send_streams());
-        start(task::http2(driver, connection.clone()));
+        start(task::http2(driver, Driven::new(connection.clone())));
     } else {
         let (sender, driver) =
             in_time(http1_builder(config).handshake(wire), limit, &connection).await?;
         *connection.sender.borrow_mut() = Some(Sender::Http1(sender));
-        start(task::http1(driver, connection.clone()));
+        start(task::http1(driver, Driven::new(connection.clone())));
     }
     place.filled_by(&connection);
     Ok(connection)

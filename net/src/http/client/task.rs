@@ -11,43 +11,42 @@ use punctual_reactor::{Instant, Sleep, WaitGuard, sleep_until};
 
 use crate::hyper::Executor;
 
-use super::connection::{Connection, Sender, Wire};
+use super::connection::{Connection, Driven, Sender, Wire};
 use super::failure;
 use super::upload::Outgoing;
 
-pub(super) async fn http1(driver: http1::Connection<Wire, Outgoing>, connection: Rc<Connection>) {
+pub(super) async fn http1(driver: http1::Connection<Wire, Outgoing>, driven: Driven) {
+    let connection = &driven.0;
     let mut driver = pin!(driver);
     let mut rest = Rest::new();
     poll_fn(|cx| {
         connection.driven_by(cx);
-        let driven = rest.guard.poll(|| drive(driver.as_mut(), &connection, cx));
+        let driven = rest.guard.poll(|| drive(driver.as_mut(), connection, cx));
         if driven.is_pending() {
-            give_back(&connection, cx);
-            rest.poll(&connection, cx);
+            give_back(connection, cx);
+            rest.poll(connection, cx);
         }
         driven
     })
     .await;
-    connection.end();
 }
 
-pub(super) async fn http2(
-    mut driver: http2::Connection<Wire, Outgoing, Executor>,
-    connection: Rc<Connection>,
-) {
+pub(super) async fn http2(mut driver: http2::Connection<Wire, Outgoing, Executor>, driven: Driven) {
+    let connection = &driven.0;
     let mut rest = Rest::new();
     poll_fn(|cx| {
         connection.driven_by(cx);
-        let driven = rest.guard.poll(|| drive(Pin::new(&mut driver), &connection, cx));
+        let driven = rest.guard.poll(|| drive(Pin::new(&mut driver), connection, cx));
         let room = driver.current_max_send_streams();
-        if connection.streams_max.replace(room) < room {
-            connection.place().wake();
+        if connection.streams_max.replace(room) < room
+            && let Some(place) = connection.place()
+        {
+            place.wake();
         }
-        rest.poll(&connection, cx);
+        rest.poll(connection, cx);
         driven
     })
     .await;
-    connection.end();
 }
 
 /// Polls it, and notes why it ended.
@@ -73,8 +72,8 @@ fn give_back(connection: &Rc<Connection>, cx: &mut Context<'_>) {
         _ => return,
     };
     // If it has ended instead, hyper's part of it will have too.
-    if let Poll::Ready(Ok(())) = ready {
-        connection.place().put_idle(connection);
+    if let (Poll::Ready(Ok(())), Some(place)) = (ready, connection.place()) {
+        place.put_idle(connection);
     }
 }
 
@@ -90,11 +89,11 @@ impl Rest {
     }
 
     fn poll(&mut self, connection: &Rc<Connection>, cx: &mut Context<'_>) {
-        let Some(since) = connection.idle_since.get() else {
+        let (Some(since), Some(place)) = (connection.idle_since.get(), connection.place()) else {
             self.sleep = None;
             return;
         };
-        let until: Instant = since + connection.place().idle_timeout();
+        let until: Instant = since + place.idle_timeout();
         let guard = self.guard;
         let sleep = self.sleep.get_or_insert_with(|| sleep_until(until).bounding(guard, "http-idle"));
         if sleep.deadline() != until {
@@ -102,7 +101,7 @@ impl Rest {
         }
         if Pin::new(sleep).poll(cx).is_ready() {
             self.sleep = None;
-            connection.place().expire(connection);
+            place.expire(connection);
         }
     }
 }

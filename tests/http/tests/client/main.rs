@@ -1,6 +1,7 @@
 //! The HTTP client: conformance group P, its half.
 
 mod bodies;
+mod http2;
 mod nginx;
 mod peer;
 mod phases;
