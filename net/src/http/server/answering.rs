@@ -36,11 +36,11 @@ impl<S: HttpService> Adapter<S> {
 
     fn begin(&self, request: Request<Incoming>, stream: Option<Rc<StreamState>>) -> Answering<S> {
         let progress = &self.progress;
-        let last = progress.handling();
+        let last = progress.handling(!HttpBody::is_end_stream(request.body()));
         let site = &progress.site;
         let access = Access::of(&request, progress.shared.client());
         let version = request.version();
-        let refused = refusal::of(&request, site);
+        let refused = refusal::of(&request, progress);
         let (parts, incoming) = request.into_parts();
         let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
         let info = shared.begin();

@@ -218,9 +218,9 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
             }
             let farewell = progress.site.timeouts.farewell;
             match progress.refused.get() {
-                Some(_) => wire.send_away(NONSENSE, farewell).await,
-                None if !progress.ended.get() => wire.linger(farewell).await,
-                None => {}
+                true => wire.send_away(NONSENSE, farewell).await,
+                false if !progress.ended.get() => wire.linger(farewell).await,
+                false => {}
             }
         }
         Ended::Slow(expired) => too_slow(&mut wire, progress, *expired).await,

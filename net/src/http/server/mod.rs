@@ -14,6 +14,7 @@ mod body;
 mod connection;
 mod drain;
 mod expired;
+mod head;
 mod info;
 mod limits;
 mod progress;

@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
 
 use super::expired::Expired;
+use super::head::Heads;
 use super::info::Shared;
 use super::site::Site;
 use super::stream::StreamState;
@@ -55,8 +56,12 @@ pub(super) struct Progress {
     pub(super) last: Cell<bool>,
     /// The client has ended its side.
     pub(super) ended: Cell<bool>,
-    /// What came was no request; with this status the client is sent away.
-    pub(super) refused: Cell<Option<u16>>,
+    /// Whether the last request has a body.
+    has_body: Cell<bool>,
+    /// Of HTTP/1, what has come of the head of a request.
+    heads: RefCell<Heads>,
+    /// What came was no request: the client is sent away.
+    pub(super) refused: Cell<bool>,
     /// Of HTTP/2, whose requests have deadlines of their own.
     pub(super) multiplexed: Cell<bool>,
     /// Of those the one whose future comes next.
@@ -85,7 +90,9 @@ impl Progress {
             responds: Cell::new(false),
             last: Cell::new(false),
             ended: Cell::new(false),
-            refused: Cell::new(None),
+            has_body: Cell::new(false),
+            heads: RefCell::default(),
+            refused: Cell::new(false),
             multiplexed: Cell::new(false),
             announced: RefCell::default(),
         }
@@ -105,18 +112,39 @@ impl Progress {
         self.stage.set(Stage::Header);
     }
 
-    /// Bytes have come.
+    /// These have come; no more is the end. Whether they may be (the beginning of) a request.
     #[inline]
-    pub(super) fn received(&self, bytes: usize) {
-        if bytes == 0 {
+    pub(super) fn received(&self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
             self.ended.set(true);
-        } else if self.stage() == Stage::KeepAlive && !self.multiplexed.get() {
-            self.enter(Stage::Header);
+            return true;
         }
+        if self.multiplexed.get() {
+            return true;
+        }
+        match self.stage() {
+            Stage::KeepAlive => self.enter(Stage::Header),
+            Stage::FirstByte | Stage::Header => {}
+            Stage::Handling | Stage::Flush if self.has_body.get() => return true,
+            // It was sent before the response to the one before.
+            Stage::Handling | Stage::Flush => {}
+        }
+        let fine = self.heads.borrow_mut().received(bytes);
+        self.refused.set(!fine);
+        fine
+    }
+
+    /// Whether the request that has come says in two ways where its body ends.
+    pub(super) fn is_framed_twice(&self) -> bool {
+        self.heads.borrow().is_framed_twice()
     }
 
     /// The headers of a request are complete. Returns whether it is the last that is taken.
-    pub(super) fn handling(&self) -> bool {
+    pub(super) fn handling(&self, has_body: bool) -> bool {
+        self.has_body.set(has_body);
+        if !self.multiplexed.get() {
+            self.heads.borrow_mut().taken(has_body);
+        }
         self.enter(Stage::Handling);
         self.responds.set(false);
         self.open.set(self.open.get() + 1);

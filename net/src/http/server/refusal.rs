@@ -3,10 +3,11 @@
 use ::http::{Request, StatusCode, Version, header};
 use ::http_body::Body as HttpBody;
 
-use super::site::Site;
+use super::progress::Progress;
 
 /// The status with which `request` is answered instead of being handled.
-pub(super) fn of<B: HttpBody>(request: &Request<B>, site: &Site) -> Option<StatusCode> {
+pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Option<StatusCode> {
+    let site = &progress.site;
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, |query| query.len() + 1) > site.limits.uri_bytes {
         return Some(StatusCode::URI_TOO_LONG);
@@ -18,7 +19,7 @@ pub(super) fn of<B: HttpBody>(request: &Request<B>, site: &Site) -> Option<Statu
     if body.is_end_stream() {
         return None;
     }
-    if request.version() < Version::HTTP_2 && !is_framed_once(request) {
+    if request.version() < Version::HTTP_2 && !is_framed_once(request, progress) {
         return Some(StatusCode::BAD_REQUEST);
     }
     (body.size_hint().lower() > site.limits.body).then_some(StatusCode::PAYLOAD_TOO_LARGE)
@@ -32,13 +33,12 @@ fn names_one_host<B>(request: &Request<B>) -> bool {
 
 /// A body has one framing: a length, or one `Transfer-Encoding` that is `chunked` and nothing else (RFC 9112, section
 /// 6.3).
-fn is_framed_once<B>(request: &Request<B>) -> bool {
+fn is_framed_once<B>(request: &Request<B>, progress: &Progress) -> bool {
     let mut encodings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     match (encodings.next(), encodings.next()) {
         (None, _) => true,
         (Some(one), None) => {
-            one.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && !request.headers().contains_key(header::CONTENT_LENGTH)
+            one.as_bytes().eq_ignore_ascii_case(b"chunked") && !progress.is_framed_twice()
         }
         _ => false,
     }

@@ -109,6 +109,9 @@ impl<T: StreamTransport> Read for Watched<T> {
     ) -> Poll<io::Result<()>> {
         if !self.prefix.is_empty() {
             let some = self.prefix.len().min(cursor.remaining());
+            if !self.progress.received(&self.prefix[..some]) {
+                return Poll::Ready(Err(nonsense()));
+            }
             cursor.put_slice(&self.prefix[..some]);
             self.prefix.advance(some);
             return Poll::Ready(Ok(()));
@@ -118,10 +121,18 @@ impl<T: StreamTransport> Read for Watched<T> {
         let read = ready!(
             on_stream!(wire, stream => AsyncRead::poll_read(Pin::new(stream), cx, scratch.room()))
         )?;
-        progress.received(read);
-        cursor.put_slice(scratch.filled(read)?);
+        let bytes = scratch.filled(read)?;
+        if !progress.received(bytes) {
+            return Poll::Ready(Err(nonsense()));
+        }
+        cursor.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
+}
+
+/// hyper only learns that it is over; the client is told by whoever looks for it.
+fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a line of the head ends in a bare LF")
 }
 
 impl<T: StreamTransport> Watched<T> {
@@ -154,6 +165,10 @@ impl<T: StreamTransport> Write for Watched<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.refused.get() {
+            // The client is to be told.
+            return Poll::Ready(Ok(()));
+        }
         let poll = on_stream!(&mut self.wire, stream => AsyncWrite::poll_close(Pin::new(stream), cx));
         self.noted(poll)
     }

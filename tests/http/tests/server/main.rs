@@ -4,4 +4,6 @@ mod answers;
 mod deadlines;
 mod drain;
 mod http2;
+mod limits;
 mod rig;
+mod smuggling;
