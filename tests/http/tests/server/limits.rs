@@ -1,6 +1,5 @@
 //! P08, P15 and the like: how much is taken, what is asked for first, and what becomes of handlers that fail.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
