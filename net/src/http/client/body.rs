@@ -147,6 +147,9 @@ impl Body {
             && let Some(connection) = progress.ticket.find()
         {
             connection.released();
+            if ending == PhaseEnding::Done {
+                connection.rest();
+            }
         }
         progress.running.end(ending);
         if let Some(phase) = progress.timeline.hops.last_mut().and_then(|hop| hop.phases.last_mut()) {

@@ -192,6 +192,17 @@ impl Connection {
         Arc::strong_count(&self.users) == 1
     }
 
+    /// A response on it has ended. Whoever has waited for that and asks for more finds it at once, if hyper has done with
+    /// it too; if not, its task gives it back later.
+    pub(super) fn rest(self: &Rc<Self>) {
+        let done = matches!(&*self.sender.borrow(), Some(Sender::Http1(sender)) if sender.is_ready());
+        if let (true, None, Some(place)) = (done, self.idle_since.get(), self.place()) {
+            place.put_idle(self);
+            // It knows for how long.
+            self.wake_task();
+        }
+    }
+
     /// A request or a body has left it.
     pub(super) fn released(&self) {
         if self.http2 && self.is_unused() {

@@ -72,6 +72,31 @@ fn connections_are_used_again_the_latest_first() {
 }
 
 #[test]
+fn requests_one_after_another_share_a_connection_without_a_pause_between_them() {
+    let bodies = [
+        "content-length: 0\r\n\r\n",
+        "content-length: 2\r\n\r\nok",
+        "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ];
+    for body in bodies {
+        let peer = Peer::start(move |_, connection| {
+            loop {
+                connection.request()?;
+                connection.send(format!("HTTP/1.1 200 OK\r\n{body}"))?;
+            }
+        });
+        on_runtime("one after another", async |_| {
+            let client = Client::new();
+            for _ in 0..5 {
+                get(&client, &peer).await.expect("ok");
+            }
+            assert_eq!((client.metrics().dials, client.metrics().reuses), (1, 4), "{body:?}");
+            assert_eq!(peer.connections(), 1);
+        });
+    }
+}
+
+#[test]
 fn requests_beyond_the_limit_wait_within_their_connect_time() {
     let peer = in_two_parts(200 * MS);
     on_runtime("limit", async |_| {
