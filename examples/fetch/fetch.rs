@@ -22,7 +22,6 @@ pub(crate) struct Fetcher {
     method: Method,
     headers: HeaderMap,
     body: Option<Bytes>,
-    timeouts: Timeouts,
     /// Whether the head of the response stands before its body.
     include: bool,
     /// Whether the report has it.
@@ -55,7 +54,6 @@ impl Fetcher {
             method: options.method(),
             headers,
             body,
-            timeouts: options.patience.timeouts(),
             include: options.include,
             report_headers: options.include || options.json,
             fail: options.fail,
@@ -66,11 +64,7 @@ impl Fetcher {
 
     /// The whole body, or why there is none; and where the time went.
     pub(crate) async fn fetch(&self, url: &str, output: Output, more: bool) -> Fetched {
-        let mut request = self
-            .client
-            .method(self.method.clone(), url)
-            .headers(self.headers.clone())
-            .timeouts(self.timeouts);
+        let mut request = self.client.method(self.method.clone(), url).headers(self.headers.clone());
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }

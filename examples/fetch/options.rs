@@ -42,9 +42,28 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) include: bool,
 
+    /// Follow redirects
+    #[arg(short = 'L', long)]
+    location: bool,
+    /// How many of them at most
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "location", value_parser = clap::value_parser!(u8).range(1..))]
+    max_redirs: u8,
     /// A status of 400 or more is a failure
     #[arg(short, long)]
     pub(crate) fail: bool,
+    /// HTTP/1.1 and nothing else
+    #[arg(long, conflicts_with = "http2")]
+    pub(crate) http1: bool,
+    /// HTTP/2 and nothing else; in the clear without asking, too
+    #[arg(long)]
+    pub(crate) http2: bool,
+    /// Trust the certificates in this file (PEM), and not those of the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Trust anybody: whoever is on the way can read and change everything
+    #[arg(short = 'k', long, conflicts_with = "cacert")]
+    pub(crate) insecure: bool,
+
     #[command(flatten)]
     pub(crate) patience: Patience,
 
@@ -160,6 +179,11 @@ impl Options {
             Ok(bytes) => Some(bytes),
             Err(error) => refuse(&format!("cannot read --data {data}: {error}")),
         }
+    }
+
+    /// How many redirects are followed.
+    pub(crate) fn redirects_max(&self) -> usize {
+        if self.location { self.max_redirs.into() } else { 0 }
     }
 
     pub(crate) fn output_of(&self, url: &str) -> Output {

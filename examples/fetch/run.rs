@@ -5,10 +5,12 @@ use std::io;
 use std::rc::Rc;
 
 use punctual::http::Client;
+use punctual::tls::Connector;
+use punctual::tls::danger::AcceptAnyCertificate;
 use punctual::{Runtime, spawn};
 
 use crate::fetch::Fetcher;
-use crate::options::{Options, Output};
+use crate::options::{Options, Output, refuse};
 use crate::progress::Progress;
 use crate::report::{Fetched, Report};
 use crate::terminal::Terminal;
@@ -28,6 +30,26 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
     })
 }
 
+/// One for all fetches: they share its connections. Ends the process if a certificate cannot be read.
+fn client(options: &Options) -> Client {
+    let client =
+        Client::builder().timeouts(options.patience.timeouts()).redirects(options.redirects_max());
+    let client = match (options.http1, options.http2) {
+        (true, _) => client.http1_only(),
+        (_, true) => client.http2_prior_knowledge(),
+        _ => client,
+    };
+    let client = match &options.cacert {
+        Some(file) => match Connector::with_roots_from_pem_file(file) {
+            Ok(connector) => client.tls(connector),
+            Err(error) => refuse(&format!("--cacert: {error}")),
+        },
+        None if options.insecure => client.tls(AcceptAnyCertificate.connector()),
+        None => client,
+    };
+    client.build()
+}
+
 struct Work {
     fetcher: Fetcher,
     urls: Vec<String>,
@@ -43,7 +65,7 @@ impl Work {
     fn new(options: &Options, terminal: Terminal) -> io::Result<Work> {
         let progress = Progress::default();
         Ok(Work {
-            fetcher: Fetcher::new(options, Client::new(), progress.clone()),
+            fetcher: Fetcher::new(options, client(options), progress.clone()),
             urls: options.urls.clone(),
             outputs: options.urls.iter().map(|url| options.output_of(url)).collect(),
             repeat: options.repeat as usize,

@@ -13,10 +13,10 @@ use punctual_tests_http::rig::skip;
 use super::{fetch, hops, names, ns, phase, program, ran};
 
 /// A path of this test's own, which is gone with it.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Scratch {
+    pub(super) fn new() -> Scratch {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("punctual-fetch-{}-{number}", std::process::id()));
@@ -24,7 +24,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(super) fn file(&self, name: &str) -> String {
         self.0.join(name).to_str().expect("a path in UTF-8").to_owned()
     }
 }
@@ -36,7 +36,7 @@ impl Drop for Scratch {
 }
 
 /// Answers each request of a connection with these bytes.
-fn serving(body: Vec<u8>) -> Peer {
+pub(super) fn serving(body: Vec<u8>) -> Peer {
     Peer::start(move |_, connection| {
         loop {
             connection.request()?;
@@ -47,7 +47,7 @@ fn serving(body: Vec<u8>) -> Peer {
     })
 }
 
-fn some_bytes(length: usize) -> Vec<u8> {
+pub(super) fn some_bytes(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(5);
     std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
@@ -165,6 +165,20 @@ fn the_times_are_those_of_the_tests_own_clock() {
 }
 
 #[test]
+fn p14_a_second_fetch_uses_the_connection_of_the_first() {
+    let peer = serving(b"again".to_vec());
+    let ran = fetch(&[&peer.url("/"), "--repeat", "3", "--json"]);
+    let fetches = ran.fetches();
+    assert_eq!((fetches.len(), peer.connections()), (3, 1), "{fetches:#?}");
+    let hop = |index: usize| &hops(&fetches[index])[0];
+    assert_eq!((&hop(0)["reused"], &hop(1)["reused"]), (&false.into(), &true.into()));
+    assert!(!names(hop(1)).contains(&"connect") && names(hop(0)).contains(&"connect"), "{fetches:#?}");
+    let text = fetch(&[&peer.url("/"), "--repeat", "2", "-o", "/dev/null"]);
+    assert_eq!(text.text().matches("new connection").count(), 1, "{}", text.text());
+    assert_eq!(text.text().matches("connection reused").count(), 1, "{}", text.text());
+}
+
+#[test]
 fn fetches_at_once_are_at_once() {
     let pause = Duration::from_millis(200);
     let peer = Peer::start(move |_, connection| {
@@ -245,6 +259,9 @@ fn a_command_line_that_makes_no_sense_is_refused_in_one_line() {
         (&["a", "-o", "/nonexistent/file"], "/nonexistent/file"),
         (&["a", "--svg", "/nonexistent/file"], "/nonexistent/file"),
         (&["a", "-o", "x", "-O"], "--remote-name"),
+        (&["a", "--http1", "--http2"], "--http2"),
+        (&["a", "--max-redirs", "3"], "--location"),
+        (&["a", "--cacert", "a", "--insecure"], "--insecure"),
         (&["a", "--parallel", "0"], "parallel"),
         (&["a", "--repeat", "0"], "repeat"),
     ];

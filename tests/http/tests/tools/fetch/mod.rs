@@ -1,7 +1,9 @@
 //! `examples/fetch` as a child process: what it says of peers that stall, redirect, close, and of those that do not.
 
 mod bodies;
+mod hops;
 mod looks;
+mod secure;
 mod stalls;
 
 use std::path::PathBuf;

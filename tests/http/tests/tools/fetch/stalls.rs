@@ -129,6 +129,15 @@ fn p03_a_trickle_below_the_minimum_rate_is_told_as_rate() {
 }
 
 #[test]
+fn l01_a_stalled_handshake_is_told_as_tls() {
+    let peer = Peer::start(|_, connection| connection.ended());
+    let url = format!("https://{}/", peer.address);
+    let (json, text) = both(&[&url, "--tls-timeout", BOUND_TEXT]);
+    let fetched = ended_in("tls", "own", &json, &text);
+    assert_eq!(names(&hops(&fetched)[0]), ["connect", "tls"]);
+}
+
+#[test]
 fn p04_a_request_that_nobody_reads_is_told_as_write() {
     let peer = Peer::start(|_, connection| {
         connection.head()?;
