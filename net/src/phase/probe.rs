@@ -7,7 +7,7 @@ use punctual_reactor::{Registration, Source, TcpProbe};
 
 use crate::error::Error;
 
-/// Says why time ran out on a connection that somebody else owns by then, as hyper or TLS: made by
+/// Says why time ran out on a connection that somebody else owns, as a task that runs hyper: made by
 /// [`Socket::probe`](crate::Socket::probe) before the stream is given away, and given to
 /// [`Bounds::probe`](super::Bounds::probe).
 ///

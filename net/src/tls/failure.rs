@@ -32,7 +32,7 @@ pub(super) fn of_io(phase: Phase, outer: io::Error) -> io::Error {
 
 /// What was set up here, and makes no sense.
 pub(super) fn configuration(why: impl Into<String>) -> Error {
-    Error::new(Kind::Tls, Phase::Configure).because(io::Error::other(why.into()))
+    Error::new(Kind::Tls, Phase::Configure).because(io::Error::other(why.into())).with_target("TLS")
 }
 
 /// The stream ended where the peer had not said so.

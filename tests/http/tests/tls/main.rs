@@ -2,6 +2,8 @@
 
 mod certificates;
 mod handshakes;
+mod leaks;
+mod openssl;
 mod raw;
 mod records;
 mod rig;
