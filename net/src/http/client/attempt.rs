@@ -54,6 +54,8 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Sent {
     pub(super) response: Response<Incoming>,
     pub(super) connection: Rc<Connection>,
+    /// The number of the request.
+    pub(super) number: u64,
     pub(super) user: Option<Arc<()>>,
 }
 
@@ -92,8 +94,11 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.forget(&self.exchange);
-        if !self.done && !self.connection.http2 {
-            self.connection.close();
+        if !self.done {
+            self.connection.answered(self.exchange.number);
+            if !self.connection.http2 {
+                self.connection.close();
+            }
         }
     }
 }
@@ -184,7 +189,8 @@ impl<'a> Attempt<'a> {
             None => return Err(self.failed(Error::new(Kind::Closed, Phase::Request))),
         };
         lease.done = true;
-        Ok(Sent { response, connection: connection.clone(), user: user.take() })
+        let number = exchange.number;
+        Ok(Sent { response, connection: connection.clone(), number, user: user.take() })
     }
 
     /// A connection of the pool's, or one made for it; all of it is the connect's time.
@@ -341,7 +347,7 @@ impl<'a> Attempt<'a> {
         let Parts { method, url, headers, .. } = self.parts;
         let length = body.length();
         let empty = body.is_empty();
-        let mut request = Request::new(Outgoing::new(body, exchange.clone()));
+        let mut request = Request::new(Outgoing::new(body, exchange.clone(), connection.http2));
         *request.method_mut() = method.clone();
         *request.uri_mut() = origin::request_target(url, connection.http2)?;
         *request.headers_mut() = headers.clone();

@@ -47,7 +47,8 @@ struct Progress {
     running: Running,
     endpoint: String,
     ticket: Ticket,
-    http2: bool,
+    /// Of the request on its connection.
+    number: u64,
     /// Counts as a request in the connection as long as it is there.
     user: Option<Arc<()>>,
     /// Since when the next part is waited for.
@@ -62,7 +63,7 @@ impl Body {
         incoming: Incoming,
         deadlines: Deadlines,
         mut timeline: Timeline,
-        (endpoint, ticket, http2): (String, Ticket, bool),
+        (endpoint, ticket, number): (String, Ticket, u64),
         user: Option<Arc<()>>,
     ) -> Body {
         let began = Instant::now();
@@ -83,7 +84,7 @@ impl Body {
             running,
             endpoint,
             ticket,
-            http2,
+            number,
             user,
             waiting: None,
             meter: deadlines.timeouts.rate().map(Meter::new),
@@ -146,6 +147,7 @@ impl Body {
         if progress.user.take().is_some()
             && let Some(connection) = progress.ticket.find()
         {
+            connection.answered(progress.number);
             connection.released();
             if ending == PhaseEnding::Done {
                 connection.rest();
@@ -304,7 +306,7 @@ impl Drop for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body")
-            .field("http2", &self.progress.http2)
+            .field("endpoint", &self.progress.endpoint)
             .field("over", &self.progress.over)
             .finish_non_exhaustive()
     }

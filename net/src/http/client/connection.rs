@@ -242,9 +242,30 @@ impl Connection {
         }
     }
 
+    /// The number of the next request.
+    pub(super) fn next_number(&self) -> u64 {
+        self.requests.get()
+    }
+
+    /// A response has ended, or nobody wants it any more. Of what is still being sent to have it, nobody wants the rest.
+    pub(super) fn answered(&self, number: u64) {
+        let unsent = {
+            let mut all = self.unsent.borrow_mut();
+            let at = all.iter().position(|exchange| exchange.number == number);
+            at.map(|at| all.swap_remove(at)).filter(|exchange| !exchange.is_sent())
+        };
+        match unsent {
+            Some(exchange) if self.http2 => exchange.abandon(),
+            Some(_) => self.close(),
+            None => {}
+        }
+    }
+
     /// Its response has begun, or it is given up.
     pub(super) fn forget(&self, exchange: &Rc<Exchange>) {
-        self.unsent.borrow_mut().retain(|other| !Rc::ptr_eq(other, exchange));
+        if exchange.is_sent() {
+            self.unsent.borrow_mut().retain(|other| !Rc::ptr_eq(other, exchange));
+        }
         let ours = self.current.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, exchange));
         if ours {
             *self.current.borrow_mut() = None;

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
-use punctual_reactor::{outside_scopes, spawn_named, timeout_at};
+use punctual_reactor::{Scope, Unbounded, in_scope_as, outside_scopes, scope, spawn_named, timeout_at};
 
 use crate::Connect;
 use crate::error::{Error, Phase};
-use crate::hyper::{Executor, Timer};
+use crate::hyper::Timer;
 #[cfg(feature = "tls")]
 use crate::phase::Bounds;
 use crate::phase::Limit;
@@ -74,9 +74,24 @@ async fn hand_over(
     Ok(connection)
 }
 
-/// A task of nobody's scope: the connection may outlive the request that it was made for.
+/// Starts a task of nobody's scope: the connection may outlive the request that it was made for.
 fn start(task: impl Future<Output = ()> + 'static) {
+    // What reads here has no deadline, by intent: those who wait for something of it have theirs.
+    let task = async {
+        let driven = async |_: &Scope| in_scope_as("http-connection", task).await;
+        let _ = scope("http connection", Unbounded, driven).await;
+    };
     drop(outside_scopes(|| spawn_named("http connection", task)));
+}
+
+/// Where hyper puts the parts of an HTTP/2 connection that it does not poll itself.
+#[derive(Clone, Copy)]
+pub(super) struct Parts;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Parts {
+    fn execute(&self, part: F) {
+        start(async { drop(part.await) });
+    }
 }
 
 fn http1_builder(config: &Config) -> http1::Builder {
@@ -85,8 +100,8 @@ fn http1_builder(config: &Config) -> http1::Builder {
     builder
 }
 
-fn http2_builder(config: &Config) -> http2::Builder<Executor> {
-    let mut builder = http2::Builder::new(Executor::detached());
+fn http2_builder(config: &Config) -> http2::Builder<Parts> {
+    let mut builder = http2::Builder::new(Parts);
     builder
         .timer(Timer::new())
         .max_header_list_size(HEAD_MAX as u32)

@@ -1,7 +1,7 @@
 //! [`Exchange`]: one request on its way out, as its sender, its body and the connection know it.
 //!
 //! ```text
-//!   hyper polls the body ── told_more, told_all ──▶ ┌──────────┐ ── limit, sent ──▶ the phase `request`
+//!   hyper polls the body ── told_… ───────────────▶ ┌──────────┐ ── limit, sent ──▶ the phase `request`
 //!   hyper writes ────────── wrote, flushed ───────▶ │ Exchange │
 //!   hyper parses a 1xx ──── informed ─────────────▶ └──────────┘ ── holds_body_back ──▶ the body
 //! ```
@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
+use crate::error::Phase;
 use crate::phase::Limit;
 
 use super::connection::Connection;
@@ -20,6 +21,8 @@ const WINDOW_BYTES: u64 = 64 * 1024;
 const INFORMATIONAL_MAX: u8 = 5;
 
 pub(super) struct Exchange {
+    /// Its number among those of its connection.
+    pub(super) number: u64,
     deadlines: Deadlines,
     /// What bounds it until it is sent.
     limit: Cell<Limit>,
@@ -32,7 +35,10 @@ pub(super) struct Exchange {
     whole: Cell<bool>,
     /// Something has been told that may not have been written.
     unwritten: Cell<bool>,
+    /// The body had nothing to tell when it was asked last.
+    starved: Cell<bool>,
     sent: Cell<bool>,
+    abandoned: Cell<bool>,
     body_failed: Cell<bool>,
     informational: Cell<u8>,
     /// The body is held back until the server asks for it.
@@ -52,7 +58,10 @@ impl Exchange {
             read_before: on.bytes_read(),
             whole: Cell::new(false),
             unwritten: Cell::new(true),
+            starved: Cell::new(false),
             sent: Cell::new(false),
+            abandoned: Cell::new(false),
+            number: on.next_number(),
             body_failed: Cell::new(false),
             informational: Cell::new(0),
             held_back: Cell::new(held_back),
@@ -65,10 +74,19 @@ impl Exchange {
         &self.limit
     }
 
+    /// The body has told a part.
     pub(super) fn told_more(&self) {
-        if !self.unwritten.replace(true) {
-            // It had nothing to write, and time counted for the peer's answer.
+        self.starved.set(false);
+        if !self.unwritten.replace(true) && self.limit.get().phase != Phase::Request {
             self.begin_window();
+        }
+    }
+
+    /// The body has nothing to tell at present: what is waited for is not the connection.
+    pub(super) fn told_nothing(&self, cx: &mut Context<'_>) {
+        *self.body.borrow_mut() = Some(cx.waker().clone());
+        if !self.starved.replace(true) {
+            self.look();
         }
     }
 
@@ -88,28 +106,42 @@ impl Exchange {
     /// The connection has written `bytes` of whatever it had.
     pub(super) fn wrote(&self, bytes: u64) {
         self.window.set(self.window.get() + bytes);
-        if self.window.get() >= WINDOW_BYTES {
+        if self.window.get() >= WINDOW_BYTES && self.limit.get().phase == Phase::Request {
             self.begin_window();
         }
     }
 
     /// The connection has written all it had: `written` since it stands.
     pub(super) fn flushed(&self, written: u64) {
-        if written <= self.written_before.get() || !self.unwritten.get() {
+        if written > self.written_before.get() && self.unwritten.replace(false) {
+            self.look();
+        }
+    }
+
+    /// Whether it is sent now, or it is the body that is waited for: then time counts for the peer's answer.
+    fn look(&self) {
+        if self.unwritten.get() || self.sent.get() {
             return;
         }
         if self.whole.get() {
             self.sent.set(true);
+            self.set_limit(self.deadlines.first_byte());
+            self.wake();
+        } else if self.starved.get() {
+            self.set_limit(self.deadlines.first_byte());
         }
-        self.unwritten.set(false);
-        self.limit.set(self.deadlines.first_byte());
-        self.wake();
     }
 
     fn begin_window(&self) {
         self.window.set(0);
-        self.limit.set(self.deadlines.request_write());
-        self.wake();
+        self.set_limit(self.deadlines.request_write());
+    }
+
+    /// What is to end later is found out when it is due.
+    fn set_limit(&self, limit: Limit) {
+        if self.limit.replace(limit).deadline > limit.deadline {
+            self.wake();
+        }
     }
 
     fn wake(&self) {
@@ -117,6 +149,23 @@ impl Exchange {
         if let Some(sender) = sender {
             sender.wake();
         }
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.get()
+    }
+
+    /// Nobody is interested in it any more, though it is not sent: the response has ended.
+    pub(super) fn abandon(&self) {
+        self.abandoned.set(true);
+        let body = self.body.borrow_mut().take();
+        if let Some(body) = body {
+            body.wake();
+        }
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
     }
 
     /// Whether the connection, which has read so much, has read anything since.
@@ -153,12 +202,11 @@ impl Exchange {
     /// The body is to be sent, asked for or not.
     pub(super) fn release_body(&self) {
         if self.held_back.replace(false) {
-            self.limit.set(self.deadlines.request_write());
+            self.begin_window();
             let body = self.body.borrow_mut().take();
             if let Some(body) = body {
                 body.wake();
             }
-            self.wake();
         }
     }
 

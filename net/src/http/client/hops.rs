@@ -173,7 +173,7 @@ impl Hops<'_> {
             hop.peer = attempt.peer();
             hop.reused = attempt.reused();
         }
-        let Sent { response, connection, user } = match sent {
+        let Sent { response, connection, number, user } = match sent {
             Ok(sent) => sent,
             Err(error) => {
                 if attempt.reused() && attempt.was_silent() {
@@ -187,7 +187,7 @@ impl Hops<'_> {
             hop.status = Some(head.status.as_u16());
             hop.version = Some(version(head.version));
         }
-        let of = (shown, connection.ticket(), connection.http2);
+        let of = (shown, connection.ticket(), number);
         let body = Body::new(incoming, self.deadlines, self.timeline.clone(), of, user);
         Ok(Response { head, url: parts.url.clone(), peer: connection.peer, body })
     }

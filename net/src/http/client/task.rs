@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 use hyper::client::conn::{http1, http2};
 use punctual_reactor::{Instant, Sleep, WaitGuard, sleep_until};
 
-use crate::hyper::Executor;
-
 use super::connection::{Connection, Driven, Sender, Wire};
+use super::dial::Parts;
 use super::failure;
 use super::upload::Outgoing;
 
@@ -31,7 +30,7 @@ pub(super) async fn http1(driver: http1::Connection<Wire, Outgoing>, driven: Dri
     .await;
 }
 
-pub(super) async fn http2(mut driver: http2::Connection<Wire, Outgoing, Executor>, driven: Driven) {
+pub(super) async fn http2(mut driver: http2::Connection<Wire, Outgoing, Parts>, driven: Driven) {
     let connection = &driven.0;
     let mut rest = Rest::new();
     poll_fn(|cx| {

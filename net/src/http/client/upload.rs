@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -107,18 +107,51 @@ impl fmt::Debug for RequestBody {
 }
 
 /// The body as hyper takes it, which tells the exchange of its progress.
+///
+/// It is given out in small parts: what hyper has taken, it has to write, and how much that is nobody can see.
 pub(super) struct Outgoing {
     body: Kind,
+    /// What is left of a part of a stream.
+    rest: Bytes,
+    part_max: usize,
     exchange: Rc<Exchange>,
 }
 
+/// The most that is given to hyper at a time, over HTTP/1.1 and over HTTP/2, where it is the size of a frame.
+const PART_MAX: usize = 64 * 1024;
+const FRAME_MAX: usize = 16 * 1024;
+
 impl Outgoing {
-    pub(super) fn new(body: RequestBody, exchange: Rc<Exchange>) -> Outgoing {
-        let outgoing = Outgoing { body: body.0, exchange };
+    pub(super) fn new(body: RequestBody, exchange: Rc<Exchange>, http2: bool) -> Outgoing {
+        let part_max = if http2 { FRAME_MAX } else { PART_MAX };
+        let outgoing = Outgoing { body: body.0, rest: Bytes::new(), part_max, exchange };
         if outgoing.is_end_stream() {
             outgoing.exchange.told_all();
         }
         outgoing
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let part_max = self.part_max;
+        let part = |bytes: &mut Bytes| bytes.split_to(bytes.len().min(part_max));
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(part(&mut self.rest)))));
+        }
+        let frame = match &mut self.body {
+            Kind::Bytes(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Kind::Bytes(bytes) => return Poll::Ready(Some(Ok(Frame::data(part(bytes))))),
+            Kind::Stream(stream) => ready!(stream.as_mut().poll_frame(cx)),
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => Some(Ok(match frame.into_data() {
+                Ok(data) => {
+                    self.rest = data;
+                    Frame::data(part(&mut self.rest))
+                }
+                Err(trailers) => trailers,
+            })),
+            other => other,
+        })
     }
 }
 
@@ -136,18 +169,18 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.exchange.is_abandoned() {
+            return Poll::Ready(Some(Err("the response has ended, the rest is not sent".into())));
+        }
         if self.exchange.holds_body_back(cx) {
             return Poll::Pending;
         }
-        let polled = match &mut self.body {
-            Kind::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Kind::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Kind::Stream(stream) => stream.as_mut().poll_frame(cx),
-        };
+        let polled = self.poll_part(cx);
         match &polled {
             Poll::Ready(Some(Ok(_))) => self.exchange.told_more(),
             Poll::Ready(Some(Err(_))) => self.exchange.told_failure(),
-            _ => {}
+            Poll::Ready(None) => {}
+            Poll::Pending => self.exchange.told_nothing(cx),
         }
         let whole = matches!(polled, Poll::Ready(None)) || self.size_hint().exact() == Some(0);
         if whole || self.is_end_stream() {
@@ -157,16 +190,26 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Kind::Bytes(bytes) => bytes.is_empty(),
-            Kind::Stream(stream) => stream.is_end_stream(),
-        }
+        self.rest.is_empty()
+            && match &self.body {
+                Kind::Bytes(bytes) => bytes.is_empty(),
+                Kind::Stream(stream) => stream.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
         match &self.body {
             Kind::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => stream.size_hint(),
+            Kind::Stream(stream) => {
+                let hint = stream.size_hint();
+                let mut all = SizeHint::new();
+                if let Some(upper) = hint.upper() {
+                    all.set_upper(upper.saturating_add(rest));
+                }
+                all.set_lower(hint.lower().saturating_add(rest));
+                all
+            }
         }
     }
 }
