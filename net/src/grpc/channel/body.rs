@@ -16,7 +16,7 @@ use super::call::{ended, without_status};
 use super::headers::{GRPC_STATUS, without_bad_details};
 use super::request::Sending;
 use crate::error::{DeadlineInfo, Error, Phase};
-use crate::grpc::timeouts::Deadlines;
+use crate::grpc::times::Deadlines;
 use crate::phase::{Limit, Probe, Running, field, milliseconds, open};
 
 /// The body of a [`Channel`](super::Channel)'s response. Each wait for more of it is bounded by the call's

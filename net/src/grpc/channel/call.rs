@@ -17,7 +17,7 @@ use super::request::{RequestBody, Sending, linked};
 use crate::error::{Error, Phase};
 use crate::grpc::status::{is_cancel_of_peer, not_connected, of_hyper};
 use crate::grpc::timeout::{GRPC_TIMEOUT, encode_timeout, timeout_in};
-use crate::grpc::timeouts::Deadlines;
+use crate::grpc::times::Deadlines;
 use crate::phase::Bounds;
 
 /// How often a call is tried on a new connection that was not sent on the one before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use punctual::grpc::{Channel, error_of};
 use punctual::net::{Kind, Phase};
-use punctual::{ScopeError, Unbounded, scope, sleep};
+use punctual::{Unbounded, scope, sleep};
 use punctual_tests_http::rig::{MS, assert_passed, now_ns, on_runtime};
 use tonic::{Code, Request};
 use tonic_health::ServingStatus;
@@ -13,12 +13,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::bytes_service::{BytesClient, BytesService};
+use crate::server::returned;
 use crate::tokio_side::TonicServer;
-
-/// What the body of a scope has returned, though the scope may have ended.
-fn returned<T>(ended: Result<T, ScopeError<T>>) -> T {
-    ended.unwrap_or_else(|error| error.into_value().expect("it has seen the end"))
-}
 
 #[test]
 fn p18_a_generated_client_runs_unchanged_unary_and_streaming() {

@@ -2,4 +2,9 @@
 
 mod bytes_service;
 mod client;
+mod hops;
+mod misbehaving;
+mod python;
+mod server;
 mod tokio_side;
+mod told;
