@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use punctual_reactor::{Instant, Unbounded, WaitGuard, scope};
+use punctual_reactor::{Instant, Unbounded, scope};
 
 use super::answering::Adapter;
 use super::drain::{Course, Listening};
@@ -65,7 +65,7 @@ pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
     let agreed_on_http2 = client.speaks_http2();
     let shared = Shared::new(Arc::new(client), site.timeouts.total);
     let progress = Rc::new(Progress::new(site, shared, Instant::now()));
-    let mut alarm = Alarm::new();
+    let mut alarm = Alarm::new("http-connection");
     let (first, speaks_http2) = match first_bytes(&mut wire, &progress, &mut alarm).await {
         Ended::Done(Some(first)) => first,
         Ended::Done(None) | Ended::Cut => return,
@@ -145,7 +145,7 @@ async fn first_bytes<T: ListenerTransport>(
     alarm: &mut Alarm,
 ) -> Ended<Option<(Bytes, bool)>> {
     let (mut room, mut filled) = (BytesMut::zeroed(FIRST), 0);
-    let guard = WaitGuard::new();
+    let guard = alarm.guard;
     poll_fn(|cx| {
         if progress.site.drain.course() != Course::Serves {
             return Poll::Ready(Ended::Idle);
@@ -190,7 +190,7 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
     }
     let io = Watched::new(wire, first, progress);
     let mut connection = builder.serve_connection(io, Adapter::new(service, progress));
-    let (guard, mut told) = (WaitGuard::new(), false);
+    let (guard, mut told) = (alarm.guard, false);
     let ended = poll_fn(|cx| {
         match progress.site.drain.course() {
             Course::Serves => {}
@@ -252,7 +252,7 @@ async fn serve_http2<T: ListenerTransport, S: HttpService>(
             .max_send_buf_size(limits.send_buffer);
         let io = Watched::new(wire, first, progress);
         let mut connection = builder.serve_connection(io, Adapter::new(service, progress));
-        let (guard, mut told) = (WaitGuard::new(), false);
+        let (guard, mut told) = (alarm.guard, false);
         let ended = poll_fn(|cx| {
             match progress.site.drain.course() {
                 Course::Cuts => return Poll::Ready(Ended::Cut),

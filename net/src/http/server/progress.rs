@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use punctual_reactor::{Instant, Leeway, Sleep, sleep_until};
+use punctual_reactor::{Instant, Leeway, Sleep, WaitGuard, sleep_until};
 
 use super::expired::Expired;
 use super::head::Heads;
@@ -241,15 +241,19 @@ impl Now {
 
 /// The timer of a connection. It is moved to what is due earlier at once, and to what is due later when it fires.
 pub(super) struct Alarm {
+    /// What is polled within it is known to the audit as bounded by this.
+    pub(super) guard: WaitGuard,
     sleep: Sleep,
     /// What it is set to, and the task waits for.
     set_to: Instant,
 }
 
 impl Alarm {
-    pub(super) fn new() -> Alarm {
-        let set_to = Instant::FAR_FUTURE;
-        Alarm { sleep: sleep_until(set_to).with_leeway(Leeway::MILLISECOND), set_to }
+    /// For a wait that the audit calls `what`.
+    pub(super) fn new(what: &'static str) -> Alarm {
+        let (guard, set_to) = (WaitGuard::new(), Instant::FAR_FUTURE);
+        let sleep = sleep_until(set_to).with_leeway(Leeway::MILLISECOND).bounding(guard, what);
+        Alarm { guard, sleep, set_to }
     }
 
     /// Ready when `progress` has not got on in time.

@@ -1,5 +1,6 @@
 //! [`Serve`]: a server, and how it is set up.
 
+use std::any::Any;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::error::{Error, Kind};
 use crate::socket::Socket;
 use crate::socket::transport::{ListenerTransport, Tcp};
 use crate::stream::Listener;
+use crate::tcp::TcpStream;
 #[cfg(feature = "tls")]
 use crate::tls::Acceptor;
 
@@ -234,9 +236,13 @@ impl<S: HttpService> Door<S> {
     }
 
     fn admit<T: ListenerTransport>(&self, stream: Socket<T>, peer: &T::Address, scope: &Scope) {
-        let peer = (peer as &dyn std::any::Any).downcast_ref::<SocketAddr>().copied();
+        let peer = (peer as &dyn Any).downcast_ref::<SocketAddr>().copied();
         if self.admits.as_ref().is_some_and(|admits| !admits(peer)) {
             return;
+        }
+        // A response is written whole: to wait for more of it would only hold it back.
+        if let Some(stream) = (&stream as &dyn Any).downcast_ref::<TcpStream>() {
+            let _ = stream.set_nodelay(true);
         }
         let Some(place) = self.site.admit(peer.map(|peer: SocketAddr| -> IpAddr { peer.ip() })) else {
             return self.refuse(stream, scope);

@@ -80,15 +80,15 @@ impl<F: Future<Output = ()> + 'static> ::hyper::rt::Executor<F> for Streams {
 async fn run(future: impl Future<Output = ()>, state: Rc<StreamState>) {
     let mut future = pin!(future);
     let mut began = None;
-    let mut alarm = None;
+    let mut alarm = Alarm::new("http2-request");
+    let guard = alarm.guard;
     let expired = poll_fn(|cx| {
-        if future.as_mut().poll(cx).is_ready() {
+        if guard.poll(|| future.as_mut().poll(cx)).is_ready() {
             return Poll::Ready(None);
         }
         let now = Now::default();
         let began = *began.get_or_insert_with(|| now.read());
         let (phase, since, until) = state.bound(began, &now);
-        let alarm = alarm.get_or_insert_with(Alarm::new);
         alarm
             .poll_until(until, &now, cx)
             .map(|firing| Some(Expired::new(phase, since, Some(until - since), until, firing)))

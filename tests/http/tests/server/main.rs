@@ -3,6 +3,7 @@
 mod answers;
 mod deadlines;
 mod drain;
+mod ends;
 mod http2;
 mod limits;
 mod rig;
