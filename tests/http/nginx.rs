@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use punctual::tls::Connector;
 use rustix::process::{Pid, Signal, kill_process};
-use rustls::pki_types::CertificateDer;
 
+use crate::certificates::Authority;
 use crate::rig::{MS, now_ns, since, skip};
 
 /// How long nginx may take to begin or to end.
@@ -21,12 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Nginx {
     /// In the clear.
     pub http: SocketAddr,
-    /// Under TLS, with HTTP/2 and HTTP/1.1 by ALPN, and [`certificate`](Nginx::certificate).
+    /// Under TLS, with HTTP/2 and HTTP/1.1 by ALPN; it is `localhost` to whoever [trusts](Nginx::connector) it.
     pub https: SocketAddr,
-    /// Of `localhost`; it has signed itself.
-    pub certificate: CertificateDer<'static>,
     /// What it serves lies in `html` of it, what it logs in `access.log` and `error.log`.
     pub directory: PathBuf,
+    authority: Authority,
     child: Child,
 }
 
@@ -41,27 +40,33 @@ impl Nginx {
             skip("needs nginx (Debian: nginx-light)");
             return None;
         }
-        let directory = new_directory();
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        fs::write(directory.join("certificate.pem"), cert.pem()).expect("written");
-        fs::write(directory.join("key.pem"), signing_key.serialize_pem()).expect("written");
+        let mut log = String::new();
         // A free port may be taken by somebody else meanwhile.
         for _ in 0..5 {
-            let [http, https] = free_ports();
-            fs::write(directory.join("nginx.conf"), configuration(server, http, https))
-                .expect("written");
-            let child = spawn(&directory);
-            let certificate = cert.der().clone();
-            let mut nginx = Nginx { http, https, certificate, directory: directory.clone(), child };
+            let mut nginx = Nginx::spawn(server);
             if nginx.has_begun() {
                 return Some(nginx);
             }
-            // It has ended; the directory is used again.
-            std::mem::forget(nginx);
+            log = fs::read_to_string(nginx.directory.join("error.log")).unwrap_or_default();
         }
-        let log = fs::read_to_string(directory.join("error.log")).unwrap_or_default();
         panic!("nginx does not start: {log}")
+    }
+
+    fn spawn(server: &str) -> Nginx {
+        let directory = new_directory();
+        let authority = Authority::new();
+        let issued = authority.localhost();
+        let [http, https] = free_ports();
+        let files = [
+            ("certificate.pem", issued.certificate_pem),
+            ("key.pem", issued.key_pem),
+            ("nginx.conf", configuration(server, http, https)),
+        ];
+        for (name, contents) in files {
+            fs::write(directory.join(name), contents).expect("written");
+        }
+        let child = spawn(&directory);
+        Nginx { http, https, directory, authority, child }
     }
 
     /// `http://127.0.0.1:…` and `path`.
@@ -119,6 +124,12 @@ impl Nginx {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is there");
+    }
+
+    /// What trusts its certificate.
+    #[must_use]
+    pub fn connector(&self) -> Connector {
+        self.authority.connector()
     }
 
     fn has_begun(&mut self) -> bool {

@@ -373,6 +373,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the [`Peer`] has been dropped: for a script that waits without reading.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shared.over.load(Ordering::Acquire)
+    }
+
     /// Does nothing for a while, and does not read either.
     pub fn pause(&self, duration: Duration) {
         std::thread::sleep(duration);

@@ -188,6 +188,10 @@ impl<'a> Attempt<'a> {
             }
             None => return Err(self.failed(Error::new(Kind::Closed, Phase::Request))),
         };
+        failure::ambiguous(&response).map_or(Ok(()), |why| {
+            let error = Error::new(Kind::Protocol, self.deadlines.head);
+            Err(self.failed(error.because(std::io::Error::other(why))))
+        })?;
         lease.done = true;
         let number = exchange.number;
         Ok(Sent { response, connection: connection.clone(), number, user: user.take() })

@@ -43,6 +43,25 @@ pub(super) fn ended(failure: &hyper::Error, connection: &Connection, heard: bool
     }
 }
 
+/// What is wrong with a response of HTTP/1 that hyper takes, and others may read otherwise: where it ends must be beyond
+/// doubt (RFC 9112, sections 6.1 and 6.3), and it must be spoken in the protocol that was asked for.
+pub(super) fn ambiguous<B>(response: &http::Response<B>) -> Option<&'static str> {
+    use http::{StatusCode, Version, header};
+    let headers = response.headers();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        _ if response.version() == Version::HTTP_2 => return None,
+        _ if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            return Some("it switches to another protocol, which was not asked for");
+        }
+        (None, _) => return None,
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
+        _ => return Some("it has a Transfer-Encoding that was not asked for"),
+    }
+    let both = headers.contains_key(header::CONTENT_LENGTH);
+    both.then_some("it has a Content-Length and a Transfer-Encoding")
+}
+
 fn in_chain<E: std::error::Error + 'static>(failure: &hyper::Error) -> Option<&E> {
     let first: &(dyn std::error::Error + 'static) = failure;
     std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())

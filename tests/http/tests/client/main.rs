@@ -1,10 +1,15 @@
 //! The HTTP client: conformance group P, its half.
 
 mod bodies;
+mod broken;
 mod dropping;
+mod endings;
+mod frames;
 mod http2;
 mod nginx;
 mod peer;
 mod phases;
 mod pool;
+mod redirects;
 mod requests;
+mod reuse;
