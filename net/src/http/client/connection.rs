@@ -163,6 +163,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
     /// Closes it as soon as nothing is under way on it any more.
     pub(super) fn retire(&self) {
         let sender = self.sender.borrow_mut().take();
@@ -205,9 +209,11 @@ impl Connection {
 
     /// A request or a body has left it.
     pub(super) fn released(&self) {
+        if self.is_unused() {
+            self.wake_task();
+        }
         if self.http2 && self.is_unused() {
             self.idle_since.set(Some(Instant::now()));
-            self.wake_task();
         }
         match self.place() {
             Some(place) => place.wake(),

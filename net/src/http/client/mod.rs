@@ -1,4 +1,44 @@
 //! The client: pooled connections, phases with deadlines, redirects and retries.
+//!
+//! ```text
+//!  Client ── get(url) ──▶ RequestBuilder ── send ──▶ Response ──▶ Body          all under `total`
+//!    │                        │                          ▲
+//!    │     hops: redirects, retries where they are safe ─┘
+//!    │                        │
+//!   pool ◀── checkout ────── one hop: (resolve ▶ connect ▶ tls) ▶ request ▶ first byte
+//!    └── a task a connection, which drives hyper, and gives an idle one back
+//! ```
+//!
+//! [`Timeouts`] says what bounds each phase; an [`Error`](crate::Error) which bound it was and why, and
+//! [where the time went](crate::Error::timeline); so does a [response](Response::timeline).
+//!
+//! HTTP/1.1 is spoken over `http`, and over `https` (feature `tls`) what TLS agrees on: HTTP/2 first. Redirects are
+//! followed, ten at most; what is sent again without the caller's knowledge is only what the server has not
+//! acted on, or may act on twice. A head of a response has at most 64 KiB and 100 headers, and five interim responses go before
+//! it.
+//!
+//! There are no cookies, no proxies, no cache, and nothing is decompressed: what is not there cannot be attacked.
+//!
+//! ```
+//! # use punctual_net::{TcpListener, Error};
+//! # punctual_reactor::Runtime::new()?.block_on(async {
+//! use std::time::Duration;
+//! use punctual_net::http::{Client, Timeouts};
+//!
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("http://{}/", listener.local_addr()?);
+//! # let silent = punctual_reactor::spawn(async move { listener.accept().await });
+//! let client = Client::new();
+//! let timeouts = Timeouts::new().first_byte(Duration::from_millis(20));
+//! let error = client.get(&url).timeouts(timeouts).send().await.expect_err("it says nothing");
+//! println!("{error}");
+//! // first byte from http://127.0.0.1:40113/ (127.0.0.1:40113) timed out after 20 ms (first_byte timeout set at
+//! // src/main.rs:5:32; peer silent for 20 ms, all of ours acknowledged), fired 93 µs late
+//! # drop(silent);
+//! # Ok::<(), Error>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod attempt;
 mod body;

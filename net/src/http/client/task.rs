@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use punctual_reactor::{Instant, Sleep, WaitGuard, sleep_until};
@@ -23,7 +24,7 @@ pub(super) async fn http1(driver: http1::Connection<Wire, Outgoing>, driven: Dri
         let driven = rest.guard.poll(|| drive(driver.as_mut(), connection, cx));
         if driven.is_pending() {
             give_back(connection, cx);
-            rest.poll(connection, cx);
+            rest.poll(connection, false, cx);
         }
         driven
     })
@@ -42,8 +43,19 @@ pub(super) async fn http2(mut driver: http2::Connection<Wire, Outgoing, Parts>, 
         {
             place.wake();
         }
-        rest.poll(connection, cx);
+        rest.poll(connection, false, cx);
         driven
+    })
+    .await;
+    // hyper takes no more requests; those that are under way end in a task of its own, and with it the stream.
+    if let Some(place) = connection.place() {
+        place.left_by(connection);
+        place.wake();
+    }
+    poll_fn(|cx| {
+        connection.driven_by(cx);
+        rest.poll(connection, true, cx);
+        if connection.is_closed() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
@@ -76,31 +88,45 @@ fn give_back(connection: &Rc<Connection>, cx: &mut Context<'_>) {
     }
 }
 
-/// The time that a connection may be idle.
+/// How long a connection that nobody uses any more may take to say so to its peer.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// The time that a connection may be idle, or take to end.
 struct Rest {
     sleep: Option<Sleep>,
     guard: WaitGuard,
+    /// Since when nobody uses it, and it is not idle either.
+    left: Option<Instant>,
 }
 
 impl Rest {
     fn new() -> Rest {
-        Rest { sleep: None, guard: WaitGuard::new() }
+        Rest { sleep: None, guard: WaitGuard::new(), left: None }
     }
 
-    fn poll(&mut self, connection: &Rc<Connection>, cx: &mut Context<'_>) {
-        let (Some(since), Some(place)) = (connection.idle_since.get(), connection.place()) else {
-            self.sleep = None;
-            return;
+    /// `leaving`: hyper takes no more requests for it.
+    fn poll(&mut self, connection: &Rc<Connection>, leaving: bool, cx: &mut Context<'_>) {
+        let idle_since = connection.idle_since.get().filter(|_| !leaving);
+        let until = match (idle_since, connection.place()) {
+            (Some(since), Some(place)) => since + place.idle_timeout(),
+            _ if connection.is_unused() => *self.left.get_or_insert_with(Instant::now) + LEAVING,
+            _ => {
+                (self.sleep, self.left) = (None, None);
+                return;
+            }
         };
-        let until: Instant = since + place.idle_timeout();
         let guard = self.guard;
         let sleep = self.sleep.get_or_insert_with(|| sleep_until(until).bounding(guard, "http-idle"));
         if sleep.deadline() != until {
             sleep.reset(until);
         }
-        if Pin::new(sleep).poll(cx).is_ready() {
-            self.sleep = None;
-            place.expire(connection);
+        if Pin::new(sleep).poll(cx).is_pending() {
+            return;
+        }
+        self.sleep = None;
+        match connection.place() {
+            Some(place) if idle_since.is_some() => place.expire(connection),
+            _ => connection.close(),
         }
     }
 }

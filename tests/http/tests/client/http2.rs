@@ -251,3 +251,92 @@ fn a_body_that_is_dropped_resets_its_stream_alone() {
         assert!(!peer.seen().iter().any(|seen| seen.what == What::Closed));
     });
 }
+
+#[test]
+fn what_is_under_way_when_the_peer_goes_away_ends_well_and_the_next_goes_elsewhere() {
+    let peer = Peer::start(|number, connection| {
+        let mut http2 = Http2::begin(connection, &[])?;
+        let stream = http2.request()?;
+        http2.headers(stream, http2::STATUS_200, false)?;
+        if number == 0 {
+            http2.data(stream, b"a", false)?;
+            http2.go_away(stream, http2::NO_ERROR)?;
+            std::thread::sleep(100 * MS);
+        }
+        http2.data(stream, b"b", true)?;
+        http2.ended()
+    });
+    on_runtime("goaway", async |_| {
+        let client = client();
+        let first = client.get(peer.url("/")).send().await.expect("a response");
+        punctual::sleep(30 * MS).await;
+        assert_eq!(send(&client, &peer, "/").await.expect("no panic").expect("a body"), "b");
+        assert_eq!(first.bytes(9).await.expect("all of it"), "ab");
+        assert_eq!(peer.connections(), 2);
+        // The first is closed as soon as it has nothing to do.
+        let began = now_ns();
+        while client.metrics().in_use > 0 {
+            assert!(now_ns() - began < 900_000_000, "{:?}", client.metrics());
+            punctual::sleep(MS).await;
+        }
+    });
+}
+
+#[test]
+fn a_client_that_is_dropped_lets_streams_under_way_end() {
+    let peer = Peer::start(|_, connection| {
+        let mut http2 = Http2::begin(connection, &[])?;
+        let stream = http2.request()?;
+        http2.headers(stream, http2::STATUS_200, false)?;
+        std::thread::sleep(50 * MS);
+        http2.data(stream, b"late", true)?;
+        http2.ended()
+    });
+    on_runtime("drop", async |_| {
+        let client = client();
+        let response = client.get(peer.url("/")).send().await.expect("a response");
+        drop(client);
+        assert_eq!(response.bytes(9).await.expect("all of it"), "late");
+    });
+}
+
+#[test]
+fn a_body_larger_than_the_window_is_sent_as_the_peer_takes_it_and_stalls_as_a_request() {
+    let peer = Peer::start(|number, connection| {
+        let mut http2 = Http2::begin(connection, &[])?;
+        let (mut stream, mut got, mut owed) = (0, 0, 0);
+        while got < 800_000 {
+            let frame = http2.frame()?;
+            if frame.kind == http2::HEADERS {
+                stream = frame.stream;
+            }
+            if frame.kind == http2::DATA {
+                got += frame.payload.len();
+                owed += frame.payload.len() as u32;
+                // The second is given nothing beyond the window that there is.
+                if number == 0 && owed >= 32 * 1024 {
+                    std::thread::sleep(20 * MS);
+                    http2.window(0, owed)?;
+                    http2.window(stream, owed)?;
+                    owed = 0;
+                }
+            }
+        }
+        http2.respond(stream, b"ok")?;
+        http2.ended()
+    });
+    on_runtime("window", async |_| {
+        // 24 times 20 ms: longer than either bound in all.
+        let timeouts = Timeouts::new().request_write(5 * BOUND).first_byte(3 * BOUND);
+        let url = peer.url("/");
+        let first = client();
+        let sent = first.post(&url).body(vec![1; 800_000]).timeouts(timeouts).send();
+        assert_eq!(sent.await.expect("a response").bytes(9).await.expect("ok"), "ok");
+        let second = client();
+        let began = now_ns();
+        let sent = second.post(&url).body(vec![1; 800_000]).timeouts(timeouts).send();
+        let error = sent.await.expect_err("it is not taken");
+        assert_passed(began, 5 * BOUND);
+        assert!(error.is_timeout() && error.phase() == Phase::Request, "{error}");
+    });
+}
