@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use ::http::header::{self, HeaderValue};
-use ::http::{Request, Response, StatusCode, Version};
+use ::http::{Method, Request, Response, StatusCode, Version};
 use ::http_body::{Body as HttpBody, Frame, SizeHint};
 use ::hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -49,13 +49,15 @@ impl<S: HttpService> Adapter<S> {
         let mut request = Request::from_parts(parts, body);
         request.extensions_mut().insert(info);
         let under_way = UnderWay { progress: progress.clone(), stream, access };
+        // hyper sees to it for HTTP/1 alone.
+        let silent = *request.method() == Method::HEAD && version == Version::HTTP_2;
         // Only what came over HTTP/1 is told by a header that it was the last.
         let close = (last || refused.is_some()) && version < Version::HTTP_2;
         let state = match refused {
             Some(status) => State::Refused { status },
             None => self.call(request, &under_way),
         };
-        Answering { state, under_way: Some(under_way), fate, close, version }
+        Answering { state, under_way: Some(under_way), fate, close, version, silent }
     }
 
     /// Calls the service if it is ready at once, as most always are.
@@ -135,6 +137,7 @@ pin_project! {
         fate: Option<Arc<Fate>>,
         close: bool,
         version: Version,
+        silent: bool,
     }
 }
 
@@ -162,7 +165,7 @@ impl<S: HttpService> Future for Answering<S> {
         let broken = this.fate.as_ref().and_then(|fate| fate.status());
         let mut response = match handled {
             Ok(response) if broken.is_none() || !is_failure(response.status()) => {
-                response.map(|body| Content { body: Some(body), under_way: None })
+                response.map(|body| Content { body: Some(body), silent: false, under_way: None })
             }
             // What the client did wrong is said in one way, whatever the handler made of it.
             Ok(_) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
@@ -172,6 +175,9 @@ impl<S: HttpService> Future for Answering<S> {
         if close && *this.version < Version::HTTP_2 {
             under_way.progress.last.set(true);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if *this.silent {
+            silence(&mut response);
         }
         under_way.progress.responds.set(true);
         under_way.access.answered(response.status());
@@ -183,12 +189,22 @@ impl<S: HttpService> Future for Answering<S> {
     }
 }
 
+/// Leaves the headers as they are with a body, and has none (RFC 9110, section 9.3.2).
+fn silence<B: HttpBody>(response: &mut Response<Content<B>>) {
+    let body = response.body_mut();
+    let length = body.body.take().and_then(|body| body.size_hint().exact());
+    body.silent = true;
+    if let Some(length) = length.filter(|_| !response.headers().contains_key(header::CONTENT_LENGTH)) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+}
+
 fn is_failure(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
 fn empty<B>(status: StatusCode) -> Response<Content<B>> {
-    let mut response = Response::new(Content { body: None, under_way: None });
+    let mut response = Response::new(Content { body: None, silent: false, under_way: None });
     *response.status_mut() = status;
     response
 }
@@ -232,6 +248,8 @@ pin_project! {
     pub(super) struct Content<B> {
         #[pin]
         body: Option<B>,
+        // Of a request for the headers alone, which say how long it would have been.
+        silent: bool,
         under_way: Option<UnderWay>,
     }
 }
@@ -268,6 +286,10 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None if self.silent => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }

@@ -225,7 +225,12 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
         }
         Ended::Slow(expired) => too_slow(&mut wire, progress, *expired).await,
         Ended::Idle => progress.site.drain.count(|drained| drained.idle += 1),
-        Ended::Cut => progress.site.drain.count(|drained| drained.cut += 1),
+        Ended::Cut => {
+            if progress.responds.get() {
+                wire.reset_on_close();
+            }
+            progress.site.drain.count(|drained| drained.cut += 1);
+        }
     }
 }
 
@@ -317,6 +322,7 @@ async fn too_slow<T: ListenerTransport>(wire: &mut Wire<T>, progress: &Progress,
     match phase {
         Phase::RequestHeader => wire.send_away(TOO_SLOW, farewell).await,
         Phase::RequestTotal if !progress.responds.get() => wire.send_away(TOO_LONG, farewell).await,
+        Phase::RequestTotal | Phase::ResponseWrite => wire.reset_on_close(),
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! [`Wire`], the stream of a connection in the clear or not; [`Watched`], the same as hyper has it.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::io::scratch::{SIZE, Scratch};
 use crate::socket::Socket;
 use crate::socket::transport::{ListenerTransport, StreamTransport};
+use crate::tcp::TcpStream;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
 
@@ -79,6 +81,15 @@ impl<T: ListenerTransport> Wire<T> {
             poll_fn(|cx| on_stream!(&mut *self, stream => AsyncWrite::poll_close(Pin::new(stream), cx)))
                 .await;
         self.linger(within).await;
+    }
+
+    /// Has the close reset the connection, and throw away what the client has not taken: it takes too little, and the kernel
+    /// would keep that for minutes.
+    pub(super) fn reset_on_close(&self) {
+        if let Some(stream) = (self.socket() as &dyn Any).downcast_ref::<TcpStream>() {
+            // One that is closed has nothing left.
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Closes, once the client has read what it was sent, or after `within`. What it still sends would have the kernel
