@@ -1,3 +1,10 @@
 //! Real clients and servers: curl, wrk, h2load, slowhttptest, openssl, nginx.
 
-mod fetch;
+mod curl;
+mod drain;
+mod files;
+mod h2load;
+mod openssl;
+mod rig;
+mod slow;
+mod wrk;
