@@ -6,8 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use ::hyper::rt::{Read, ReadBufCursor, Write};
 use futures_io::{AsyncRead, AsyncWrite};
+use punctual_reactor::{Direction, Done};
 
-use crate::io::scratch::{SIZE, Scratch};
+use crate::io::scratch::{self, SIZE, Scratch};
 use crate::socket::Socket;
 use crate::socket::transport::StreamTransport;
 
@@ -105,13 +106,33 @@ impl<S: AsyncWrite + Unpin> Write for Io<S> {
     }
 }
 
+impl<T: StreamTransport> Socket<T> {
+    /// Reads up to `room` bytes, and has `take` look at them where they have come, in the room of the thread: that is needed
+    /// only when there is something to read.
+    pub(crate) fn poll_lent(
+        &self,
+        cx: &mut Context<'_>,
+        room: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Read, room == 0, |io| {
+            scratch::lend(room, |buffer| {
+                let bytes = self.received(T::read(io, buffer))?;
+                take(buffer.get(..bytes).ok_or_else(scratch::liar)?);
+                Ok(Done::bytes(bytes, room))
+            })
+        })
+    }
+}
+
 impl<T: StreamTransport> Read for Socket<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
+        mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        poll_read_into(self, cx, cursor)
+        let room = cursor.remaining().min(SIZE);
+        self.poll_lent(cx, room, |bytes| cursor.put_slice(bytes)).map_ok(drop)
     }
 }
 

@@ -11,6 +11,24 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Lends the thread's room to `read`, which reads at most once and polls nobody.
+pub(crate) fn lend<R>(room: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut read = Some(read);
+    let lent = SCRATCH.try_with(|scratch| {
+        let mut buffer = scratch.try_borrow_mut().ok()?;
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        read.take().map(|read| read(&mut buffer[..room]))
+    });
+    match (lent, read) {
+        (Ok(Some(result)), _) => result,
+        // The thread ends.
+        (_, Some(read)) => read(&mut vec![0; room]),
+        (_, None) => unreachable!("a closure that was taken has been called"),
+    }
+}
+
 /// A stream that says it moved more than there was: an `impl` that is wrong, and no reason to panic.
 pub(crate) fn liar() -> io::Error {
     io::Error::other("a stream says that it moved more bytes than it was given")

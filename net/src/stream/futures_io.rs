@@ -18,7 +18,7 @@ use crate::socket::Socket;
 use crate::socket::transport::StreamTransport;
 
 impl<T: StreamTransport> Socket<T> {
-    fn poll_io(
+    pub(crate) fn poll_io(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,

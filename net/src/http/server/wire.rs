@@ -14,7 +14,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::progress::Progress;
 use crate::error::Error;
-use crate::io::scratch::{SIZE, Scratch};
+use crate::io::scratch::SIZE;
+#[cfg(feature = "tls")]
+use crate::io::scratch::Scratch;
 use crate::socket::Socket;
 use crate::socket::transport::{ListenerTransport, StreamTransport};
 use crate::tcp::TcpStream;
@@ -128,15 +130,28 @@ impl<T: StreamTransport> Read for Watched<T> {
             return Poll::Ready(Ok(()));
         }
         let Watched { wire, progress, .. } = &mut *self;
-        let mut scratch = Scratch::take(cursor.remaining().min(SIZE));
-        let read = ready!(
-            on_stream!(wire, stream => AsyncRead::poll_read(Pin::new(stream), cx, scratch.room()))
-        )?;
-        let bytes = scratch.filled(read)?;
-        if !progress.received(bytes) {
+        let room = cursor.remaining().min(SIZE);
+        let mut fine = true;
+        let mut take = |bytes: &[u8]| {
+            fine = progress.received(bytes);
+            if fine {
+                cursor.put_slice(bytes);
+            }
+        };
+        match wire {
+            Wire::Plain(stream) => {
+                ready!(stream.poll_lent(cx, room, &mut take))?;
+            }
+            #[cfg(feature = "tls")]
+            Wire::Tls(stream) => {
+                let mut scratch = Scratch::take(room);
+                let read = ready!(AsyncRead::poll_read(Pin::new(stream), cx, scratch.room()))?;
+                take(scratch.filled(read)?);
+            }
+        }
+        if !fine {
             return Poll::Ready(Err(nonsense()));
         }
-        cursor.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
 }
