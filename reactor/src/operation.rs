@@ -73,7 +73,7 @@ pub(crate) struct Operation {
     pub(crate) own_ns: u64,
     /// That of the earliest [`timeout`](crate::timeout) around it, once it waits.
     pub(crate) guard_ns: u64,
-    /// When it began; 0 if it had no deadline then and has not waited.
+    /// When its time began; 0 if its side had no deadline and it has not waited.
     pub(crate) begun_at_ns: u64,
     /// The scope it began in, and as which of its members it waits.
     pub(crate) scope: Option<Id>,
@@ -114,17 +114,22 @@ impl Operation {
         }
     }
 
-    /// Fixes its own deadline, by a clock read now. Returns whether it may begin: a deadline that has
-    /// passed already lets it touch nothing.
+    /// Returns whether it may begin: a deadline that has passed already lets it touch nothing. Without one nothing
+    /// is to be compared with the time, and its own time begins where it waits: one that need not wait reads no clock.
     fn begin(&mut self, side: &Side, clock: &Clock, loop_now_ns: &mut u64) -> bool {
-        if side.deadline == NEVER && side.timeout == NEVER {
+        if side.deadline == NEVER && side.timeout != 0 {
             return true;
         }
+        self.fix_deadline(side, clock, loop_now_ns);
+        self.due_ns(side) > self.begun_at_ns
+    }
+
+    /// Fixes its own deadline, by a clock read now.
+    fn fix_deadline(&mut self, side: &Side, clock: &Clock, loop_now_ns: &mut u64) {
         let now_ns = clock.now().as_nanos();
         *loop_now_ns = now_ns.max(*loop_now_ns);
         self.own_ns = now_ns.saturating_add(side.timeout);
         self.begun_at_ns = now_ns;
-        self.due_ns(side) > now_ns
     }
 
     fn elapsed(&self, side: &Side, at_ns: u64) -> OperationElapsed {
@@ -270,15 +275,20 @@ impl Reactor {
         waker: Waker,
         poller: Poller,
     ) -> Result<Option<Waker>, Waker> {
-        if operation.begun_at_ns == 0 {
-            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
-            // while it waits, what came before in this turn counts as part of its wait.
-            operation.begun_at_ns = self.now_ns;
-        }
         let wait = self.wait;
-        let Ok(source) = self.source(token) else { return Err(waker) };
+        let Reactor { id, sources, clock, now_ns, .. } = self;
+        let Some(source) = sources.get_mut(token.id).filter(|_| token.reactor == *id) else {
+            return Err(waker);
+        };
         let in_memory = source.in_memory;
         let side = source.side(operation.direction);
+        if operation.begun_at_ns == 0 && side.timeout != NEVER {
+            operation.fix_deadline(side, clock, now_ns);
+        } else if operation.begun_at_ns == 0 {
+            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
+            // while it waits, what came before in this turn counts as part of its wait.
+            operation.begun_at_ns = *now_ns;
+        }
         let first = side.waiting == 0;
         let joins = !operation.waiting;
         if !operation.waiting {

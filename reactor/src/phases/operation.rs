@@ -32,7 +32,7 @@ impl Reactor {
         let began_ns = if operation.begun_at_ns == 0 { self.now_ns } else { operation.begun_at_ns };
         let until_ns = match ended_by {
             Some(deadline) => deadline.as_nanos(),
-            None => self.bound_of(token, operation, closed),
+            None => self.bound_of(token, operation, began_ns, closed),
         };
         let budget_ns = if until_ns == NEVER { NEVER } else { until_ns.saturating_sub(began_ns) };
         // When the loop last looked at the clock: after the wake-up that brought the readiness.
@@ -45,14 +45,23 @@ impl Reactor {
         &mut self,
         token: Token,
         operation: &Operation,
+        began_ns: u64,
         closed: &RefCell<Option<Source>>,
     ) -> u64 {
-        let side = operation.direction.side();
         let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
-        let of_side = match self.source(token) {
-            Ok(source) => source.sides[side].deadline,
-            Err(_) => closed.borrow().as_ref().map_or(NEVER, |source| source.sides[side].deadline),
+        let bounds = |source: &Source| {
+            let side = &source.sides[operation.direction.side()];
+            (side.deadline, side.timeout)
         };
-        operation.own_ns.min(operation.guard_ns).min(of_side).min(of_scope)
+        let (of_side, timeout_ns) = match self.source(token) {
+            Ok(source) => bounds(source),
+            Err(_) => closed.borrow().as_ref().map_or((NEVER, NEVER), bounds),
+        };
+        // One that did not wait has not fixed what it had been given.
+        let own_ns = match operation.begun_at_ns {
+            0 => began_ns.saturating_add(timeout_ns),
+            _ => operation.own_ns,
+        };
+        own_ns.min(operation.guard_ns).min(of_side).min(of_scope)
     }
 }
