@@ -127,18 +127,24 @@ impl<S: MioSource> Registration<S> {
         direction: Direction,
         mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
-        let mut operation = match slot.get() {
-            operation if operation.waiting => operation,
-            _ => Operation::new(direction),
-        };
-        self.end_if_given_up(&mut operation);
-        if operation.waiting && operation.scope != self.driver().scope() {
-            // Whoever began it was in another scope, and has left it.
-            self.end(&mut operation, PhaseEnding::Dropped);
+        let mut operation = slot.get();
+        let waited = operation.waiting;
+        if waited {
+            self.end_if_given_up(&mut operation);
+            if operation.waiting && operation.scope != self.driver().scope() {
+                // Whoever began it was in another scope, and has left it.
+                self.end(&mut operation, PhaseEnding::Dropped);
+                operation = Operation::new(direction);
+            }
+        } else {
             operation = Operation::new(direction);
         }
         let poll = self.poll_operation(cx, &mut operation, &mut attempt);
-        slot.set(if poll.is_ready() { Operation::new(direction) } else { operation });
+        if poll.is_pending() {
+            slot.set(operation);
+        } else if waited {
+            slot.set(Operation::new(direction));
+        }
         poll
     }
 
@@ -204,7 +210,7 @@ impl<S: MioSource> Registration<S> {
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
         let waker = cx.waker().clone();
-        if self.has_ended_meanwhile(operation) {
+        if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
             let failure = self.failure(operation);
             return self.failed(operation, failure);
         }

@@ -476,6 +476,12 @@ impl Scopes {
 }
 
 impl Node {
+    /// Whether it has neither ended nor a deadline that could end it.
+    #[inline]
+    pub(crate) fn is_open_for_ever(&self) -> bool {
+        self.end.is_none() && self.effective_ns == NEVER
+    }
+
     /// Whether an end around it reaches it.
     fn is_reached(&self) -> bool {
         self.end.is_none() && self.kind != Kind::Shield

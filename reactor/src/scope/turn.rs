@@ -61,6 +61,9 @@ impl Reactor {
     /// Why nothing may begin in the scope, if so. A deadline that has passed ends it here, before the wheel
     /// has come to it: what begins after it touches nothing.
     pub(crate) fn refuses(&mut self, id: Id) -> Option<ScopeEnd> {
+        if self.scopes.nodes.get_mut(id).is_some_and(|node| node.is_open_for_ever()) {
+            return None;
+        }
         if let Some((_, end)) = self.scopes.end_of(id) {
             return Some(end);
         }
