@@ -7,10 +7,10 @@ use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
 use crate::scope::ScopeEnd;
-use crate::source::NEVER;
+use crate::source::{NEVER, Source};
 use crate::timers::Due;
 use crate::token::{Timer, Token};
-use crate::waiters::Waiters;
+use crate::waiters::{Waiters, Woken};
 
 /// How many timers are fired between two looks at the clock.
 const FIRES_PER_CLOCK_READ: u64 = 16;
@@ -41,7 +41,21 @@ impl Reactor {
     }
 
     /// The next source that may make progress, and who waits for it.
-    pub(crate) fn next_ready(&mut self) -> Option<(Token, Readiness, Waiters)> {
+    fn next_ready(&mut self) -> Option<(Token, Readiness, Waiters)> {
+        self.next_ready_with(|source, readiness| source.take_waiters_for(readiness))
+    }
+
+    /// The same for a runtime, which only wakes whoever waits: mostly one, who is handed on as such.
+    pub(crate) fn next_woken(&mut self) -> Option<(Token, Woken)> {
+        let next = self.next_ready_with(|source, readiness| source.take_woken(readiness));
+        next.map(|(token, _, woken)| (token, woken))
+    }
+
+    #[inline]
+    fn next_ready_with<R>(
+        &mut self,
+        take: impl FnOnce(&mut Source, Readiness) -> R,
+    ) -> Option<(Token, Readiness, R)> {
         while let Some(id) = self.pending.ready.pop_front() {
             let Some(source) = self.sources.get_mut(id) else {
                 self.metrics.stale_events += 1;
@@ -49,15 +63,9 @@ impl Reactor {
             };
             self.metrics.events += 1;
             let readiness = std::mem::take(&mut source.undelivered);
-            let mut waiters = Waiters::default();
-            if readiness.allows(Direction::Read) {
-                waiters = source.side(Direction::Read).waiters.take();
-            }
-            if readiness.allows(Direction::Write) {
-                waiters.append(source.side(Direction::Write).waiters.take());
-            }
+            let taken = take(source, readiness);
             self.count_delivered();
-            return Some((Token { id, reactor: self.id }, readiness, waiters));
+            return Some((Token { id, reactor: self.id }, readiness, taken));
         }
         None
     }

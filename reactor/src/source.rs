@@ -7,7 +7,7 @@ use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
 use crate::timers::{Due, TimerKey, Timers};
-use crate::waiters::Waiters;
+use crate::waiters::{Waiters, Woken};
 use crate::waits::{Label, Subject};
 
 /// A deadline that is not set.
@@ -211,6 +211,29 @@ impl Source {
     /// How many of its sides have an operation that waits for the kernel.
     pub(crate) fn sides_waiting_for_the_kernel(&self) -> usize {
         if self.in_memory { 0 } else { self.sides.iter().filter(|side| side.waiting > 0).count() }
+    }
+
+    /// Takes out who waits for any of `readiness`.
+    pub(crate) fn take_waiters_for(&mut self, readiness: Readiness) -> Waiters {
+        let mut waiters = Waiters::default();
+        for direction in Direction::BOTH.into_iter().filter(|direction| readiness.allows(*direction)) {
+            waiters.append(self.side(direction).waiters.take());
+        }
+        waiters
+    }
+
+    /// The same.
+    #[inline]
+    pub(crate) fn take_woken(&mut self, readiness: Readiness) -> Woken {
+        let [read, write] = &mut self.sides;
+        let reads = readiness.allows(Direction::Read) && !read.waiters.is_empty();
+        let writes = readiness.allows(Direction::Write) && !write.waiters.is_empty();
+        match (reads, writes) {
+            (false, false) => Woken::Nobody,
+            (true, false) => read.waiters.take_woken(),
+            (false, true) => write.waiters.take_woken(),
+            (true, true) => Woken::All(self.take_waiters()),
+        }
     }
 
     pub(crate) fn take_waiters(&mut self) -> Waiters {

@@ -36,6 +36,15 @@ pub(crate) struct Note {
     pub(crate) scope: Option<Id>,
 }
 
+/// Whom to wake.
+#[derive(Debug)]
+pub(crate) enum Woken {
+    Nobody,
+    /// Nearly always: cheaper to hand on than all of them.
+    One(Waker),
+    All(Waiters),
+}
+
 /// Who polls: which task, and in which frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Poller {
@@ -79,6 +88,20 @@ impl Waiters {
         self.first.iter().chain(&self.more).map(|waiter| waiter.note)
     }
 
+    /// Takes them all out.
+    #[inline]
+    pub(crate) fn take_woken(&mut self) -> Woken {
+        if !self.more.is_empty() {
+            return Woken::All(self.take());
+        }
+        self.first.take().map_or(Woken::Nobody, |first| Woken::One(first.waker))
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     pub(crate) fn take(&mut self) -> Waiters {
         std::mem::take(self)
     }
@@ -94,9 +117,8 @@ impl Waiters {
 
     /// Whether all of them are wakers of this kind.
     #[inline]
-    pub(crate) fn are_all(&self, kind: &'static RawWakerVTable) -> bool {
-        let all = &mut self.first.iter().chain(&self.more);
-        all.all(|waiter| std::ptr::eq(waiter.waker.vtable(), kind))
+    pub(crate) fn are_all(&self, kinds: &[&'static RawWakerVTable]) -> bool {
+        self.first.iter().chain(&self.more).all(|waiter| is_one_of(&waiter.waker, kinds))
     }
 
     #[inline]
@@ -106,6 +128,12 @@ impl Waiters {
         }
         self.more.into_iter().for_each(|waiter| wake(waiter.waker));
     }
+}
+
+/// Whether it is a waker of one of these kinds.
+#[inline]
+pub(crate) fn is_one_of(waker: &Waker, kinds: &[&'static RawWakerVTable]) -> bool {
+    kinds.iter().any(|kind| std::ptr::eq(waker.vtable(), *kind))
 }
 
 /// Wakes, and keeps the loop alive if the waker (which may be anybody's code) panics.

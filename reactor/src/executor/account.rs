@@ -1,12 +1,13 @@
 //! Whose time it is: what the driver runs, timed, so that whoever holds the loop is known.
 
-use std::task::RawWakerVTable;
+use std::task::{RawWakerVTable, Waker};
 
 use crate::arena::Id;
 use crate::blame::{Given, Holder};
 use crate::executor::driver::Driver;
 use crate::executor::task_info::{Origin, TaskId};
-use crate::waiters::Waiters;
+use crate::token::Token;
+use crate::waiters::{self, Waiters};
 
 impl Driver {
     /// Reads the clock.
@@ -54,12 +55,26 @@ impl Driver {
     /// Wakes who waited for what was given out. To wake a task is to queue it, which is not worth a look at the clock; other
     /// wakers are anybody's code.
     pub(super) fn wake(&self, waiters: Waiters, given: impl FnOnce() -> Option<Given>) {
-        if !self.accounts || waiters.are_all(self.task_wakers) {
+        if !self.accounts || waiters.are_all(&self.task_wakers) {
             waiters.wake();
             return;
         }
+        self.wake_timed(|| waiters.wake(), given);
+    }
+
+    /// The same for one who waited for readiness.
+    #[inline]
+    pub(super) fn wake_one(&self, waker: Waker, token: Token) {
+        if !self.accounts || waiters::is_one_of(&waker, &self.task_wakers) {
+            waiters::wake(waker);
+        } else {
+            self.wake_timed(|| waiters::wake(waker), || Some(Given::Ready(token)));
+        }
+    }
+
+    fn wake_timed(&self, wake: impl FnOnce(), given: impl FnOnce() -> Option<Given>) {
         let (began_ns, noted_ns) = (self.now_ns(), self.noted_ns.get());
-        waiters.wake();
+        wake();
         let ended_ns = self.now_ns();
         if ended_ns - began_ns >= self.floor_ns {
             self.note_held(Holder::Waker(given()), began_ns, ended_ns, noted_ns);
@@ -123,7 +138,7 @@ impl Driver {
 }
 
 /// By which the wakers of tasks are known.
-pub(super) type TaskWakers = &'static RawWakerVTable;
+pub(super) type TaskWakers = [&'static RawWakerVTable; 2];
 
 /// The polls of one turn that were too short to be noted each.
 #[derive(Default)]

@@ -31,7 +31,7 @@ use crate::scope::tree::HookFn;
 use crate::source::NEVER;
 use crate::text::Text;
 use crate::token::ReactorId;
-use crate::waiters::{self, Note, Poller};
+use crate::waiters::{self, Note, Poller, Woken};
 use crate::waits::{CurrentFrame, OtherWait};
 
 pub(crate) struct Driver {
@@ -107,7 +107,7 @@ impl Driver {
             floor_ns: reactor.ledger.floor_ns,
             lap_ns: Cell::new(0),
             noted_ns: Cell::new(0),
-            task_wakers: Waker::from(TaskWaker::queued(MAIN, reactor.remote.clone())).vtable(),
+            task_wakers: TaskWaker::tables(reactor.remote.clone()),
             reactor: RefCell::new(reactor),
             tasks: RefCell::new(Arena::new()),
             observer: Observer::default(),
@@ -163,7 +163,7 @@ impl Driver {
         let task = self.tasks.borrow_mut().insert(Task::new(origin));
         let future = make(task);
         let flag = TaskWaker::queued(task, self.remote.clone());
-        let body = Body { future: Box::pin(future), waker: flag.clone().into(), flag };
+        let body = Body { future: Box::pin(future), waker: flag.waker(), flag };
         if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
             slot.body = Some(body);
         }
@@ -367,9 +367,13 @@ impl Driver {
         let noted_ns = self.noted_ns.get();
         loop {
             // To wake is to queue: no need to look at the timers in the midst of it.
-            let ready = self.reactor.borrow_mut().next_ready();
-            let Some((token, _, waiters)) = ready else { break };
-            self.wake(waiters, || Some(Given::Ready(token)));
+            let ready = self.reactor.borrow_mut().next_woken();
+            let Some((token, woken)) = ready else { break };
+            match woken {
+                Woken::Nobody => {}
+                Woken::One(waker) => self.wake_one(waker, token),
+                Woken::All(waiters) => self.wake(waiters, || Some(Given::Ready(token))),
+            }
         }
         let most = self.reactor.borrow().budget.messages;
         if self.run_queue.borrow().len() >= most {

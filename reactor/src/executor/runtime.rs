@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::builder::{BlockingLimits, Builder};
@@ -78,7 +78,7 @@ impl Runtime {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = self.enter("block_on");
         let flag = TaskWaker::queued(MAIN, self.driver.remote.clone());
-        let waker = Waker::from(flag.clone());
+        let waker = flag.waker();
         let mut future = pin!(future);
         let mut output = None;
         let _main = self.driver.main_is(flag.clone(), Origin::new(None, Location::caller()));

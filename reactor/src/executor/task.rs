@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{RawWakerVTable, Wake, Waker};
 
 use crate::arena::Id;
 use crate::executor::context;
@@ -53,6 +53,19 @@ impl TaskWaker {
     /// A waker whose task is queued already.
     pub(crate) fn queued(task: Id, remote: Arc<Shared>) -> Arc<TaskWaker> {
         Arc::new(TaskWaker { task, queued: AtomicBool::new(true), remote })
+    }
+
+    /// It as a waker. All are made here: code that is generic is compiled in other crates again, and a waker made there has
+    /// a table of functions of its own, by which it would not be known as a task's.
+    #[inline(never)]
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(self.clone())
+    }
+
+    /// The tables of functions of such wakers: a clone may have another than the first.
+    pub(crate) fn tables(remote: Arc<Shared>) -> [&'static RawWakerVTable; 2] {
+        let waker = TaskWaker::queued(MAIN, remote).waker();
+        [waker.vtable(), waker.clone().vtable()]
     }
 
     /// Whether its task is in the run queue, or on its way there.
