@@ -212,7 +212,6 @@ impl<'a> Bounds<'a> {
     }
 
     /// Within `limit`.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "HTTP has several bounds a phase"))]
     pub(crate) fn limit(mut self, limit: Limit) -> Bounds<'a> {
         self.bound = Bound::Limit(limit);
         self.set_at = limit.set_at.or(self.set_at);
