@@ -3,13 +3,13 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use punctual::net::{Kind, Phase, duplex};
+use punctual::net::{Kind, Phase, TcpListener, TcpStream, duplex};
 use punctual::{Instant, spawn};
 use punctual_tests_http::certificates::Authority;
 use punctual_tests_http::rig::on_runtime;
 
 use crate::raw::Raw;
-use crate::rig::{in_memory, read_all, transport::Memory, virtual_runtime};
+use crate::rig::{in_memory, read_all, shaken, transport::Memory, virtual_runtime};
 use punctual::tls::TlsStream;
 
 const S: Duration = Duration::from_secs(1);
@@ -209,5 +209,35 @@ fn l09_a_close_that_is_cancelled_closes_all_the_same() {
         assert!(closing.is_err(), "the peer does not end: given up");
         assert_eq!(client.write(b"x").await.expect_err("closed").kind(), Kind::Closed);
         drop(server);
+    });
+}
+
+#[test]
+fn d20_over_tcp_a_record_can_be_read_in_pieces_and_its_end_twice() {
+    on_runtime("pieces of a record", async |_| {
+        let authority = Authority::new();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let client = TcpStream::connect(listener.local_addr().expect("its address")).await;
+        let (server, _) = listener.accept().await.expect("a connection");
+        let acceptor = authority.localhost().acceptor();
+        let (client, server) =
+            shaken(&authority, &acceptor, client.expect("a connection"), server).await;
+        client.set_read_timeout(Some(5 * S)).expect("set");
+        let sending = spawn(async move {
+            server.write_all(b"one record").await.expect("room");
+            server
+        });
+        let mut two = [0; 2];
+        // The first of these waits for the edge, reads all there is, and knows by the short read that there is no more: no
+        // other edge comes, the rest is here already.
+        for expected in [b"on", b"e ", b"re", b"co", b"rd"] {
+            assert_eq!(client.read(&mut two).await.expect("two of ten"), 2);
+            assert_eq!(&two, expected);
+        }
+        let server = sending.await.expect("no panic");
+        server.shutdown().await.expect("an end");
+        for _ in 0..3 {
+            assert_eq!(client.read(&mut two).await.expect("the end"), 0);
+        }
     });
 }
