@@ -201,3 +201,16 @@ fn a_body_longer_than_its_limit_is_an_error_and_takes_the_connection_along() {
         ended_soon(&peer).await;
     });
 }
+
+#[test]
+fn p10_a_body_that_is_dropped_half_way_takes_the_connection_along() {
+    let peer = Peer::start(|_, connection| five_bytes_then_nothing(connection));
+    on_runtime("dropped", async |_| {
+        let client = Client::new();
+        let mut response = client.get(peer.url("/")).timeouts(patient()).send().await.expect("ok");
+        response.body().frame().await.expect("a frame").expect("data");
+        drop(response);
+        ended_soon(&peer).await;
+        assert_eq!((client.metrics().idle, client.metrics().in_use), (0, 0));
+    });
+}
