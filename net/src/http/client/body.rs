@@ -173,6 +173,10 @@ impl Body {
         let error = progress.running.fail(error);
         let ending = error.ending();
         if let Some(connection) = connection.filter(|connection| !connection.http2) {
+            // It may lie idle already, if nobody came to read what had arrived.
+            if let Some(place) = connection.place() {
+                place.left_by(&connection);
+            }
             connection.close();
         }
         self.incoming = None;

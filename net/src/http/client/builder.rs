@@ -44,7 +44,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Options of its sockets.
+    /// Options of its sockets, instead of [`nodelay`](TcpOptions::nodelay).
     pub fn options(mut self, options: TcpOptions) -> ClientBuilder {
         self.config.options = options;
         self

@@ -38,7 +38,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             headers: HeaderMap::new(),
             user_agent: Some(HeaderValue::from_static(USER_AGENT)),
-            options: TcpOptions::default(),
+            // What is written is whole messages and their parts, which wait for nothing.
+            options: TcpOptions::new().nodelay(true),
             #[cfg(feature = "dns")]
             resolver: None,
             #[cfg(feature = "tls")]

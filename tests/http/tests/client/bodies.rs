@@ -214,3 +214,23 @@ fn p10_a_body_that_is_dropped_half_way_takes_the_connection_along() {
         assert_eq!((client.metrics().idle, client.metrics().in_use), (0, 0));
     });
 }
+
+#[test]
+fn p05_what_comes_after_the_total_is_not_given_out_and_its_connection_not_used_again() {
+    let peer = Peer::start(|_, connection| {
+        connection.request()?;
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")?;
+        connection.ended()
+    });
+    on_runtime("late", async |_| {
+        let client = Client::new();
+        let sent = client.get(peer.url("/")).timeouts(patient()).timeout(BOUND).send();
+        let mut response = sent.await.expect("a response");
+        // Nobody reads it in time, though all of it is here.
+        punctual::sleep(2 * BOUND).await;
+        let error = response.body().frame().await.expect("an end").expect_err("it is too late");
+        assert!(error.is_timeout() && error.phase() == Phase::Body, "{error}");
+        assert_eq!(client.metrics().idle, 0, "{:?}", client.metrics());
+        ended_soon(&peer).await;
+    });
+}
