@@ -24,8 +24,8 @@ pub(crate) struct Fetcher {
     body: Option<Bytes>,
     /// Whether the head of the response stands before its body.
     include: bool,
-    /// Whether the report has it.
-    report_headers: bool,
+    /// Whether every report has it.
+    json: bool,
     /// Whether a status of 400 or more is a failure.
     fail: bool,
     /// From when on time is counted.
@@ -55,7 +55,7 @@ impl Fetcher {
             headers,
             body,
             include: options.include,
-            report_headers: options.include || options.json,
+            json: options.json,
             fail: options.fail,
             origin: Instant::now(),
             progress,
@@ -72,11 +72,13 @@ impl Fetcher {
             Ok(response) => response,
             Err(error) => return Fetched::failed_at_once(url, self.origin, &error),
         };
+        // On a terminal once is enough.
+        let report_headers = self.json || self.include && output == Output::Nowhere;
         let saved_to = output.name();
         let received = self.receive(&mut response, url, output, more).await;
         let mut fetched = Fetched::of(url, self.origin, &response.timeline());
         fetched.saved_to = saved_to;
-        if self.report_headers {
+        if report_headers {
             fetched.headers =
                 response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         }

@@ -7,6 +7,16 @@
 //! cargo run --release --features http,tls --example fetch -- --svg where.svg --repeat 2 http://localhost:8080/
 //! ```
 //!
+//! A redirect from http to https, and then a server that reads the request and says nothing:
+//!
+//! ```text
+//! $ fetch -L --cacert cert.pem http://localhost:7920/up
+//! GET http://localhost:7920/up → 301 over HTTP/1.1, 169 bytes
+//!   127.0.0.1:7920, new connection
+//!               took  budget    left  0                                       15.2 ms
+//! @1
+//! ```
+//!
 //! The body goes to `-o FILE`, to a file of its own name with `-O`, to stdout with `-o -` or if that is a pipe; else it is read
 //! to its end and dropped. The report never mixes with it: it goes to stdout, or to stderr if the body goes there.
 //!

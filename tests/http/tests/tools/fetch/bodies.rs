@@ -79,6 +79,7 @@ fn a_body_in_a_pipe_is_alone_there_and_the_report_is_elsewhere() {
     let ran = fetch(&[&peer.url("/"), "-i"]);
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 300000\r\nx-a: 1\r\n\r\n";
     assert!(ran.stdout.starts_with(head) && ran.stdout[head.len()..] == bytes);
+    assert!(!ran.stderr.contains("x-a"), "once is enough: {}", ran.stderr);
     let ran = fetch(&[&peer.url("/"), "-i", "-o", "/dev/null"]);
     assert!(ran.text().contains("\n  x-a: 1\n"), "{}", ran.text());
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use punctual_tests_http::nginx::Nginx;
 use punctual_tests_http::rig::skip;
+use serde_json::Value;
 
 use super::bodies::{Scratch, some_bytes};
 use super::{fetch, hops, names, ns, phase};
@@ -54,12 +55,22 @@ fn over_tls_the_bytes_are_those_that_curl_gets_and_alpn_speaks_http_2() {
 
 #[test]
 fn fetches_at_once_share_one_connection_of_http_2() {
-    let Some(nginx) = Nginx::start("") else { return };
+    let Some(nginx) = Nginx::start("add_header x-connection $connection;") else { return };
     nginx.serve_file("a", b"a");
     let (url, cacert) = (nginx.secure_url("/a"), certificate(&nginx));
-    let first = fetch(&[&url, "--cacert", &cacert, "--json", "--repeat", "6"]);
-    let again = first.fetches().iter().skip(1).all(|each| hops(each)[0]["reused"] == true);
-    assert!(again && first.code == Some(0), "{}", first.text());
+    let ran = fetch(&[&url, &url, &url, &url, "--parallel", "4", "--cacert", &cacert, "--json"]);
+    let fetches = ran.fetches();
+    let connection = |fetched: &Value| {
+        let headers = fetched["headers"].as_array().expect("headers");
+        headers.iter().find(|header| header[0] == "x-connection").expect("nginx tells").clone()
+    };
+    assert!(ran.code == Some(0) && fetches.len() == 4, "{fetches:#?}");
+    assert!(
+        fetches.iter().all(|fetched| connection(fetched) == connection(&fetches[0])),
+        "{fetches:#?}"
+    );
+    let made = fetches.iter().filter(|fetched| hops(fetched)[0]["reused"] == false);
+    assert_eq!(made.count(), 1, "the others share it: {fetches:#?}");
 }
 
 #[test]
