@@ -49,7 +49,10 @@ impl<T: StreamTransport> TlsStream<T> {
     }
 
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ready_if_sent();
+        // Who flushes at each poll, as hyper does, may wait for a read meanwhile, and is not to be woken for this.
+        if !self.session.wants_write() {
+            return Poll::Ready(Ok(()));
+        }
         let sent = self
             .socket
             .io

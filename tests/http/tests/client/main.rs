@@ -15,3 +15,4 @@ mod pool;
 mod redirects;
 mod requests;
 mod reuse;
+mod waiting;
