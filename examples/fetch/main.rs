@@ -2,19 +2,26 @@
 //!
 //! ```text
 //! cargo run --release --features http,tls --example fetch -- URL…
-//! cargo run --release --features http,tls --example fetch -- -O http://localhost:8080/big.iso         # a file, a progress bar
+//! cargo run --release --features http,tls --example fetch -- -L -O http://localhost:8080/big.iso    # a file, a progress bar
 //! cargo run --release --features http,tls --example fetch -- --json http://localhost:8080/ | jq
 //! cargo run --release --features http,tls --example fetch -- --svg where.svg --repeat 2 http://localhost:8080/
 //! ```
 //!
-//! A redirect from http to https, and then a server that reads the request and says nothing:
+//! A server that takes the request and says nothing:
 //!
 //! ```text
-//! $ fetch -L --cacert cert.pem http://localhost:7920/up
-//! GET http://localhost:7920/up → 301 over HTTP/1.1, 169 bytes
-//!   127.0.0.1:7920, new connection
-//!               took  budget    left  0                                       15.2 ms
-//! @1
+//! GET http://localhost:7914/ → no answer
+//!   127.0.0.1:7914, new connection
+//!               took  budget    left  0                                         303 ms
+//!   resolve   215 µs     5 s     5 s  ▏
+//!   connect   544 µs    30 s    30 s  ▏
+//!   write     229 µs    30 s    30 s  ▏
+//! ✗ wait      301 ms  300 ms    none  ████████████████████████████████████████████████
+//!   total     303 ms   5m00s   4m59s
+//! ✗ wait was ended by its own deadline of 300 ms, 1.1 ms late
+//!   first byte from http://localhost:7914/ (127.0.0.1:7914) timed out after 300 ms
+//!   (first_byte timeout set at examples/fetch/fetch.rs:129:14; peer silent for 301 ms,
+//!   all of ours acknowledged), fired 1.1 ms late, 1 ms of it chosen, to share a wake-up
 //! ```
 //!
 //! The body goes to `-o FILE`, to a file of its own name with `-O`, to stdout with `-o -` or if that is a pipe; else it is read
