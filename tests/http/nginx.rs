@@ -60,6 +60,8 @@ impl Nginx {
         let files = [
             ("certificate.pem", issued.certificate_pem),
             ("key.pem", issued.key_pem),
+            // Of whoever issued it, for programs that want that in a file.
+            ("authority.pem", authority.pem()),
             ("nginx.conf", configuration(server, http, https)),
         ];
         for (name, contents) in files {

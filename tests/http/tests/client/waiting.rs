@@ -8,11 +8,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use punctual::http::{Body, Client, service_fn};
 use punctual::net::{Phase, TcpListener};
-use punctual::tls::Connector;
 use punctual_tests_http::certificates::Authority;
 use punctual_tests_http::nginx::Nginx;
 use punctual_tests_http::rig::{MS, on_runtime};
-use rustls::RootCertStore;
 
 #[test]
 fn the_loop_sleeps_while_a_response_over_tls_is_waited_for() {
@@ -50,9 +48,7 @@ fn a_request_does_not_wait_for_an_acknowledgement_of_the_preface() {
     let mut waits = Vec::new();
     on_runtime("no delay", async |_| {
         for _ in 0..8 {
-            let mut roots = RootCertStore::empty();
-            roots.add(nginx.certificate.clone()).expect("a certificate");
-            let client = Client::builder().tls(Connector::with_roots(roots)).build();
+            let client = Client::builder().tls(nginx.connector()).build();
             let response = client.get(nginx.secure_url("/a")).send().await.expect("ok");
             let timeline = response.timeline();
             assert_eq!(timeline.hops[0].version, Some("HTTP/2"));

@@ -2,6 +2,7 @@
 
 mod curl;
 mod drain;
+mod fetch;
 mod files;
 mod h2load;
 mod openssl;

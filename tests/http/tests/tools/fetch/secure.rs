@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::bodies::{Scratch, some_bytes};
 use super::{fetch, hops, names, ns, phase};
 
-/// Where nginx has put its certificate, which has signed itself.
+/// That of the authority that has issued nginx's.
 fn certificate(nginx: &Nginx) -> String {
-    nginx.directory.join("certificate.pem").to_str().expect("a path in UTF-8").to_owned()
+    nginx.directory.join("authority.pem").to_str().expect("a path in UTF-8").to_owned()
 }
 
 #[test]
