@@ -30,6 +30,22 @@ soak FOR="5min":
 ci:
     bash .ci/run
 
+# HTTP beside hyper on tokio: requests a second by wrk and h2load, instructions a request.
+http *ARGS:
+    cargo bench -p punctual-benches --bench http -- {{ARGS}}
+
+# The runtimes side by side: echo, renew, drift, idle, connect, tasks.
+side-by-side WORKLOAD *ARGS:
+    cargo run --release -p punctual-benches -- {{WORKLOAD}} {{ARGS}}
+
+# A file and echo server with all deadlines on.
+serve *ARGS:
+    cargo run --release --features http,tls --example serve -- {{ARGS}}
+
+# A request, phase by phase.
+fetch *ARGS:
+    cargo run --release --features http,tls --example fetch -- {{ARGS}}
+
 # Formatting, lints and documentation, with warnings denied.
 lint:
     cargo fmt --check
