@@ -22,7 +22,7 @@ use crate::socket::Socket;
 use crate::socket::transport::{StreamTransport, Tcp};
 
 /// A handshake that begins when it is awaited, and has 10 s from then unless it is told otherwise. It is one
-/// [phase](crate::phase), `tls`.
+/// [phase](mod@crate::phase), `tls`.
 ///
 /// Deadlines and timeouts that the stream has hold as well.
 ///
