@@ -1,6 +1,9 @@
 // Its programs use the client and the server.
 #![cfg_attr(feature = "http", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "http"), doc = "A single-threaded event-loop runtime whose timeouts can be trusted.")]
+#![cfg_attr(
+    not(feature = "http"),
+    doc = "A single-threaded event-loop runtime whose timeouts can be trusted."
+)]
 //!
 //! # Where to look
 //!

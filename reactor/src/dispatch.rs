@@ -121,9 +121,9 @@ impl Reactor {
         None
     }
 
-    /// Leaves what is in the inbox for the next turn.
-    pub(crate) fn take_no_more_messages(&mut self) {
-        self.pending.messages_left = 0;
+    /// Takes at most so many messages more in this turn, and leaves the rest in the inbox.
+    pub(crate) fn take_few_messages(&mut self, most: usize) {
+        self.pending.messages_left = self.pending.messages_left.min(most);
     }
 
     fn next_firing(&mut self) -> Option<Dispatch> {

@@ -21,6 +21,7 @@ use crate::executor::account::TaskWakers;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
+use crate::executor::polling::POLLS_AT_LEAST;
 use crate::executor::task::{Body, MAIN, Main, Task, TaskWaker};
 use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
@@ -377,8 +378,9 @@ impl Driver {
         }
         let most = self.reactor.borrow().budget.messages;
         if self.run_queue.borrow().len() >= most {
-            // The tasks are behind: let the inbox say Full rather than grow the queue.
-            self.reactor.borrow_mut().take_no_more_messages();
+            // The tasks are behind: let the inbox say Full rather than grow the queue. But what is cancelled or shut down
+            // by another thread is not to wait until they have caught up, which may be never.
+            self.reactor.borrow_mut().take_few_messages(POLLS_AT_LEAST);
         }
         loop {
             let dispatch = self.reactor.borrow_mut().next_dispatch();
@@ -422,7 +424,7 @@ impl Driver {
         let mut reactor = self.reactor.borrow_mut();
         let spent_ns = ended_ns.saturating_sub(reactor.now_ns);
         if spent_ns >= nanos(reactor.budget.task_time) {
-            reactor.take_no_more_messages();
+            reactor.take_few_messages(0);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::profile;
 
 /// How many tasks are polled between two looks at the clock.
 const POLLS_PER_CLOCK_READ: usize = 8;
+/// How many tasks that can run are polled in a turn, however long they take. Of what adds a task to the queue a turn takes
+/// as much when the tasks are behind: so it does not grow.
+pub(super) const POLLS_AT_LEAST: usize = POLLS_PER_CLOCK_READ;
 
 impl Driver {
     /// Runs tasks within the budget. Returns whether `main` is done.

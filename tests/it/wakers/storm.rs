@@ -287,6 +287,42 @@ fn w05_a_flood_of_messages_starves_neither_io_nor_timers() {
 }
 
 #[test]
+fn w05_tasks_that_are_behind_starve_no_cancel_and_no_call() {
+    let _watchdog = support::watchdog("w05 behind", Duration::from_secs(3));
+    support::for_each_alarm(|runtime| {
+        let (handle, called) = (runtime.handle(), Arc::new(AtomicBool::new(false)));
+        runtime.block_on(async {
+            let (stream, _silent) = punctual::net::duplex(64);
+            let token = stream.token();
+            let waits = punctual::spawn(async move { stream.read(&mut [0; 8]).await });
+            // More than a turn polls, and all of them can always run.
+            let busy = |_| {
+                let called = called.clone();
+                punctual::spawn(poll_fn(move |cx| {
+                    cx.waker().wake_by_ref();
+                    if called.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+                }))
+            };
+            let busy: Vec<_> = (0..1_000).map(busy).collect();
+            punctual::yield_now().await;
+            let elsewhere = std::thread::spawn({
+                let called = called.clone();
+                move || {
+                    handle.cancel(token, "enough").expect("room");
+                    handle.call(move || called.store(true, Ordering::Relaxed)).expect("room");
+                }
+            });
+            let ended = waits.await.expect("no panic").expect_err("cancelled");
+            assert!(ended.cause().is_some_and(|cause| cause.to_string() == "enough"), "{ended}");
+            for task in busy {
+                task.await.expect("no panic");
+            }
+            elsewhere.join().expect("no panic");
+        });
+    });
+}
+
+#[test]
 fn w05_a_flood_of_calls_starves_no_task() {
     let _watchdog = support::watchdog("w05 calls", Duration::from_secs(3));
     support::for_each_alarm(|runtime| {
