@@ -12,6 +12,7 @@ thread_local! {
 }
 
 /// Lends the thread's room to `read`, which reads at most once and polls nobody.
+#[cfg(feature = "hyper")]
 pub(crate) fn lend<R>(room: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut read = Some(read);
     let lent = SCRATCH.try_with(|scratch| {
