@@ -21,6 +21,9 @@ use super::connection::Ticket;
 use super::failure;
 use super::timeouts::Deadlines;
 
+/// How much room is made for a body because it is announced, in bytes.
+const BELIEVED: u64 = 64 * 1024;
+
 /// The body of a response: an [`http_body::Body`] that may be sent, but is polled on the loop it belongs to.
 ///
 /// Whoever waits for a part of it is bounded by [`body_idle`](super::Timeouts::body_idle),
@@ -121,7 +124,8 @@ impl Body {
         if announced > limit as u64 {
             return Err(self.too_long(limit));
         }
-        let mut all = Vec::with_capacity(announced as usize);
+        // More than this has to come before there is room for it: the announcement is the peer's word alone.
+        let mut all = Vec::with_capacity(announced.min(BELIEVED) as usize);
         while let Some(frame) = self.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             if data.len() > limit - all.len() {

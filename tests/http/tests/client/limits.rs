@@ -116,3 +116,19 @@ fn p08_a_body_is_read_as_far_as_is_allowed() {
         }
     });
 }
+
+#[test]
+fn p08_a_length_that_is_announced_is_not_believed() {
+    let peer = Peer::start(|_, connection| {
+        let length = connection.request()?.target()[1..].to_owned();
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nx"))
+    });
+    on_runtime("p08", async |_| {
+        let client = Client::new();
+        for length in [1_u64 << 45, 1 << 63, u64::MAX - 2] {
+            let response = client.get(peer.url(&format!("/{length}"))).send().await.expect("a head");
+            let error = response.bytes(usize::MAX).await.expect_err("one byte of so many");
+            assert_eq!(error.kind(), Kind::UnexpectedEof, "{length}: {error}");
+        }
+    });
+}
