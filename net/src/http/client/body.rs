@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::http::timeline::{PhaseTime, Timeline};
 use crate::io::throughput::Meter;
 use crate::phase::{Explains, Limit, Running, field, milliseconds, open};
 
-use super::connection::Ticket;
+use super::connection::{Connection, Ticket};
 use super::failure;
 use super::timeouts::Deadlines;
 
@@ -176,7 +177,11 @@ impl Body {
         }
         let error = progress.running.fail(error);
         let ending = error.ending();
-        if let Some(connection) = connection.filter(|connection| !connection.http2) {
+        // All of it may have come, though nobody read it, and the connection have been given to another request since.
+        let own = |connection: &Rc<Connection>| {
+            !connection.http2 && connection.next_number() == progress.number
+        };
+        if let Some(connection) = connection.filter(own) {
             // It may lie idle already, if nobody came to read what had arrived.
             if let Some(place) = connection.place() {
                 place.left_by(&connection);

@@ -15,4 +15,5 @@ mod pool;
 mod redirects;
 mod requests;
 mod reuse;
+mod sharing;
 mod waiting;
