@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -97,8 +98,11 @@ pub(super) struct Connection {
 
 thread_local! {
     static CONNECTIONS: RefCell<HashMap<u64, Rc<Connection>>> = RefCell::default();
-    static MADE: Cell<u64> = const { Cell::new(0) };
 }
+
+/// How many there have been, on all threads: a body may be on another than its connection, where it must not find one of
+/// the same number.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// Finds a connection on its own thread. Bodies and callbacks have one because they must be `Send`.
 #[derive(Clone, Copy, Debug)]
@@ -113,8 +117,7 @@ impl Ticket {
 
 impl Connection {
     pub(super) fn new(stream: Stream, http2: bool, ping: Duration, place: Rc<Place>) -> Rc<Connection> {
-        let number = MADE.get();
-        MADE.set(number + 1);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         Rc::new(Connection {
             number,
             peer: stream.peer(),
@@ -248,7 +251,7 @@ impl Connection {
         }
     }
 
-    /// The number of the next request.
+    /// The number of the next request, and from when it has begun on that of the latest.
     pub(super) fn next_number(&self) -> u64 {
         self.requests.get()
     }
