@@ -163,6 +163,9 @@ impl Pool {
         let usable = |connection: &&Rc<Connection>| {
             connection.takes_requests() && connection.has_room() && !too_old(connection)
         };
+        // Nobody uses it, and nobody is to: it would be in the way until it had been idle for long enough.
+        let spent = |connection: &mut Rc<Connection>| connection.is_unused() && too_old(connection);
+        stale.extend(host.shared.extract_if(.., spent));
         if let Some(connection) = host.shared.iter().find(usable) {
             connection.idle_since.set(None);
             return Some(connection.clone());
