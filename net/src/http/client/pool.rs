@@ -42,6 +42,9 @@ impl Default for Rules {
     }
 }
 
+/// Of how many hosts without connections it is known what they speak.
+const KNOWN_MAX: usize = 1024;
+
 /// What the connections of a client have done, and do: [`Client::metrics`](super::Client::metrics).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -378,11 +381,15 @@ impl Drop for Place {
             let Some(host) = hosts.get_mut(&self.key) else { return };
             host.live -= 1;
             let empty = host.live == 0 && host.waiting == 0 && host.waiters.is_empty();
-            // What was learnt of a host is kept while it is worth something.
-            if empty && host.http2.is_none() {
+            // What was learnt of a host is kept while it is worth something, and of no more than so many.
+            let learnt = self.key.origin.https && host.http2.is_some();
+            if empty && (!learnt || hosts.len() > KNOWN_MAX) {
                 hosts.remove(&self.key);
             }
         }
         self.told(&pool);
     }
 }
+
+#[cfg(test)]
+mod tests;
