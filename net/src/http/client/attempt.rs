@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use punctual_reactor::{Instant, sleep_until};
+use punctual_reactor::{Instant, sleep_until, yield_now};
 
 use crate::error::{Error, Kind, Phase};
 use crate::phase::Bounds;
@@ -201,14 +201,21 @@ impl<'a> Attempt<'a> {
     async fn connect(&self, key: &Key, fresh: bool) -> Result<Rc<Connection>, Error> {
         let limit = self.deadlines.connect();
         let pool = self.client.pool();
-        let checkout = match pool.checkout(key, fresh) {
+        // Those who wait are woken by what has become free, and look before this does, a turn later: whoever asks again as
+        // soon as its response has ended would take the connection from under their hands, time and again.
+        let mut later = pool.is_awaited(key);
+        let checkout = if later { Checkout::Wait } else { pool.checkout(key, fresh) };
+        let checkout = match checkout {
             Checkout::Wait => {
                 let waiting = async {
                     loop {
                         if fresh {
                             pool.make_room(key);
                         }
-                        pool.changed(key).await;
+                        match std::mem::take(&mut later) {
+                            true => yield_now().await,
+                            false => pool.changed(key).await,
+                        }
                         match pool.checkout(key, fresh) {
                             Checkout::Wait => {}
                             checkout => return Ok::<_, Error>(checkout),

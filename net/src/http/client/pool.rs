@@ -85,6 +85,8 @@ pub(super) struct Pool {
     dials: Cell<u64>,
     reuses: Cell<u64>,
     evictions: Cell<u64>,
+    /// How often something has been waited for.
+    waits: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -99,7 +101,8 @@ struct Host {
     dialing: bool,
     /// What the last connection turned out to speak.
     http2: Option<bool>,
-    waiters: Vec<Waker>,
+    /// Those who wait, by number, in turn.
+    waiters: Vec<(u64, Waker)>,
     waiting: usize,
 }
 
@@ -129,6 +132,7 @@ impl Pool {
             dials: Cell::new(0),
             reuses: Cell::new(0),
             evictions: Cell::new(0),
+            waits: Cell::new(0),
         })
     }
 
@@ -192,27 +196,38 @@ impl Pool {
         self.evict(idlest.into_iter().collect());
     }
 
+    /// Whether somebody waits for a connection to `key`: whoever comes later lets them look first.
+    pub(super) fn is_awaited(&self, key: &Key) -> bool {
+        self.hosts.borrow().get(key).is_some_and(|host| host.waiting > 0)
+    }
+
     /// Waits until something has changed for requests of `key`.
     pub(super) async fn changed(&self, key: &Key) {
-        struct Waiting<'a>(&'a Pool, &'a Key);
+        struct Waiting<'a>(&'a Pool, &'a Key, u64);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
-                if let Some(host) = self.0.hosts.borrow_mut().get_mut(self.1) {
-                    host.waiting -= 1;
-                }
+                let mut hosts = self.0.hosts.borrow_mut();
+                let Some(host) = hosts.get_mut(self.1) else { return };
+                host.waiting -= 1;
+                let at = host.waiters.iter().position(|(number, _)| *number == self.2);
+                let waker = at.map(|at| host.waiters.remove(at));
+                drop(hosts);
+                drop(waker);
             }
         }
         if let Some(host) = self.hosts.borrow_mut().get_mut(key) {
             host.waiting += 1;
         }
-        let _waiting = Waiting(self, key);
+        let number = self.waits.replace(self.waits.get() + 1);
+        let _waiting = Waiting(self, key, number);
         let mut registered = false;
         poll_fn(|cx| {
             if std::mem::replace(&mut registered, true) {
                 return Poll::Ready(());
             }
+            let waker = cx.waker().clone();
             if let Some(host) = self.hosts.borrow_mut().get_mut(key) {
-                host.waiters.push(cx.waker().clone());
+                host.waiters.push((number, waker));
             }
             Poll::Pending
         })
@@ -225,7 +240,7 @@ impl Pool {
             Some(host) => std::mem::take(&mut host.waiters),
             None => return,
         };
-        waiters.into_iter().for_each(Waker::wake);
+        waiters.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// An HTTP/1.1 connection has done with its response.
