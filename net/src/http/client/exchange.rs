@@ -31,6 +31,8 @@ pub(super) struct Exchange {
     /// How much the connection had written before.
     written_before: Cell<u64>,
     read_before: u64,
+    /// Others are written beside it: what the connection writes says nothing of this one.
+    http2: bool,
     /// The body has told all of itself.
     whole: Cell<bool>,
     /// Something has been told that may not have been written.
@@ -56,6 +58,7 @@ impl Exchange {
             window: Cell::new(0),
             written_before: Cell::new(on.written()),
             read_before: on.bytes_read(),
+            http2: on.http2,
             whole: Cell::new(false),
             unwritten: Cell::new(true),
             starved: Cell::new(false),
@@ -74,11 +77,14 @@ impl Exchange {
         &self.limit
     }
 
-    /// The body has told a part.
-    pub(super) fn told_more(&self) {
+    /// The body has told a part. Over HTTP/2 it is asked for one when there is room for it in the window that the peer
+    /// gives the stream, so that it counts as written.
+    pub(super) fn told_more(&self, bytes: u64) {
         self.starved.set(false);
         if !self.unwritten.replace(true) && self.limit.get().phase != Phase::Request {
             self.begin_window();
+        } else if self.http2 {
+            self.moved(bytes);
         }
     }
 
@@ -105,6 +111,12 @@ impl Exchange {
 
     /// The connection has written `bytes` of whatever it had.
     pub(super) fn wrote(&self, bytes: u64) {
+        if !self.http2 {
+            self.moved(bytes);
+        }
+    }
+
+    fn moved(&self, bytes: u64) {
         self.window.set(self.window.get() + bytes);
         if self.window.get() >= WINDOW_BYTES && self.limit.get().phase == Phase::Request {
             self.begin_window();

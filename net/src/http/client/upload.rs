@@ -177,7 +177,9 @@ impl Body for Outgoing {
         }
         let polled = self.poll_part(cx);
         match &polled {
-            Poll::Ready(Some(Ok(_))) => self.exchange.told_more(),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.exchange.told_more(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
             Poll::Ready(Some(Err(_))) => self.exchange.told_failure(),
             Poll::Ready(None) => {}
             Poll::Pending => self.exchange.told_nothing(cx),
