@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use punctual_reactor::{Scope, Unbounded, in_scope_as, outside_scopes, scope, spawn_named, timeout_at};
@@ -100,13 +101,16 @@ fn http1_builder(config: &Config) -> http1::Builder {
     builder
 }
 
+/// A time that does not come. hyper adds times to moments of the standard library, which panics where a sum is too large.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn http2_builder(config: &Config) -> http2::Builder<Parts> {
     let mut builder = http2::Builder::new(Parts);
     builder
         .timer(Timer::new())
         .max_header_list_size(HEAD_MAX as u32)
-        .keep_alive_interval(config.ping_interval)
-        .keep_alive_timeout(config.ping_timeout)
+        .keep_alive_interval(config.ping_interval.min(NEVER))
+        .keep_alive_timeout(config.ping_timeout.min(NEVER))
         .keep_alive_while_idle(false);
     builder
 }

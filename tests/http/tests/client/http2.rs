@@ -340,3 +340,18 @@ fn a_body_larger_than_the_window_is_sent_as_the_peer_takes_it_and_stalls_as_a_re
         assert!(error.is_timeout() && error.phase() == Phase::Request, "{error}");
     });
 }
+
+#[test]
+fn pings_may_be_put_off_for_ever() {
+    let peer = Peer::start(|_, connection| {
+        let mut http2 = Http2::begin(connection, &[])?;
+        let stream = http2.request()?;
+        http2.respond(stream, b"ok")?;
+        http2.ended()
+    });
+    on_runtime("no pings", async |_| {
+        let client = Client::builder().http2_prior_knowledge();
+        let client = client.http2_ping(Duration::MAX, Duration::MAX).build();
+        assert_eq!(send(&client, &peer, "/").await.expect("no panic").expect("an answer"), "ok");
+    });
+}
