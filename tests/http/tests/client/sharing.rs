@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use punctual::http::{Client, Timeouts};
-use punctual::net::{Error, Phase};
+use punctual::net::Phase;
 use punctual::{sleep, spawn};
 use punctual_tests_http::peer::http2::*;
 use punctual_tests_http::peer::{Connection, Peer, Seen, What};
@@ -133,7 +133,7 @@ fn whoever_waits_for_a_connection_has_it_before_those_who_come_later() {
             .map(|_| {
                 let request = client.get(peer.url("/other"));
                 let request = request.timeouts(patient().connect(Duration::from_secs(2)));
-                spawn(async move { Ok::<_, Error>(request.send().await?.bytes(9).await?) })
+                spawn(async move { request.send().await?.bytes(9).await })
             })
             .collect();
         for other in others {
