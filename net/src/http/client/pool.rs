@@ -7,14 +7,18 @@
 //!                  └─ waiting, for any of these ──────────── connect ────┘
 //! ```
 
+mod place;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use punctual_reactor::{Instant, RuntimeId};
+
+pub(super) use place::Place;
 
 use super::connection::Connection;
 use super::origin::Origin;
@@ -116,14 +120,6 @@ pub(super) enum Checkout {
     Wait,
 }
 
-/// The place of a connection in its pool, which it has from before it is made until it has ended.
-pub(super) struct Place {
-    pool: Weak<Pool>,
-    key: Key,
-    /// Others wait for it to be made, in case that they can share it.
-    announced: Cell<bool>,
-}
-
 impl Pool {
     pub(super) fn new(rules: Rules) -> Rc<Pool> {
         Rc::new(Pool {
@@ -155,8 +151,7 @@ impl Pool {
                 host.live += 1;
                 host.dialing |= may_be_shared;
                 self.dials.set(self.dials.get() + 1);
-                let announced = Cell::new(may_be_shared);
-                Checkout::Dial(Place { pool: Rc::downgrade(self), key: key.clone(), announced })
+                Checkout::Dial(Place::new(self, key, may_be_shared))
             }
         };
         drop(hosts);
@@ -327,82 +322,6 @@ impl Drop for Pool {
             host.idle.iter().for_each(|connection| connection.close());
             host.shared.iter().for_each(|connection| connection.retire());
         }
-    }
-}
-
-impl Place {
-    /// The connection stands. Others may use it from now on if it is one of HTTP/2.
-    pub(super) fn filled_by(&self, connection: &Rc<Connection>) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        if let Some(host) = pool.hosts.borrow_mut().get_mut(&self.key) {
-            host.http2 = Some(connection.http2);
-            if connection.http2 {
-                host.shared.push(connection.clone());
-            }
-        }
-        self.told(&pool);
-    }
-
-    /// Nobody is to wait for it any more.
-    fn told(&self, pool: &Pool) {
-        if self.announced.replace(false)
-            && let Some(host) = pool.hosts.borrow_mut().get_mut(&self.key)
-        {
-            host.dialing = false;
-        }
-        pool.wake(&self.key);
-    }
-
-    /// Something has become free.
-    pub(super) fn wake(&self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.wake(&self.key);
-        }
-    }
-
-    pub(super) fn put_idle(&self, connection: &Rc<Connection>) {
-        match self.pool.upgrade() {
-            Some(pool) => pool.put_idle(&self.key, connection.clone()),
-            None => connection.close(),
-        }
-    }
-
-    pub(super) fn expire(&self, connection: &Rc<Connection>) {
-        match self.pool.upgrade() {
-            Some(pool) => pool.expire(&self.key, connection),
-            None => connection.close(),
-        }
-    }
-
-    pub(super) fn idle_timeout(&self) -> Duration {
-        self.pool.upgrade().map_or(Duration::ZERO, |pool| pool.rules.idle_timeout)
-    }
-
-    /// It has ended.
-    pub(super) fn left_by(&self, connection: &Rc<Connection>) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        if let Some(host) = pool.hosts.borrow_mut().get_mut(&self.key) {
-            host.idle.retain(|other| !Rc::ptr_eq(other, connection));
-            host.shared.retain(|other| !Rc::ptr_eq(other, connection));
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        {
-            let mut hosts = pool.hosts.borrow_mut();
-            let Some(host) = hosts.get_mut(&self.key) else { return };
-            host.live -= 1;
-            let empty = host.live == 0 && host.waiting == 0 && host.waiters.is_empty();
-            // What was learnt of a host is kept while it is worth something, and of no more than so many.
-            let learnt = self.key.origin.https && host.http2.is_some();
-            if empty && (!learnt || hosts.len() > KNOWN_MAX) {
-                hosts.remove(&self.key);
-            }
-        }
-        self.told(&pool);
     }
 }
 
