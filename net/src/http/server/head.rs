@@ -68,11 +68,25 @@ impl Heads {
 /// An LF that no CR precedes; whether one may be the first byte is said by `at_the_beginning`.
 fn has_bare_line_feed(bytes: &[u8], at_the_beginning: bool) -> bool {
     let first = at_the_beginning && bytes.first() == Some(&b'\n');
-    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    // Without a branch, so that it is done for many at once.
-    let bare = pairs
-        .fold(0, |bare, (before, this)| bare | (u8::from(*this == b'\n') & u8::from(*before != b'\r')));
+    let (before, these) = (bytes, bytes.get(1..).unwrap_or_default());
+    // Without a branch, so that it is done for sixteen at once; the last sixteen are some of those before again.
+    let (Some(last_before), Some(last_these)) =
+        (before[..these.len()].last_chunk::<16>(), these.last_chunk::<16>())
+    else {
+        return first || is_bare(before, these) != 0;
+    };
+    let sixteens = before.chunks_exact(16).zip(these.chunks_exact(16));
+    let bare = sixteens
+        .fold(is_bare(last_before, last_these), |bare, (before, these)| bare | is_bare(before, these));
     first || bare != 0
+}
+
+#[inline]
+fn is_bare(before: &[u8], these: &[u8]) -> u8 {
+    before
+        .iter()
+        .zip(these)
+        .fold(0, |bare, (before, this)| bare | (u8::from(*this == b'\n') & u8::from(*before != b'\r')))
 }
 
 /// A head with the empty line behind it, and the rest.
