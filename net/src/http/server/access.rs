@@ -5,14 +5,18 @@ use std::sync::Arc;
 use ::http::{Request, StatusCode};
 use punctual_reactor::Instant;
 use tracing::Span;
+use tracing::span::Entered;
 
 use super::TARGET;
 use super::info::Client;
 
-/// The span of a request; disabled, it costs the look at one static. It has no header and no query: they may hold secrets.
-pub(super) struct Access {
-    pub(super) span: Span,
-    began: Option<Instant>,
+/// What is told of a request, if anybody is to be told; else it costs the look at one static. It has no header and no
+/// query: they may hold secrets.
+pub(super) struct Access(Option<Box<Told>>);
+
+struct Told {
+    span: Span,
+    began: Instant,
 }
 
 impl Access {
@@ -26,19 +30,24 @@ impl Access {
             status = tracing::field::Empty,
             duration_ms = tracing::field::Empty,
         );
-        let began = (!span.is_disabled()).then(Instant::now);
-        Access { span, began }
+        Access((!span.is_disabled()).then(|| Box::new(Told { span, began: Instant::now() })))
+    }
+
+    /// Whatever is told until the guard is dropped belongs to the request.
+    pub(super) fn enter(&self) -> Option<Entered<'_>> {
+        self.0.as_ref().map(|told| told.span.enter())
     }
 
     pub(super) fn answered(&self, status: StatusCode) {
-        self.span.record("status", status.as_u16());
+        if let Some(told) = &self.0 {
+            told.span.record("status", status.as_u16());
+        }
     }
 }
 
-impl Drop for Access {
+impl Drop for Told {
     fn drop(&mut self) {
-        let Some(began) = self.began else { return };
-        let duration_ms = crate::phase::milliseconds(began.elapsed());
+        let duration_ms = crate::phase::milliseconds(self.began.elapsed());
         self.span.record("duration_ms", duration_ms);
         self.span.in_scope(|| tracing::debug!(target: TARGET, duration_ms, "http.server.request"));
     }

@@ -1,6 +1,6 @@
 //! [`Answering`]: one request on its way through the service; [`Content`], the body of its response.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -23,70 +23,23 @@ use super::service::{BoxError, HttpService};
 use super::stream::StreamState;
 
 /// The service of one connection, as hyper calls it.
-pub(super) struct Adapter<S> {
+pub(super) struct Adapter<S: HttpService>(Rc<Desk<S>>);
+
+/// What the requests of a connection have in common.
+struct Desk<S: HttpService> {
     /// Of [`tower_service`]: what was found ready is what is called.
     service: RefCell<S>,
     progress: Rc<Progress>,
+    /// The place of the request before, for the next one. Requests are large, and so are the futures of handlers: they are put
+    /// where they stay, and hyper moves but a pointer.
+    spare: Cell<Option<Pin<Box<Flight<S>>>>>,
 }
 
 impl<S: HttpService> Adapter<S> {
     pub(super) fn new(service: S, progress: &Rc<Progress>) -> Adapter<S> {
-        Adapter { service: RefCell::new(service), progress: progress.clone() }
+        let (service, progress) = (RefCell::new(service), progress.clone());
+        Adapter(Rc::new(Desk { service, progress, spare: Cell::new(None) }))
     }
-
-    fn begin(&self, request: Request<Incoming>, stream: Option<Rc<StreamState>>) -> Answering<S> {
-        let progress = &self.progress;
-        let last = progress.handling(!HttpBody::is_end_stream(request.body()));
-        let site = &progress.site;
-        let access = Access::of(&request, progress.shared.client());
-        let version = request.version();
-        let refused = refusal::of(&request, progress);
-        let (parts, incoming) = request.into_parts();
-        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
-        let info = shared.begin();
-        let peer = info.peer_addr();
-        let (body, fate) = Body::new(incoming, &site.timeouts, site.limits.body, peer);
-        let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(info);
-        let under_way = UnderWay { progress: progress.clone(), stream, access };
-        // hyper sees to it for HTTP/1 alone.
-        let silent = *request.method() == Method::HEAD && version == Version::HTTP_2;
-        // Only what came over HTTP/1 is told by a header that it was the last.
-        let close = (last || refused.is_some()) && version < Version::HTTP_2;
-        let state = match refused {
-            Some(status) => State::Refused { status },
-            None => self.call(request, &under_way),
-        };
-        Answering { state, under_way: Some(under_way), fate, close, version, silent }
-    }
-
-    /// Calls the service if it is ready at once, as most always are.
-    fn call(&self, request: Request<Body>, under_way: &UnderWay) -> State<S, S::ServiceFuture> {
-        let Ok(mut service) = self.service.try_borrow_mut() else {
-            // It calls its own connection: not through this.
-            return State::Failed;
-        };
-        let mut cx = Context::from_waker(Waker::noop());
-        let called = catch_unwind(AssertUnwindSafe(|| match service.poll_ready(&mut cx) {
-            Poll::Ready(Ok(())) => State::Running { future: service.call(request) },
-            Poll::Ready(Err(error)) => failed(&error.into()),
-            Poll::Pending => {
-                // The one that was asked is the one to wait for.
-                let fresh = service.clone();
-                let asked = std::mem::replace(&mut *service, fresh);
-                State::Waiting { service: asked, request: Some(request) }
-            }
-        }));
-        called.unwrap_or_else(|_| {
-            under_way.panicked();
-            State::Failed
-        })
-    }
-}
-
-fn failed<S, F>(error: &BoxError) -> State<S, F> {
-    tracing::error!(target: super::TARGET, %error, "a service failed; the client is told 500");
-    State::Failed
 }
 
 impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S> {
@@ -94,10 +47,80 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
     type Error = std::convert::Infallible;
     type Future = Answering<S>;
 
-    fn call(&self, request: Request<Incoming>) -> Answering<S> {
-        let stream = self.progress.multiplexed.get().then(|| StreamState::announce(&self.progress));
-        self.begin(request, stream)
+    fn call(&self, mut request: Request<Incoming>) -> Answering<S> {
+        let desk = &self.0;
+        let progress = &desk.progress;
+        let stream = progress.multiplexed.get().then(|| StreamState::announce(progress));
+        let last = progress.handling(!HttpBody::is_end_stream(request.body()));
+        let site = &progress.site;
+        let access = Access::of(&request, progress.shared.client());
+        let version = request.version();
+        // hyper sees to it for HTTP/1 alone.
+        let silent = version == Version::HTTP_2 && *request.method() == Method::HEAD;
+        let refused = refusal::of(&request, progress);
+        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
+        let info = shared.begin();
+        let peer = info.peer_addr();
+        request.extensions_mut().insert(info);
+        let mut fate = None;
+        let mut request = Some(request.map(|incoming| {
+            let (body, of_body) = Body::new(incoming, &site.timeouts, site.limits.body, peer);
+            fate = of_body;
+            body
+        }));
+        let mut flight = desk.spare.take().unwrap_or_else(|| Box::pin(Flight::default()));
+        let mut at = flight.as_mut().project();
+        let under_way = at.under_way.insert(UnderWay { progress: progress.clone(), stream, access });
+        *at.fate = fate;
+        // Only what came over HTTP/1 is told by a header that it was the last.
+        *at.close = (last || refused.is_some()) && version < Version::HTTP_2;
+        (*at.version, *at.silent) = (version, silent);
+        match refused {
+            Some(status) => at.state.set(State::Refused { status }),
+            None => desk.call(&mut request, at.state, under_way),
+        }
+        Answering { flight: Some(flight), desk: desk.clone() }
     }
+}
+
+impl<S: HttpService> Desk<S> {
+    /// Calls the service if it is ready at once, as most always are.
+    fn call(
+        &self,
+        request: &mut Option<Request<Body>>,
+        mut state: Pin<&mut State<S, S::ServiceFuture>>,
+        under_way: &UnderWay,
+    ) {
+        let Ok(mut service) = self.service.try_borrow_mut() else {
+            // It calls its own connection: not through this.
+            return state.set(State::Failed);
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        // Nothing large goes in or out of it: that would be copied on the way.
+        let caught = catch_unwind(AssertUnwindSafe(|| match service.poll_ready(&mut cx) {
+            Poll::Ready(Ok(())) => {
+                if let Some(request) = request.take() {
+                    state.set(State::Running { future: service.call(request) });
+                }
+            }
+            Poll::Ready(Err(error)) => state.set(failed(&error.into())),
+            Poll::Pending => {
+                // The one that was asked is the one to wait for.
+                let fresh = service.clone();
+                let asked = std::mem::replace(&mut *service, fresh);
+                state.set(State::Waiting { service: asked, request: request.take() });
+            }
+        }));
+        if caught.is_err() {
+            under_way.panicked();
+            state.set(State::Failed);
+        }
+    }
+}
+
+fn failed<S, F>(error: &BoxError) -> State<S, F> {
+    tracing::error!(target: super::TARGET, %error, "a service failed; the client is told 500");
+    State::Failed
 }
 
 /// A request under way; dropped with the last of its response, or when it is given up.
@@ -128,9 +151,24 @@ impl Drop for UnderWay {
     }
 }
 
+/// One request, until there is a response to it.
+pub(super) struct Answering<S: HttpService> {
+    flight: Option<Pin<Box<Flight<S>>>>,
+    desk: Rc<Desk<S>>,
+}
+
+impl<S: HttpService> Drop for Answering<S> {
+    fn drop(&mut self) {
+        let Some(mut flight) = self.flight.take() else { return };
+        let mut at = flight.as_mut().project();
+        at.state.set(State::Failed);
+        (*at.under_way, *at.fate) = (None, None);
+        self.desk.spare.set(Some(flight));
+    }
+}
+
 pin_project! {
-    /// One request, until there is a response to it.
-    pub(super) struct Answering<S: HttpService> {
+    struct Flight<S: HttpService> {
         #[pin]
         state: State<S, S::ServiceFuture>,
         under_way: Option<UnderWay>,
@@ -138,6 +176,13 @@ pin_project! {
         close: bool,
         version: Version,
         silent: bool,
+    }
+}
+
+impl<S: HttpService> Default for Flight<S> {
+    fn default() -> Flight<S> {
+        let (under_way, fate, close, silent) = Default::default();
+        Flight { state: State::Failed, under_way, fate, close, version: Version::HTTP_11, silent }
     }
 }
 
@@ -154,11 +199,11 @@ pin_project! {
 impl<S: HttpService> Future for Answering<S> {
     type Output = Result<Response<Content<S::ResponseBody>>, std::convert::Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(flight) = &mut self.flight else { return Poll::Pending };
+        let this = flight.as_mut().project();
         let handled = ready!(match this.under_way {
-            Some(under_way) =>
-                under_way.access.span.in_scope(|| poll_handler(this.state.as_mut(), under_way, cx)),
+            Some(under_way) => poll_handler(this.state, under_way, cx),
             None => return Poll::Pending, // polled after it was ready
         });
         let Some(under_way) = this.under_way.take() else { return Poll::Pending };
@@ -211,36 +256,45 @@ fn empty<B>(status: StatusCode) -> Response<Content<B>> {
 
 /// The response of the handler, or the status that stands for it.
 fn poll_handler<S: HttpService>(
-    mut state: Pin<&mut State<S, S::ServiceFuture>>,
+    state: Pin<&mut State<S, S::ServiceFuture>>,
     under_way: &UnderWay,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        loop {
-            let called = match state.as_mut().project() {
-                StateProjection::Running { future } => {
-                    return future.poll(cx).map_err(|error| {
-                        let _: State<S, ()> = failed(&error.into());
-                        StatusCode::INTERNAL_SERVER_ERROR
-                    });
-                }
-                StateProjection::Refused { status } => return Poll::Ready(Err(*status)),
-                StateProjection::Failed => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
-                StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
-                    Err(error) => failed(&error.into()),
-                    Ok(()) => match request.take() {
-                        Some(request) => State::Running { future: service.call(request) },
-                        None => State::Failed,
-                    },
-                },
-            };
-            state.set(called);
-        }
-    }));
-    polled.unwrap_or_else(|_| {
+    let _entered = under_way.access.enter();
+    // Written where it stays, as above.
+    let mut handled = Poll::Pending;
+    let caught = catch_unwind(AssertUnwindSafe(|| handled = poll_state(state, cx)));
+    if caught.is_err() {
         under_way.panicked();
-        Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR))
-    })
+        return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR));
+    }
+    handled
+}
+
+fn poll_state<S: HttpService>(
+    mut state: Pin<&mut State<S, S::ServiceFuture>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
+    loop {
+        let called = match state.as_mut().project() {
+            StateProjection::Running { future } => {
+                return future.poll(cx).map_err(|error| {
+                    let _: State<S, ()> = failed(&error.into());
+                    StatusCode::INTERNAL_SERVER_ERROR
+                });
+            }
+            StateProjection::Refused { status } => return Poll::Ready(Err(*status)),
+            StateProjection::Failed => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+            StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
+                Err(error) => failed(&error.into()),
+                Ok(()) => match request.take() {
+                    Some(request) => State::Running { future: service.call(request) },
+                    None => State::Failed,
+                },
+            },
+        };
+        state.set(called);
+    }
 }
 
 pin_project! {
