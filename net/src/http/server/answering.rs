@@ -60,11 +60,12 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
         let refused = refusal::of(&request, progress);
         let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
         let info = shared.begin();
-        let peer = info.peer_addr();
-        request.extensions_mut().insert(info);
+        if site.extensions {
+            request.extensions_mut().insert(info.clone());
+        }
         let mut fate = None;
         let mut request = Some(request.map(|incoming| {
-            let (body, of_body) = Body::new(incoming, &site.timeouts, site.limits.body, peer);
+            let (body, of_body) = Body::new(incoming, &site.timeouts, site.limits.body, info);
             fate = of_body;
             body
         }));

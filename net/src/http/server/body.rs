@@ -15,6 +15,7 @@ use bytes::Bytes;
 use punctual_reactor::{Instant, SendSleep};
 
 use super::expired::Expired;
+use super::info::RequestInfo;
 use super::timeouts::ServerTimeouts;
 use crate::error::{DeadlineInfo, Error, Kind, Phase};
 use crate::io::Meter;
@@ -29,6 +30,7 @@ use crate::io::Meter;
 /// It is `Send`, but to be polled on its loop.
 pub struct Body {
     incoming: Incoming,
+    info: RequestInfo,
     watch: Option<Box<Watch>>,
 }
 
@@ -70,11 +72,12 @@ impl Body {
         incoming: Incoming,
         timeouts: &ServerTimeouts,
         limit: u64,
-        peer: Option<SocketAddr>,
+        info: RequestInfo,
     ) -> (Body, Option<Arc<Fate>>) {
         if incoming.is_end_stream() {
-            return (Body { incoming, watch: None }, None);
+            return (Body { incoming, info, watch: None }, None);
         }
+        let peer = info.peer_addr();
         let fate = Arc::new(Fate(AtomicU8::new(FINE)));
         let watch = Watch {
             left: limit,
@@ -85,7 +88,14 @@ impl Body {
             peer,
             fate: fate.clone(),
         };
-        (Body { incoming, watch: Some(Box::new(watch)) }, Some(fate))
+        (Body { incoming, info, watch: Some(Box::new(watch)) }, Some(fate))
+    }
+
+    /// What the server knows of the request: as in its extensions, and there even if
+    /// [they are left empty](super::Serve::info_in_body).
+    #[must_use]
+    pub fn info(&self) -> &RequestInfo {
+        &self.info
     }
 }
 
@@ -165,7 +175,7 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Body { incoming, watch } = &mut *self;
+        let Body { incoming, watch, .. } = &mut *self;
         let poll = Pin::new(incoming).poll_frame(cx);
         let Some(watch) = watch else {
             return poll

@@ -13,8 +13,8 @@ use crate::socket::transport::StreamTransport;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
 
-/// What the server knows of a request, in the request's extensions: from whom it comes, and by when it must be
-/// answered.
+/// What the server knows of a request, in the request's extensions and [in its body](super::Body::info): from whom it
+/// comes, and by when it must be answered.
 ///
 /// ```
 /// use std::time::Duration;

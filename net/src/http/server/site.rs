@@ -13,6 +13,8 @@ pub(super) struct Site {
     pub(super) timeouts: ServerTimeouts,
     pub(super) limits: Limits,
     pub(super) drain: Rc<Drain>,
+    /// Requests carry what is known of them in their extensions too.
+    pub(super) extensions: bool,
     served: Cell<usize>,
     refusals: Cell<usize>,
     of_address: RefCell<HashMap<IpAddr, usize>>,
@@ -22,9 +24,14 @@ pub(super) struct Site {
 const REFUSALS: usize = 64;
 
 impl Site {
-    pub(super) fn new(timeouts: ServerTimeouts, limits: Limits, drain: Rc<Drain>) -> Rc<Site> {
+    pub(super) fn new(
+        timeouts: ServerTimeouts,
+        limits: Limits,
+        drain: Rc<Drain>,
+        extensions: bool,
+    ) -> Rc<Site> {
         let (served, refusals, of_address) = Default::default();
-        Rc::new(Site { timeouts, limits, drain, served, refusals, of_address })
+        Rc::new(Site { timeouts, limits, drain, extensions, served, refusals, of_address })
     }
 
     /// A place for a connection, if there is one.

@@ -1,9 +1,14 @@
 //! What works at all: both versions, services of others.
 
 use std::convert::Infallible;
+use std::future::IntoFuture;
+use std::time::Duration;
 
 use ::http::{Request, Response};
-use punctual::http::{Body, Limits, RequestInfo, ServerTimeouts, service_fn};
+use punctual::http::{self, Body, Limits, RequestInfo, ServerTimeouts, service_fn};
+use punctual::net::TcpListener;
+use punctual::{BlockingPool, Runtime, spawn};
+use punctual_tests_http::rig::watchdog;
 
 use crate::rig::{Raw, assert_served, get, serve};
 
@@ -49,5 +54,33 @@ fn p00_axums_router_runs_on_it() {
         let mut client = Raw::connect(address);
         client.say("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhello");
         assert!(client.response().ends_with("\r\n\r\nhello"));
+    });
+}
+
+#[test]
+fn p00_what_is_known_of_a_request_is_in_its_body_and_may_be_there_alone() {
+    async fn known(request: Request<Body>) -> Result<Response<String>, Infallible> {
+        let told = request.extensions().get::<RequestInfo>();
+        let of_body = request.body().info();
+        let same = told.is_none_or(|told| told.peer_addr() == of_body.peer_addr());
+        let known = of_body.peer_addr().is_some() && of_body.deadline().is_some() && same;
+        Ok(Response::new(format!("{known} {}", request.extensions().is_empty())))
+    }
+    let _watchdog = watchdog("p00_info_in_body", Duration::from_secs(6));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for alone in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let address = listener.local_addr().expect("an address");
+            let serve = http::serve(listener, service_fn(known));
+            let serve = if alone { serve.info_in_body() } else { serve };
+            let drainer = serve.drainer();
+            let serving = spawn(serve.into_future());
+            let pool = BlockingPool::new(1, 1).expect("a pool");
+            let response = pool.run(move || get(address, "/")).await.expect("a response");
+            assert!(response.ends_with(&format!("\r\n\r\ntrue {alone}")), "{response}");
+            drainer.drain(Duration::from_secs(2));
+            serving.await.expect("no panic").expect("no error");
+        }
     });
 }
