@@ -69,6 +69,9 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
             fate = of_body;
             body
         }));
+        if let (Some(fate), None) = (&fate, &stream) {
+            progress.body.replace(Some(fate.clone()));
+        }
         let mut flight = desk.spare.take().unwrap_or_else(|| Box::pin(Flight::default()));
         let mut at = flight.as_mut().project();
         let under_way = at.under_way.insert(UnderWay { progress: progress.clone(), stream, access });

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,9 +48,11 @@ struct Watch {
 
 /// What has become of a body, for those who answer: it may be on its way through any type that is `Send`.
 #[derive(Default)]
-pub(super) struct Fate(AtomicU8);
+pub(super) struct Fate {
+    outcome: AtomicU8,
+    is_whole: AtomicBool,
+}
 
-const FINE: u8 = 0;
 const TOO_SLOW: u8 = 1;
 const TOO_LARGE: u8 = 2;
 const BROKEN: u8 = 3;
@@ -58,12 +60,17 @@ const BROKEN: u8 = 3;
 impl Fate {
     /// The status of a response that says so.
     pub(super) fn status(&self) -> Option<::http::StatusCode> {
-        match self.0.load(Relaxed) {
+        match self.outcome.load(Relaxed) {
             TOO_SLOW => Some(::http::StatusCode::REQUEST_TIMEOUT),
             TOO_LARGE => Some(::http::StatusCode::PAYLOAD_TOO_LARGE),
             BROKEN => Some(::http::StatusCode::BAD_REQUEST),
             _ => None,
         }
+    }
+
+    /// Whether all of it has come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Relaxed)
     }
 }
 
@@ -78,7 +85,7 @@ impl Body {
             return (Body { incoming, info, watch: None }, None);
         }
         let peer = info.peer_addr();
-        let fate = Arc::new(Fate(AtomicU8::new(FINE)));
+        let fate = Arc::<Fate>::default();
         let watch = Watch {
             left: limit,
             idle: timeouts.body_idle,
@@ -159,7 +166,7 @@ impl Watch {
     }
 
     fn fails(&self, fate: u8, error: Error) -> Error {
-        self.fate.0.store(fate, Relaxed);
+        self.fate.outcome.store(fate, Relaxed);
         match self.peer {
             Some(peer) => error.with_peer(peer),
             None => error,
@@ -176,13 +183,16 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Body { incoming, watch, .. } = &mut *self;
-        let poll = Pin::new(incoming).poll_frame(cx);
+        let poll = Pin::new(&mut *incoming).poll_frame(cx);
         let Some(watch) = watch else {
             return poll
                 .map_err(|error| Error::new(Kind::Protocol, Phase::RequestBody).because(other(error)));
         };
         if watch.fate.status().is_some() {
             return Poll::Ready(None);
+        }
+        if matches!(poll, Poll::Ready(None)) || poll.is_ready() && incoming.is_end_stream() {
+            watch.fate.is_whole.store(true, Relaxed);
         }
         match poll {
             Poll::Pending => watch.poll_too_slow(cx).map(|error| Some(Err(error))),

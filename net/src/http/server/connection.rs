@@ -205,6 +205,9 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
         if let Poll::Ready(done) = guard.poll(|| Pin::new(&mut connection).poll(cx)) {
             return Poll::Ready(Ended::Done(done));
         }
+        if progress.is_over() {
+            return Poll::Ready(Ended::Done(Ok(())));
+        }
         poll_alarm(&mut alarm, progress, cx)
     });
     let ended = ended.await;

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use punctual_reactor::{Instant, Leeway, Sleep, WaitGuard, sleep_until};
 
+use super::body::Fate;
 use super::expired::Expired;
 use super::head::Heads;
 use super::info::Shared;
@@ -58,6 +59,8 @@ pub(super) struct Progress {
     pub(super) ended: Cell<bool>,
     /// Whether the last request has a body.
     has_body: Cell<bool>,
+    /// What has become of that body.
+    pub(super) body: RefCell<Option<Arc<Fate>>>,
     /// Of HTTP/1, what has come of the head of a request.
     heads: RefCell<Heads>,
     /// What came was no request: the client is sent away.
@@ -91,6 +94,7 @@ impl Progress {
             last: Cell::new(false),
             ended: Cell::new(false),
             has_body: Cell::new(false),
+            body: RefCell::default(),
             heads: RefCell::default(),
             refused: Cell::new(false),
             multiplexed: Cell::new(false),
@@ -132,6 +136,19 @@ impl Progress {
         let fine = self.heads.borrow_mut().received(bytes);
         self.refused.set(!fine);
         fine
+    }
+
+    /// Of a client that has ended its side: whether it waits for the answer to a request of which it has sent all.
+    pub(super) fn is_awaited(&self) -> bool {
+        let is_whole = || self.body.borrow().as_ref().is_some_and(|fate| fate.is_whole());
+        matches!(self.stage(), Stage::Handling | Stage::Flush)
+            && !self.multiplexed.get()
+            && (!self.has_body.get() || is_whole())
+    }
+
+    /// Whether all that a client that has ended its side has asked for is answered.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.get() && self.stage() == Stage::KeepAlive
     }
 
     /// Whether the request that has come says in two ways where its body ends.

@@ -152,6 +152,10 @@ impl<T: StreamTransport> Read for Watched<T> {
         if !fine {
             return Poll::Ready(Err(nonsense()));
         }
+        if progress.ended.get() && progress.is_awaited() {
+            // To hyper the client would be gone. When it is answered, that is found to be over.
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod deadlines;
 mod drain;
 mod ends;
+mod halves;
 mod http2;
 mod limits;
 mod rig;
