@@ -96,8 +96,11 @@ impl Exchange {
         }
     }
 
+    /// The body has ended. What says so to the peer is yet to be written, even if all parts have been.
     pub(super) fn told_all(&self) {
-        self.whole.set(true);
+        if !self.whole.replace(true) && !self.unwritten.replace(true) {
+            self.begin_window();
+        }
     }
 
     pub(super) fn told_failure(&self) {

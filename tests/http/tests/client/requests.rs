@@ -10,6 +10,7 @@ use punctual::http::client::RequestBody;
 use punctual::http::{Client, Timeouts};
 use punctual::net::{Kind, Phase};
 use punctual::{PhaseEnding, Sleep, sleep};
+use punctual_tests_http::peer::http2::Http2;
 use punctual_tests_http::peer::{Connection, Peer};
 use punctual_tests_http::rig::{MS, assert_passed, now_ns, on_runtime, since};
 
@@ -32,6 +33,8 @@ struct Parts {
 #[derive(Clone, Copy)]
 enum Then {
     End,
+    /// After one more pause, and with nothing that belongs to it.
+    EndLater,
     Fail,
     Hang,
 }
@@ -52,6 +55,10 @@ impl http_body::Body for Parts {
         if self.left == 0 {
             return match self.then {
                 Then::End => Poll::Ready(None),
+                Then::EndLater => {
+                    let pause = self.pause;
+                    Pin::new(self.sleep.get_or_insert_with(|| sleep(pause))).poll(cx).map(|()| None)
+                }
                 Then::Fail => Poll::Ready(Some(Err(std::io::Error::other("no more paper")))),
                 Then::Hang => Poll::Pending,
             };
@@ -170,6 +177,41 @@ fn a_body_that_takes_its_time_is_not_stalled_and_first_byte_counts_from_its_end(
         assert_eq!(peer.requests()[0].body, b"part;".repeat(6));
         response.bytes(9).await.expect("ok");
     });
+}
+
+#[test]
+fn first_byte_counts_from_an_end_that_comes_long_after_the_last_part_too() {
+    for http2 in [false, true] {
+        let peer = Peer::start(move |_, connection| {
+            if http2 {
+                let mut http2 = Http2::begin(connection, &[])?;
+                let (stream, _) = http2.request_whole()?;
+                http2.connection.pause(BOUND * 3 / 4);
+                http2.respond(stream, b"ok")?;
+                return http2.ended();
+            }
+            for _ in 0..2 {
+                connection.request()?;
+                connection.pause(BOUND * 3 / 4);
+                ok(connection)?;
+            }
+            connection.ended()
+        });
+        on_runtime("late end", async |_| {
+            let client = Client::builder();
+            let client = if http2 { client.http2_prior_knowledge() } else { client }.build();
+            let timeouts = Timeouts::new().request_write(BOUND).first_byte(BOUND);
+            let body = parts(1, BOUND * 3 / 4, Then::EndLater);
+            let sent = client.post(peer.url("/")).body(body).timeouts(timeouts).send().await;
+            let response = sent.unwrap_or_else(|error| panic!("HTTP/2: {http2}: {error}"));
+            response.bytes(9).await.expect("ok");
+            if !http2 {
+                let response = client.get(peer.url("/")).send().await.expect("it has been sent whole");
+                response.bytes(9).await.expect("ok");
+            }
+        });
+        assert_eq!(peer.connections(), 1, "which is used again");
+    }
 }
 
 #[test]
