@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
 
 use crate::arena::Id;
 use crate::executor::{Driver, TaskId};
@@ -79,19 +81,34 @@ pub(crate) fn run<F: Future>(
     future: F,
     state: Rc<JoinState<F::Output>>,
     spawned_at: &'static Location<'static>,
-) -> impl Future<Output = ()> {
-    let mut outcome = Outcome { state, spawned_at, done: false };
-    async move {
-        let mut future = pin!(future);
-        let result = std::future::poll_fn(|cx| {
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(poll) => poll.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
-        });
-        let result = result.await;
+) -> Joined<F> {
+    Joined { future, outcome: Outcome { state, spawned_at, done: false } }
+}
+
+pin_project! {
+    /// Written by hand, as are others that hold a future of somebody's: an `async` block that pins what it was given
+    /// has room for it twice.
+    #[project = Projected]
+    pub(crate) struct Joined<F: Future> {
+        #[pin]
+        future: F,
+        outcome: Outcome<F::Output>,
+    }
+}
+
+impl<F: Future> Future for Joined<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Projected { future, outcome } = self.project();
+        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(panic) => Err(JoinError::panicked(panic, outcome.spawned_at)),
+        };
         outcome.done = true;
-        outcome.state.complete(result.map_err(|panic| JoinError::panicked(panic, spawned_at)));
+        outcome.state.complete(result);
+        Poll::Ready(())
     }
 }
 

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::event::Cause;
 use crate::executor::{JoinError, JoinHandle, JoinState, Origin, TaskId, drop_contained};
@@ -155,7 +157,7 @@ impl Scope {
     /// In a scope that has ended the task runs until it first waits; in one that is over, not at all.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> ScopedJoinHandle<F::Output> {
-        self.spawn_child(async move { Ok(future.await) }, None, Location::caller())
+        self.spawn_child(future, Ok, None, Location::caller())
     }
 
     /// [`spawn`](Scope::spawn) with a name for the task, by which whatever tells of tasks calls it.
@@ -166,7 +168,7 @@ impl Scope {
         future: F,
     ) -> ScopedJoinHandle<F::Output> {
         let name = Text::from(name);
-        self.spawn_child(async move { Ok(future.await) }, Some(name), Location::caller())
+        self.spawn_child(future, Ok, Some(name), Location::caller())
     }
 
     /// Starts a task of the scope that may fail. The first failure ends the scope with a cause that names it;
@@ -176,12 +178,13 @@ impl Scope {
         &self,
         future: impl Future<Output = Result<T, E>> + 'static,
     ) -> ScopedJoinHandle<T> {
-        self.spawn_child(async move { future.await.map_err(Into::into) }, None, Location::caller())
+        self.spawn_child(future, |result| result.map_err(Into::into), None, Location::caller())
     }
 
-    fn spawn_child<T: 'static>(
+    fn spawn_child<F: Future + 'static, T: 'static>(
         &self,
-        future: impl Future<Output = Result<T, BoxError>> + 'static,
+        future: F,
+        into: fn(F::Output) -> Result<T, BoxError>,
         name: Option<Text>,
         spawned_at: &'static Location<'static>,
     ) -> ScopedJoinHandle<T> {
@@ -200,7 +203,7 @@ impl Scope {
                     let plan = Plan { kind, parent, deadline, own_ns: NEVER, unbounded: false };
                     let opened = Opened::new(driver.clone(), plan);
                     let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
-                    run(child, future)
+                    Running { future: Some(future), into, child }
                 },
                 Origin::new(name, spawned_at),
             )
@@ -209,10 +212,24 @@ impl Scope {
     }
 }
 
-async fn run<T>(child: Child<T>, future: impl Future<Output = Result<T, BoxError>>) {
-    let mut future = pin!(Some(future));
-    let outcome = poll_fn(|cx| child.opened.poll(cx, future.as_mut())).await;
-    child.finish(outcome);
+pin_project! {
+    /// The future of a task in a scope: see [`Joined`](crate::executor::join::Joined).
+    #[project = Projected]
+    struct Running<F: Future, T> {
+        #[pin]
+        future: Option<F>,
+        into: fn(F::Output) -> Result<T, BoxError>,
+        child: Child<T>,
+    }
+}
+
+impl<F: Future, T> Future for Running<F, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Projected { future, into, child } = self.project();
+        child.opened.poll(cx, future).map(|outcome| child.finish(outcome.map(*into)))
+    }
 }
 
 /// A task of a scope. Dropped before it is finished, it was aborted.

@@ -28,6 +28,20 @@ pub(crate) enum Outcome<T> {
     Panicked(Box<dyn Any + Send>),
 }
 
+impl<T> Outcome<T> {
+    /// `into` may be anybody's code: a panic of it is one of the future.
+    pub(crate) fn map<U>(self, into: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Outcome::Finished(value) => match catch_unwind(AssertUnwindSafe(|| into(value))) {
+                Ok(value) => Outcome::Finished(value),
+                Err(panic) => Outcome::Panicked(panic),
+            },
+            Outcome::Dropped => Outcome::Dropped,
+            Outcome::Panicked(panic) => Outcome::Panicked(panic),
+        }
+    }
+}
+
 /// Makes a scope the current one, or none, until it is dropped, also by a panic.
 pub(crate) struct Entered<'a> {
     driver: &'a Driver,

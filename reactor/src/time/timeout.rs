@@ -1,18 +1,21 @@
 //! [`timeout`]: a bound on anything that is awaited.
 
 use std::fmt;
-use std::future::{Future, IntoFuture, poll_fn};
+use std::future::{Future, IntoFuture};
 use std::io;
 use std::panic::Location;
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use crate::drift::Firing;
-use crate::executor::context;
+use crate::executor::{Driver, context};
 use crate::instant::Instant;
 use crate::time::sleep::Sleep;
-use crate::waits::TimerLabel;
+use crate::waits::{Frame, TimerLabel};
 
 /// A [`timeout`] has ended what it guarded.
 #[derive(Clone, Copy, Debug)]
@@ -104,18 +107,38 @@ fn guard<F: Future>(
     let leeway = driver.reactor.borrow().guard_leeway(budget);
     let (frame, until_ns) = (driver.frame.make(), deadline.as_nanos());
     let sleep = Sleep::new(driver.clone(), deadline).with_leeway(leeway);
-    let mut sleep = sleep.called(TimerLabel::UNNAMED).bounds(frame, set_at);
-    async move {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = driver.frame.poll_until(until_ns, frame, future.as_mut(), cx) {
-                return Poll::Ready(Ok(output));
+    let sleep = sleep.called(TimerLabel::UNNAMED).bounds(frame, set_at);
+    Guard { future, sleep, driver, frame, until_ns, budget, set_at }
+}
+
+pin_project! {
+    /// See [`Joined`](crate::executor::join::Joined).
+    #[project = Projected]
+    struct Guard<F> {
+        #[pin]
+        future: F,
+        sleep: Sleep,
+        driver: Rc<Driver>,
+        frame: Frame,
+        until_ns: u64,
+        budget: Duration,
+        set_at: &'static Location<'static>,
+    }
+}
+
+impl<F: Future> Future for Guard<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Projected { future, sleep, driver, frame, until_ns, budget, set_at } = self.project();
+        if let Poll::Ready(output) = driver.frame.poll_until(*until_ns, *frame, future, cx) {
+            return Poll::Ready(Ok(output));
+        }
+        match (Pin::new(&mut *sleep).poll(cx), sleep.firing()) {
+            (Poll::Ready(()), Some(firing)) => {
+                Poll::Ready(Err(Elapsed { firing, budget: *budget, set_at }))
             }
-            match (Pin::new(&mut sleep).poll(cx), sleep.firing()) {
-                (Poll::Ready(()), Some(firing)) => Poll::Ready(Err(Elapsed { firing, budget, set_at })),
-                _ => Poll::Pending,
-            }
-        })
-        .await
+            _ => Poll::Pending,
+        }
     }
 }
