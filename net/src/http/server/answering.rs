@@ -12,11 +12,13 @@ use ::http::header::{self, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode, Version};
 use ::http_body::{Body as HttpBody, Frame, SizeHint};
 use ::hyper::body::Incoming;
+use bytes::Buf;
 use pin_project_lite::pin_project;
 
 use super::access::Access;
 use super::body::{Body, Fate};
 use super::info::Shared;
+use super::piece::Piece;
 use super::progress::Progress;
 use super::refusal;
 use super::service::{BoxError, HttpService};
@@ -213,9 +215,8 @@ impl<S: HttpService> Future for Answering<S> {
         let Some(under_way) = this.under_way.take() else { return Poll::Pending };
         let broken = this.fate.as_ref().and_then(|fate| fate.status());
         let mut response = match handled {
-            Ok(response) if broken.is_none() || !is_failure(response.status()) => {
-                response.map(|body| Content { body: Some(body), silent: false, under_way: None })
-            }
+            Ok(response) if broken.is_none() || !is_failure(response.status()) => response
+                .map(|body| Content { body: Some(body), silent: false, rest: None, under_way: None }),
             // What the client did wrong is said in one way, whatever the handler made of it.
             Ok(_) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
             Err(status) => empty(broken.unwrap_or(status)),
@@ -252,8 +253,8 @@ fn is_failure(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
-fn empty<B>(status: StatusCode) -> Response<Content<B>> {
-    let mut response = Response::new(Content { body: None, silent: false, under_way: None });
+fn empty<B: HttpBody>(status: StatusCode) -> Response<Content<B>> {
+    let mut response = Response::new(Content { body: None, silent: false, rest: None, under_way: None });
     *response.status_mut() = status;
     response
 }
@@ -301,13 +302,26 @@ fn poll_state<S: HttpService>(
     }
 }
 
+/// `data` as it is handed over: to HTTP/2 a piece at a time.
+fn piece_of<D: Buf>(data: D, rest: &mut Option<D>, under_way: Option<&UnderWay>) -> Frame<Piece<D>> {
+    let Some(stream) = under_way.and_then(|under_way| under_way.stream.as_ref()) else {
+        return Frame::data(Piece::Whole(data));
+    };
+    stream.writes(true);
+    let (piece, left) = Piece::first_of(data);
+    *rest = left;
+    Frame::data(piece)
+}
+
 pin_project! {
     /// The body of a response. hyper drops it when it has all of it.
-    pub(super) struct Content<B> {
+    pub(super) struct Content<B: HttpBody> {
         #[pin]
         body: Option<B>,
         // Of a request for the headers alone, which say how long it would have been.
         silent: bool,
+        // Of a part that was too large for one piece.
+        rest: Option<B::Data>,
         under_way: Option<UnderWay>,
     }
 }
@@ -317,30 +331,37 @@ where
     B: HttpBody,
     B::Error: Into<BoxError>,
 {
-    type Data = B::Data;
+    type Data = Piece<B::Data>;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Piece<B::Data>>, BoxError>>> {
         let this = self.project();
+        if let Some(data) = this.rest.take() {
+            return Poll::Ready(Some(Ok(piece_of(data, this.rest, this.under_way.as_ref()))));
+        }
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx)));
-        if let Some(under_way) = this.under_way {
+        if let Some(under_way) = &this.under_way {
             under_way.writes(polled.as_ref().is_ok_and(Poll::is_ready));
             if polled.is_err() {
                 under_way.panicked();
             }
         }
         match polled {
-            Ok(poll) => poll.map_err(Into::into),
+            Ok(poll) => poll.map_err(Into::into).map_ok(|frame| match frame.into_data() {
+                Ok(data) => piece_of(data, this.rest, this.under_way.as_ref()),
+                // Trailers.
+                Err(frame) => frame.map_data(Piece::Whole),
+            }),
             Err(_) => Poll::Ready(Some(Err("the body of a response has panicked".into()))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.rest.is_none() && self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -17,6 +17,7 @@ mod expired;
 mod head;
 mod info;
 mod limits;
+mod piece;
 mod progress;
 mod refusal;
 mod serve;

@@ -9,3 +9,4 @@ mod http2;
 mod limits;
 mod rig;
 mod smuggling;
+mod taking;
