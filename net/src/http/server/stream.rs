@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -68,6 +68,8 @@ pub(super) struct Streams {
 
 impl<F: Future<Output = ()> + 'static> ::hyper::rt::Executor<F> for Streams {
     fn execute(&self, future: F) {
+        // Large as it is, it would be moved again and again on its way into the task.
+        let future = Box::pin(future);
         let announced: &RefCell<_> = &self.progress.announced;
         match announced.borrow_mut().take() {
             Some(state) => drop(self.scope.spawn_named("http2-request", run(future, state))),
@@ -77,8 +79,7 @@ impl<F: Future<Output = ()> + 'static> ::hyper::rt::Executor<F> for Streams {
 }
 
 /// Dropping hyper's future resets the stream.
-async fn run(future: impl Future<Output = ()>, state: Rc<StreamState>) {
-    let mut future = pin!(future);
+async fn run(mut future: Pin<Box<impl Future<Output = ()>>>, state: Rc<StreamState>) {
     let mut began = None;
     let mut alarm = Alarm::new("http2-request");
     let guard = alarm.guard;
