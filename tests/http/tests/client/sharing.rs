@@ -195,11 +195,13 @@ fn a_stream_that_stalls_ends_at_request_write_whatever_others_send_beside_it() {
                 since(began)
             })
         };
+        // Beforehand: to fill so much takes the loop longer than the stall may.
+        let much = vec![b'x'; 256 << 20];
         let beside = stalls(&client);
         while noted(&peer, "request") == 0 {
             sleep(MS).await;
         }
-        let moves = client.post(peer.url("/")).body(vec![b'x'; 256 << 20]).timeouts(patient());
+        let moves = client.post(peer.url("/")).body(much).timeouts(patient());
         let moves = spawn(moves.send());
         // The same with a connection to itself.
         let alone = Client::builder().http2_prior_knowledge().build();

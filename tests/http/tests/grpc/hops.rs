@@ -66,8 +66,11 @@ fn p20_three_hops_see_one_deadline_with_less_and_less_of_it_left_and_one_cancel(
                 println!("200 ms at the client, {a_left:?} at A, {b_left:?} at B");
                 assert!(a_left < 200 * MS && b_left + 5 * MS <= a_left, "{a_left:?}, {b_left:?}");
                 assert!(b_left > 50 * MS, "the deadline has shrunk, and not gone: {b_left:?}");
-                assert_eq!(a_saw, Code::DeadlineExceeded);
-                assert_eq!(b_saw, "elapsed");
+                // A server's own deadline comes later than its client's by what the call took to arrive; by then the
+                // client may have reset it.
+                let gone = "cancelled: the client has reset the call, or its connection has ended";
+                assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&a_saw), "{a_saw:?}");
+                assert!(["elapsed", gone].contains(&b_saw.as_str()), "{b_saw}");
 
                 // A cancel goes the same way.
                 let ended = scope("page", Duration::from_secs(30), async |scope| {
@@ -90,7 +93,6 @@ fn p20_three_hops_see_one_deadline_with_less_and_less_of_it_left_and_one_cancel(
                         Err(_) => sleep(MS).await,
                     }
                 };
-                let gone = "cancelled: the client has reset the call, or its connection has ended";
                 assert_eq!(seen, gone);
                 let (_, a_saw) = a_told.try_recv().expect("A has seen it before B");
                 assert_eq!(a_saw, Code::Cancelled);

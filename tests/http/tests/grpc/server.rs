@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -282,13 +284,23 @@ fn p19_the_scope_of_a_handler_is_called_by_its_method_and_has_what_was_sent() {
 #[test]
 fn p19_a_deadline_and_a_cancel_are_never_confused() {
     on_runtime("races", async |_| {
-        let (service, told) = stalling();
+        let (seen, told) = channel();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let service = BytesService::unary(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            stall(seen.clone())
+        });
         serving(service, DeadlineLayer::new(), async |address| {
             let client = BytesClient::new(Channel::connect(url(address)).await.expect("a connection"));
             let cancelled_first = Rc::new(RefCell::new([0, 0]));
             for round in 0..40_u32 {
-                // From 8 ms before to 8 ms after.
-                let cancel_after = Duration::from_micros(2_000 + u64::from(round) * 400);
+                // Surely first, surely later, and from 8 ms before to 8 ms after.
+                let cancel_after = match round % 8 {
+                    0 => Duration::ZERO,
+                    1 => Duration::from_secs(3600),
+                    _ => Duration::from_micros(2_000 + u64::from(round) * 400),
+                };
                 let mut client = client.clone();
                 let ended = scope("raced", 10 * MS, async |scope| {
                     let canceller = scope.clone();
@@ -320,9 +332,14 @@ fn p19_a_deadline_and_a_cancel_are_never_confused() {
             }
             let [cancels, deadlines] = *cancelled_first.borrow();
             assert!(cancels > 0 && deadlines > 0, "{cancels} cancels, {deadlines} deadlines");
+            let mut words = 0;
+            while words < begun.load(Ordering::Relaxed) {
+                sleep(MS).await;
+                words += told.try_iter().count();
+            }
             sleep(20 * MS).await;
-            let words: Vec<String> = told.try_iter().collect();
-            assert_eq!(words.len(), 40, "each handler has seen its end once");
+            assert_eq!(words, begun.load(Ordering::Relaxed), "each handler has seen its end once");
+            assert_eq!(told.try_iter().count(), 0, "and not twice");
         })
         .await;
     });

@@ -45,6 +45,8 @@ impl<S: Subscriber> Layer<S> for Kept {
 fn p23_a_timeout_of_the_headers_and_one_of_the_body_are_told_by_one_event_each() {
     let kept = Kept::default();
     let subscriber = tracing_subscriber::registry().with(kept.clone());
+    // While there is but one, tracing takes the interest of whichever thread comes to an event first for everybody's.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let told = tracing::subscriber::set_default(subscriber);
     on_runtime("events", async |_| {
         let stalls = BytesService::unary(|_| std::future::pending()).stream(|_| async {
