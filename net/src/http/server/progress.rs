@@ -141,9 +141,17 @@ impl Progress {
     /// Of a client that has ended its side: whether it waits for the answer to a request of which it has sent all.
     pub(super) fn is_awaited(&self) -> bool {
         let is_whole = || self.body.borrow().as_ref().is_some_and(|fate| fate.is_whole());
-        matches!(self.stage(), Stage::Handling | Stage::Flush)
-            && !self.multiplexed.get()
-            && (!self.has_body.get() || is_whole())
+        self.is_answering() && (!self.has_body.get() || is_whole())
+    }
+
+    /// Whether the request under way has a body of which the handler may not have seen all that has come.
+    pub(super) fn reads_a_body(&self) -> bool {
+        self.is_answering() && self.has_body.get()
+    }
+
+    /// Of HTTP/1: whether a request has come that is not answered yet.
+    fn is_answering(&self) -> bool {
+        matches!(self.stage(), Stage::Handling | Stage::Flush) && !self.multiplexed.get()
     }
 
     /// Whether all that a client that has ended its side has asked for is answered.

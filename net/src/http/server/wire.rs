@@ -106,11 +106,13 @@ pub(super) struct Watched<T: StreamTransport> {
     pub(super) wire: Wire<T>,
     prefix: Bytes,
     progress: Rc<Progress>,
+    /// For which request, by number, the end of what the client sends was kept back until its handler had been polled.
+    kept_back: u64,
 }
 
 impl<T: StreamTransport> Watched<T> {
     pub(super) fn new(wire: Wire<T>, prefix: Bytes, progress: &Rc<Progress>) -> Watched<T> {
-        Watched { wire, prefix, progress: progress.clone() }
+        Watched { wire, prefix, progress: progress.clone(), kept_back: 0 }
     }
 }
 
@@ -129,7 +131,7 @@ impl<T: StreamTransport> Read for Watched<T> {
             self.prefix.advance(some);
             return Poll::Ready(Ok(()));
         }
-        let Watched { wire, progress, .. } = &mut *self;
+        let Watched { wire, progress, kept_back, .. } = &mut *self;
         let room = cursor.remaining().min(SIZE);
         let mut fine = true;
         let mut take = |bytes: &[u8]| {
@@ -152,9 +154,17 @@ impl<T: StreamTransport> Read for Watched<T> {
         if !fine {
             return Poll::Ready(Err(nonsense()));
         }
-        if progress.ended.get() && progress.is_awaited() {
-            // To hyper the client would be gone. When it is answered, that is found to be over.
-            return Poll::Pending;
+        if progress.ended.get() {
+            if progress.is_awaited() {
+                // To hyper the client would be gone. When it is answered, that is found to be over.
+                return Poll::Pending;
+            }
+            if progress.reads_a_body() && *kept_back != progress.requests.get() {
+                // hyper may have all of the body, and the handler not yet its end: it is polled after this.
+                *kept_back = progress.requests.get();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         Poll::Ready(Ok(()))
     }
