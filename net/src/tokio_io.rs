@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use crate::io::scratch::{SIZE, Scratch};
 use crate::socket::Socket;
@@ -31,11 +31,31 @@ impl<T: StreamTransport> Socket<T> {
         }
         Poll::Ready(Ok(()))
     }
+
+    fn poll_put(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut stream = self;
+        let stream = Pin::new(&mut stream);
+        match buffers {
+            [buffer] => futures_io::AsyncWrite::poll_write(stream, cx, buffer),
+            _ => futures_io::AsyncWrite::poll_write_vectored(stream, cx, buffers),
+        }
+    }
+
+    fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = self;
+        futures_io::AsyncWrite::poll_flush(Pin::new(&mut stream), cx)
+    }
+
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = self;
+        futures_io::AsyncWrite::poll_close(Pin::new(&mut stream), cx)
+    }
 }
 
+/// tokio's traits for streams that have `poll_fill`, `poll_put`, `poll_sent` and `poll_end`.
 macro_rules! tokio_io {
     (read: $($stream:ty),*) => {$(
-        impl<T: StreamTransport> AsyncRead for $stream {
+        impl<T: $crate::transport::StreamTransport> ::tokio::io::AsyncRead for $stream {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -46,14 +66,13 @@ macro_rules! tokio_io {
         }
     )*};
     (write: $($stream:ty),*) => {$(
-        impl<T: StreamTransport> AsyncWrite for $stream {
+        impl<T: $crate::transport::StreamTransport> ::tokio::io::AsyncWrite for $stream {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &[u8],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &Socket<T> = &self;
-                futures_io::AsyncWrite::poll_write(Pin::new(&mut stream), cx, buffer)
+                self.poll_put(cx, &[IoSlice::new(buffer)])
             }
 
             fn poll_write_vectored(
@@ -61,8 +80,7 @@ macro_rules! tokio_io {
                 cx: &mut Context<'_>,
                 buffers: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                let mut stream: &Socket<T> = &self;
-                futures_io::AsyncWrite::poll_write_vectored(Pin::new(&mut stream), cx, buffers)
+                self.poll_put(cx, buffers)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -70,17 +88,18 @@ macro_rules! tokio_io {
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let mut stream: &Socket<T> = &self;
-                futures_io::AsyncWrite::poll_flush(Pin::new(&mut stream), cx)
+                self.poll_sent(cx)
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let mut stream: &Socket<T> = &self;
-                futures_io::AsyncWrite::poll_close(Pin::new(&mut stream), cx)
+                self.poll_end(cx)
             }
         }
     )*};
 }
+
+#[cfg(feature = "tls")]
+pub(crate) use tokio_io;
 
 tokio_io!(read: Socket<T>, &Socket<T>, OwnedReadHalf<T>);
 tokio_io!(write: Socket<T>, &Socket<T>, OwnedWriteHalf<T>);

@@ -92,32 +92,8 @@ impl<T: StreamTransport> AsyncRead for &TlsStream<T> {
     }
 }
 
-impl<T: StreamTransport> AsyncWrite for &TlsStream<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(cx, &[IoSlice::new(buffer)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_put(cx, buffers)
-    }
-
-    /// Waits until the transport has what was written.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_sent(cx)
-    }
-
-    /// Ends what we send, as [`TlsStream::shutdown`].
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_end(cx)
-    }
-}
-
-/// The owned forms do what the borrowed one does.
-macro_rules! through_a_reference {
+/// All forms do the same.
+macro_rules! futures_io {
     (read: $($owned:ty),*) => {$(
         impl<T: StreamTransport> AsyncRead for $owned {
             fn poll_read(
@@ -157,10 +133,12 @@ macro_rules! through_a_reference {
                 self.poll_put(cx, buffers)
             }
 
+            /// Waits until the transport has what was written.
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.poll_sent(cx)
             }
 
+            /// Ends what we send, as [`TlsStream::shutdown`].
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.poll_end(cx)
             }
@@ -168,5 +146,5 @@ macro_rules! through_a_reference {
     )*};
 }
 
-through_a_reference!(read: TlsStream<T>, OwnedReadHalf<T>);
-through_a_reference!(write: TlsStream<T>, OwnedWriteHalf<T>);
+futures_io!(read: TlsStream<T>, OwnedReadHalf<T>);
+futures_io!(write: TlsStream<T>, &TlsStream<T>, OwnedWriteHalf<T>);
