@@ -24,7 +24,7 @@ use super::wire::{Watched, Wire};
 use crate::error::Phase;
 use crate::hyper::Timer;
 use crate::socket::Socket;
-use crate::socket::transport::ListenerTransport;
+use crate::socket::transport::StreamTransport;
 
 /// With which an HTTP/2 client that knows beforehand begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -51,7 +51,7 @@ enum Ended<E> {
 }
 
 /// Serves `caller` until it ends, is too slow, or the server ends.
-pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
+pub(super) async fn serve<T: StreamTransport, S: HttpService>(
     caller: Caller<T>,
     service: S,
     site: Rc<Site>,
@@ -80,7 +80,7 @@ pub(super) async fn serve<T: ListenerTransport, S: HttpService>(
     drop(listening);
 }
 
-async fn serve_first<T: ListenerTransport, S: HttpService>(
+async fn serve_first<T: StreamTransport, S: HttpService>(
     wire: Wire<T>,
     first: Bytes,
     speaks_http2: bool,
@@ -96,7 +96,7 @@ async fn serve_first<T: ListenerTransport, S: HttpService>(
 }
 
 /// Who has been accepted.
-pub(super) struct Caller<T: ListenerTransport> {
+pub(super) struct Caller<T: StreamTransport> {
     pub(super) stream: Socket<T>,
     pub(super) peer: Option<SocketAddr>,
     #[cfg(feature = "tls")]
@@ -106,14 +106,14 @@ pub(super) struct Caller<T: ListenerTransport> {
 type Shaken<T> = Ended<Option<(Wire<T>, Client)>>;
 
 #[cfg(not(feature = "tls"))]
-async fn shake<T: ListenerTransport>(caller: Caller<T>, _: &Site) -> Shaken<T> {
+async fn shake<T: StreamTransport>(caller: Caller<T>, _: &Site) -> Shaken<T> {
     let Caller { stream, peer } = caller;
     Ended::Done(Some((Wire::Plain(stream), Client { peer })))
 }
 
 /// The TLS handshake, if there is to be one; within its own time.
 #[cfg(feature = "tls")]
-async fn shake<T: ListenerTransport>(caller: Caller<T>, site: &Site) -> Shaken<T> {
+async fn shake<T: StreamTransport>(caller: Caller<T>, site: &Site) -> Shaken<T> {
     let Caller { stream, peer, acceptor } = caller;
     let Some(acceptor) = acceptor else {
         return Ended::Done(Some((Wire::Plain(stream), Client { peer, tls: None })));
@@ -139,7 +139,7 @@ async fn shake<T: ListenerTransport>(caller: Caller<T>, site: &Site) -> Shaken<T
 }
 
 /// What has come first, and whether it is HTTP/2.
-async fn first_bytes<T: ListenerTransport>(
+async fn first_bytes<T: StreamTransport>(
     wire: &mut Wire<T>,
     progress: &Progress,
     alarm: &mut Alarm,
@@ -170,7 +170,7 @@ async fn first_bytes<T: ListenerTransport>(
     .await
 }
 
-async fn serve_http1<T: ListenerTransport, S: HttpService>(
+async fn serve_http1<T: StreamTransport, S: HttpService>(
     wire: Wire<T>,
     first: Bytes,
     service: S,
@@ -237,7 +237,7 @@ async fn serve_http1<T: ListenerTransport, S: HttpService>(
     }
 }
 
-async fn serve_http2<T: ListenerTransport, S: HttpService>(
+async fn serve_http2<T: StreamTransport, S: HttpService>(
     wire: Wire<T>,
     first: Bytes,
     service: S,
@@ -317,7 +317,7 @@ fn finished(progress: &Progress) {
 }
 
 /// Tells a client that was too slow, where it can be told, and closes.
-async fn too_slow<T: ListenerTransport>(wire: &mut Wire<T>, progress: &Progress, expired: Expired) {
+async fn too_slow<T: StreamTransport>(wire: &mut Wire<T>, progress: &Progress, expired: Expired) {
     let phase = expired.phase;
     let error = expired.tell(progress.shared.client().peer, |error| wire.explain(error));
     tracing::debug!(target: super::TARGET, %error, "a connection is closed");

@@ -18,7 +18,7 @@ use crate::io::scratch::SIZE;
 #[cfg(feature = "tls")]
 use crate::io::scratch::Scratch;
 use crate::socket::Socket;
-use crate::socket::transport::{ListenerTransport, StreamTransport};
+use crate::socket::transport::StreamTransport;
 use crate::tcp::TcpStream;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
@@ -39,7 +39,7 @@ macro_rules! on_stream {
     };
 }
 
-impl<T: ListenerTransport> Wire<T> {
+impl<T: StreamTransport> Wire<T> {
     fn socket(&self) -> &Socket<T> {
         match self {
             Wire::Plain(socket) => socket,
