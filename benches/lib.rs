@@ -1,1 +1,3 @@
-//! Side-by-side benchmarks of punctual and its peers; see `wheel.rs`.
+//! What the benchmarks of punctual and its peers share.
+
+pub mod baseline;
