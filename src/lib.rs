@@ -63,6 +63,9 @@ pub mod profile;
 #[cfg(feature = "debug")]
 pub mod debug;
 
+#[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+pub mod test;
+
 /// The bare event loop, and registrations of your own sources with a runtime.
 pub mod reactor {
     pub use punctual_reactor::{

@@ -85,6 +85,8 @@ mod registration;
 mod remote;
 mod scope;
 mod set_readiness;
+#[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+pub mod simulation;
 mod source;
 mod sys;
 mod system;

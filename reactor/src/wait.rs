@@ -100,6 +100,13 @@ impl Reactor {
     /// Polls until an event or `at_ns`; returns when the kernel had been asked to end it. An interrupted
     /// wait is resumed with what is left of it.
     fn poll_until(&mut self, at_ns: u64) -> io::Result<u64> {
+        #[cfg(all(
+            feature = "test",
+            target_os = "linux",
+            target_env = "gnu",
+            target_pointer_width = "64"
+        ))]
+        self.check_before_sleep(at_ns);
         loop {
             let setting = self.alarm.set(at_ns, self.now_ns)?;
             self.metrics.settimes += u64::from(setting.settime);

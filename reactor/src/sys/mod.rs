@@ -19,6 +19,8 @@ mod imp;
 #[path = "kqueue.rs"]
 mod imp;
 
+#[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod interposed;
 pub mod messages;
 #[cfg(feature = "profile")]
 pub(crate) mod profile;

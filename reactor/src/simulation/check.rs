@@ -1,0 +1,58 @@
+//! What has to hold whenever the loop goes to sleep.
+
+use super::{ERR, HUP, IN, OUT, with_kernel};
+use crate::reactor::Reactor;
+use crate::readiness::Direction;
+use crate::source::NEVER;
+use crate::token::Token;
+
+impl Reactor {
+    /// The loop is about to sleep until `until_ns`, in a simulation. Checks that nobody waits for what has come already, and that
+    /// nothing that is to fire was left out of the alarm.
+    pub(crate) fn check_before_sleep(&mut self, until_ns: u64) {
+        if !super::is_entered() {
+            return;
+        }
+        let mut failures = Vec::new();
+        let mut waiting_sides = 0;
+        for (id, source) in self.sources.iter_mut() {
+            let ends_anyway = source.interrupt.is_some() || source.raw || source.in_memory;
+            let counts = !source.in_memory;
+            for direction in Direction::BOTH {
+                let readiness = source.readiness;
+                let side = source.side(direction);
+                waiting_sides += usize::from(side.waiting > 0 && counts);
+                if side.waiting == 0 || ends_anyway {
+                    continue;
+                }
+                let latest_ns = side.wanted.saturating_add(side.leeway.as_nanos());
+                if side.wanted != NEVER && until_ns > latest_ns {
+                    failures.push(format!("the {direction:?} deadline of {id:?} is not in the alarm"));
+                }
+                let due_ns = side.deadline.min(side.own);
+                if side.wanted > due_ns && due_ns > side.elapsed_at {
+                    failures.push(format!("the {direction:?} side of {id:?} waits beyond its deadline"));
+                }
+                let mask = match direction {
+                    Direction::Read => IN,
+                    Direction::Write => OUT,
+                };
+                let data = Token::to_mio(id).0 as u64;
+                let ready = with_kernel(|kernel| kernel.is_ready_in_silence(data, mask | ERR | HUP));
+                if ready == Some(true) && !side.waiters.is_empty() {
+                    let latched =
+                        if readiness.allows(direction) { ", and the loop knows it" } else { "" };
+                    failures.push(format!(
+                        "a wake-up was lost: {id:?} is ready for {direction:?}, and who waits is not told{latched}"
+                    ));
+                }
+            }
+        }
+        if waiting_sides != self.waiting_sides {
+            failures.push(format!("{waiting_sides} sides wait, and {} are counted", self.waiting_sides));
+        }
+        if let Some(failure) = failures.first() {
+            with_kernel(|kernel| kernel.fail(failure));
+        }
+    }
+}
