@@ -12,6 +12,16 @@ pub(crate) struct Id {
     pub(crate) generation: u32,
 }
 
+impl Id {
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Id {
+        Id { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
 /// A slab that counts, per slot, the entries it has held. A slot whose count is exhausted after
 /// 2^32 − 2 entries is retired, so "a stale id never names a newer entry" is exact and nothing wears out.
 #[derive(Debug)]

@@ -117,7 +117,7 @@ impl Culprit {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match &self.holder {
-            Holder::Task { origin, .. } => origin.name.as_deref(),
+            Holder::Task { origin, .. } => origin.name(),
             _ => None,
         }
     }
@@ -137,7 +137,7 @@ impl Culprit {
     #[must_use]
     pub fn span(&self) -> Option<&'static Metadata<'static>> {
         match &self.holder {
-            Holder::Task { origin, .. } => origin.span.map(|span| span.metadata),
+            Holder::Task { origin, .. } => origin.span().map(|span| span.metadata),
             _ => None,
         }
     }
@@ -247,8 +247,8 @@ impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Holder::Task { id, origin } => {
-                let span = origin.span.map(|span| span.metadata.name());
-                describe_task(f, id.is_main(), origin.name.as_deref(), origin.spawned_at, span)
+                let span = origin.span().map(|span| span.metadata.name());
+                describe_task(f, id.is_main(), origin.name(), origin.spawned_at, span)
             }
             Holder::Call(at) => write!(f, "the call made at {at}"),
             Holder::Hook(at) => write!(f, "what was to be run at the end of a scope, said at {at},"),

@@ -22,13 +22,13 @@ use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
 use crate::executor::polling::POLLS_AT_LEAST;
-use crate::executor::task::{Body, MAIN, Main, Task, TaskWaker};
+use crate::executor::task::{Body, MAIN, Main, SpareWakers, Task, TaskWaker};
 use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
-use crate::scope::tree::HookFn;
+use crate::scope::tree::{HookFn, ToWake};
 use crate::source::NEVER;
 use crate::text::Text;
 use crate::token::ReactorId;
@@ -46,6 +46,7 @@ pub(crate) struct Driver {
     pub(crate) id: ReactorId,
     pub(super) tasks: RefCell<Arena<Task>>,
     pub(super) run_queue: RefCell<VecDeque<Id>>,
+    pub(super) spare_wakers: SpareWakers,
     pub(crate) counts: Counts,
     /// Whether the length of every poll is accounted.
     pub(super) accounts: bool,
@@ -114,6 +115,7 @@ impl Driver {
             observer: Observer::default(),
             main: RefCell::new(None),
             run_queue: RefCell::new(VecDeque::new()),
+            spare_wakers: SpareWakers::default(),
             counts: Counts::default(),
             next_turn: RefCell::new(Vec::new()),
             shutdown_waiters: RefCell::new(Slab::new()),
@@ -146,7 +148,7 @@ impl Driver {
     ) -> JoinHandle<F::Output> {
         let state = JoinState::new(spawned_at);
         let origin = Origin::new(name, spawned_at);
-        let task = self.spawn_with(|_| join::run(future, state.clone(), spawned_at), origin);
+        let task = self.spawn_with(|_| join::run(future, state.clone()), origin);
         JoinHandle::new(state, self, task)
     }
 
@@ -161,11 +163,11 @@ impl Driver {
             return MAIN;
         }
         count(&self.counts.spawned);
-        let task = self.tasks.borrow_mut().insert(Task::new(origin));
-        let future = make(task);
-        let flag = TaskWaker::queued(task, self.remote.clone());
-        let body = Body { future: Box::pin(future), waker: flag.waker(), flag };
+        let (flag, waker) = self.spare_wakers.take(&self.remote);
+        let task = self.tasks.borrow_mut().insert(Task::new(origin, flag));
+        let body = Body { future: Box::pin(make(task)), waker };
         if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
+            slot.flag.is_of(task);
             slot.body = Some(body);
         }
         self.queue(task);
@@ -207,7 +209,21 @@ impl Driver {
             if woken.is_empty() {
                 return;
             }
-            woken.into_iter().for_each(waiters::wake);
+            woken.into_iter().for_each(|woken| match woken {
+                ToWake::Task(task) => self.wake_task(task),
+                ToWake::Waker(waker) => waiters::wake(waker),
+            });
+        }
+    }
+
+    /// Queues a task of this runtime, unless it is queued.
+    pub(crate) fn wake_task(&self, task: Id) {
+        let queues = match self.tasks.borrow_mut().get_mut(task) {
+            Some(task) => task.flag.is_to_be_queued(),
+            None => false,
+        };
+        if queues {
+            self.queue(task);
         }
     }
 

@@ -1,7 +1,7 @@
 //! [`JoinHandle`]: what became of a task.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -33,7 +33,10 @@ pub struct JoinHandle<T> {
 }
 
 /// Why a task has no result.
-pub struct JoinError {
+// It is one pointer: a task that ends well has room for it too.
+pub struct JoinError(Box<Lost>);
+
+struct Lost {
     why: Why,
     spawned_at: &'static Location<'static>,
 }
@@ -51,38 +54,79 @@ enum Why {
     Panicked(Mutex<Box<dyn Any + Send>>),
 }
 
+/// What a task and its handle share.
 pub(crate) struct JoinState<T> {
-    result: RefCell<Option<Result<T, JoinError>>>,
-    finished: Cell<bool>,
-    joiner: RefCell<Option<Waker>>,
+    stage: Cell<Stage<T>>,
     spawned_at: &'static Location<'static>,
+}
+
+#[derive(Default)]
+enum Stage<T> {
+    /// With whoever is to be woken at the end.
+    Running(Option<Waker>),
+    Finished(Result<T, JoinError>),
+    #[default]
+    Taken,
 }
 
 impl<T> JoinState<T> {
     pub(crate) fn new(spawned_at: &'static Location<'static>) -> Rc<JoinState<T>> {
-        let (result, joiner) = (RefCell::new(None), RefCell::new(None));
-        Rc::new(JoinState { result, finished: Cell::new(false), joiner, spawned_at })
+        Rc::new(JoinState { stage: Cell::new(Stage::Running(None)), spawned_at })
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finished.get()
+    fn is_finished(&self) -> bool {
+        let stage = self.stage.take();
+        let finished = !matches!(stage, Stage::Running(_));
+        self.stage.set(stage);
+        finished
     }
 
     pub(crate) fn complete(&self, result: Result<T, JoinError>) {
-        *self.result.borrow_mut() = Some(result);
-        self.finished.set(true);
-        let joiner = self.joiner.borrow_mut().take();
-        joiner.into_iter().for_each(waiters::wake);
+        if let Stage::Running(joiner) = self.stage.replace(Stage::Finished(result)) {
+            joiner.into_iter().for_each(waiters::wake);
+        }
+    }
+
+    /// The task is no more; if it has left no result, `why` says why. What nobody can ask for any more is not made.
+    pub(crate) fn over(self: &Rc<Self>, why: impl FnOnce() -> JoinError) {
+        if Rc::strong_count(self) > 1 && !self.is_finished() {
+            self.complete(Err(why()));
+        }
+    }
+
+    /// The result, if it is there; else whether `waker` is the one that is woken.
+    fn poll(&self, waker: &Waker) -> Result<Result<T, JoinError>, bool> {
+        match self.stage.take() {
+            Stage::Finished(result) => Ok(result),
+            Stage::Running(joiner) => {
+                let kept = joiner.as_ref().is_some_and(|joiner| joiner.will_wake(waker));
+                self.stage.set(Stage::Running(joiner));
+                Err(kept)
+            }
+            Stage::Taken => panic!("a JoinHandle was awaited again after it had given its result"),
+        }
+    }
+
+    /// Has `joiner` woken; returns what is to be dropped for it.
+    fn wakes(&self, joiner: Waker) -> Stage<T> {
+        match self.stage.take() {
+            running @ Stage::Running(_) => {
+                self.stage.set(Stage::Running(Some(joiner)));
+                running
+            }
+            // It ended while the waker was cloned, which may be anybody's code.
+            ended => {
+                self.stage.set(ended);
+                waiters::wake(joiner);
+                Stage::Taken
+            }
+        }
     }
 }
 
 /// Runs `future` to its end and leaves its result, its panic or its abortion in `state`.
-pub(crate) fn run<F: Future>(
-    future: F,
-    state: Rc<JoinState<F::Output>>,
-    spawned_at: &'static Location<'static>,
-) -> Joined<F> {
-    Joined { future, outcome: Outcome { state, spawned_at, done: false } }
+pub(crate) fn run<F: Future>(future: F, state: Rc<JoinState<F::Output>>) -> Joined<F> {
+    Joined { future, outcome: Outcome(state) }
 }
 
 pin_project! {
@@ -100,30 +144,24 @@ impl<F: Future> Future for Joined<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Projected { future, outcome } = self.project();
+        let Projected { future, outcome: Outcome(state) } = self.project();
         let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(value)) => Ok(value),
-            Err(panic) => Err(JoinError::panicked(panic, outcome.spawned_at)),
+            Err(panic) => Err(JoinError::panicked(panic, state.spawned_at)),
         };
-        outcome.done = true;
-        outcome.state.complete(result);
+        state.complete(result);
         Poll::Ready(())
     }
 }
 
 /// Reports an abortion if it is dropped before the task has ended.
-struct Outcome<T> {
-    state: Rc<JoinState<T>>,
-    spawned_at: &'static Location<'static>,
-    done: bool,
-}
+struct Outcome<T>(Rc<JoinState<T>>);
 
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
-        if !self.done {
-            self.state.complete(Err(JoinError::aborted(self.spawned_at)));
-        }
+        let Outcome(state) = self;
+        state.over(|| JoinError::aborted(state.spawned_at));
     }
 }
 
@@ -151,7 +189,7 @@ impl<T> JoinHandle<T> {
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.finished.get()
+        self.state.is_finished()
     }
 }
 
@@ -159,18 +197,22 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = self.state.result.borrow_mut().take();
-        if let Some(result) = result {
-            self.waiting = None;
-            return Poll::Ready(result);
-        }
-        assert!(!self.is_finished(), "a JoinHandle was awaited again after it had given its result");
-        let subject = Subject::Task(self.state.spawned_at);
+        let kept = match self.state.poll(cx.waker()) {
+            Ok(result) => {
+                self.waiting = None;
+                return Poll::Ready(result);
+            }
+            Err(kept) => kept,
+        };
+        let spawned_at = self.state.spawned_at;
+        let subject = Subject::Task(spawned_at);
         if let Err(end) = Waiting::poll(&mut self.waiting, Label::idle("join"), subject, cx) {
-            return Poll::Ready(Err(JoinError::not_awaited(end, self.state.spawned_at)));
+            return Poll::Ready(Err(JoinError::not_awaited(end, spawned_at)));
         }
-        let before = self.state.joiner.replace(Some(cx.waker().clone()));
-        drop(before);
+        if !kept {
+            let before = self.state.wakes(cx.waker().clone());
+            drop(before);
+        }
         Poll::Pending
     }
 }
@@ -182,39 +224,44 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 impl JoinError {
+    #[cold]
+    fn new(why: Why, spawned_at: &'static Location<'static>) -> JoinError {
+        JoinError(Box::new(Lost { why, spawned_at }))
+    }
+
     pub(crate) fn aborted(spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Aborted, spawned_at }
+        JoinError::new(Why::Aborted, spawned_at)
     }
 
     pub(crate) fn panicked(panic: Box<dyn Any + Send>, at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Panicked(Mutex::new(panic)), spawned_at: at }
+        JoinError::new(Why::Panicked(Mutex::new(panic)), at)
     }
 
     /// That of a task of a scope, dropped because the scope had ended.
     pub(crate) fn ended(end: ScopeEnd, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Ended { end, awaited: false }, spawned_at }
+        JoinError::new(Why::Ended { end, awaited: false }, spawned_at)
     }
 
     /// That of whoever awaited it in a scope that has ended.
     pub(crate) fn not_awaited(end: ScopeEnd, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Ended { end, awaited: true }, spawned_at }
+        JoinError::new(Why::Ended { end, awaited: true }, spawned_at)
     }
 
     pub(crate) fn failed(message: String, spawned_at: &'static Location<'static>) -> JoinError {
-        JoinError { why: Why::Failed(message), spawned_at }
+        JoinError::new(Why::Failed(message), spawned_at)
     }
 
     /// Whether a [scope](crate::scope) ended first, be it by a cancel, a deadline or the shutdown: that of the
     /// task, which was then dropped, or that in which it was awaited; then it may still run, and be awaited again.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.why, Why::Ended { .. })
+        matches!(self.0.why, Why::Ended { .. })
     }
 
     /// What ended that scope.
     #[must_use]
     pub fn scope_end(&self) -> Option<&ScopeEnd> {
-        match &self.why {
+        match &self.0.why {
             Why::Ended { end, .. } => Some(end),
             _ => None,
         }
@@ -223,13 +270,13 @@ impl JoinError {
     /// Whether the task was aborted, or its runtime dropped.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
-        matches!(self.why, Why::Aborted)
+        matches!(self.0.why, Why::Aborted)
     }
 
     /// Whether the task panicked.
     #[must_use]
     pub fn is_panic(&self) -> bool {
-        matches!(self.why, Why::Panicked(_))
+        matches!(self.0.why, Why::Panicked(_))
     }
 
     /// What the task panicked with, to be resumed.
@@ -237,14 +284,15 @@ impl JoinError {
     /// # Errors
     /// The error itself if it was no panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
-        match self.why {
+        let Lost { why, spawned_at } = *self.0;
+        match why {
             Why::Panicked(panic) => Ok(panic.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            _ => Err(self),
+            why => Err(JoinError::new(why, spawned_at)),
         }
     }
 
     pub(crate) fn message(&self) -> Option<String> {
-        let Why::Panicked(panic) = &self.why else { return None };
+        let Why::Panicked(panic) = &self.0.why else { return None };
         let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         text.or_else(|| panic.downcast_ref::<String>().cloned()).or_else(|| Some("no message".into()))
@@ -253,11 +301,11 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self.why, Why::Ended { awaited: true, .. }) {
+        if matches!(self.0.why, Why::Ended { awaited: true, .. }) {
             f.write_str("the wait for ")?;
         }
-        write!(f, "the task spawned at {} ", self.spawned_at)?;
-        match &self.why {
+        write!(f, "the task spawned at {} ", self.0.spawned_at)?;
+        match &self.0.why {
             Why::Aborted => f.write_str("was aborted"),
             Why::Ended { end, .. } => end.fmt(f),
             // What others have said breaks no line.

@@ -75,11 +75,13 @@ impl Driver {
     fn poll_task(&self, id: Id, began_ns: u64) -> u64 {
         let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
             None => return began_ns,
-            Some(task) => (task.body.take(), task.aborted),
+            Some(task) => {
+                task.flag.about_to_poll();
+                (task.body.take(), task.aborted)
+            }
         };
         let Some(mut body) = body else { return began_ns };
         let noted_ns = self.noted_ns.get();
-        body.flag.about_to_poll();
         if !aborted && self.poll_body(&mut body).is_pending() {
             let ended_ns = self.read_if_accounted();
             let mut tasks = self.tasks.borrow_mut();
@@ -102,8 +104,11 @@ impl Driver {
         profile::changes();
         let task = self.tasks.borrow_mut().remove(id);
         let ended_ns = self.read_if_accounted();
-        if let Some(task) = task.filter(|_| ended_ns.saturating_sub(began_ns) >= self.floor_ns) {
-            self.note_task(id, task.origin, began_ns, ended_ns, noted_ns);
+        if let Some(task) = task {
+            self.spare_wakers.keep(task.flag, body.waker);
+            if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
+                self.note_task(id, task.origin, began_ns, ended_ns, noted_ns);
+            }
         }
         ended_ns
     }

@@ -1,9 +1,10 @@
 //! [`Task`] and its waker.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{RawWakerVTable, Wake, Waker};
 
 use crate::arena::Id;
@@ -18,14 +19,20 @@ pub(crate) const MAIN: Id = Id { index: u32::MAX, generation: u32::MAX };
 pub(crate) struct Task {
     /// Away while it is being polled, so that it may spawn, wake and abort as it likes.
     pub(crate) body: Option<Body>,
+    pub(crate) flag: Arc<TaskWaker>,
     pub(crate) aborted: bool,
     pub(crate) origin: Origin,
     pub(crate) polls: Polls,
 }
 
 impl Task {
-    pub(crate) fn new(origin: Origin) -> Task {
-        Task { body: None, aborted: false, origin, polls: Polls::default() }
+    pub(crate) fn new(origin: Origin, flag: Arc<TaskWaker>) -> Task {
+        Task { body: None, flag, aborted: false, origin, polls: Polls::default() }
+    }
+
+    /// Whether it waits to be woken. With its body away it is being polled, or about to be dropped.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.body.is_some() && !self.flag.is_queued()
     }
 }
 
@@ -39,12 +46,12 @@ pub(crate) struct Main {
 pub(crate) struct Body {
     pub(crate) future: Pin<Box<dyn Future<Output = ()>>>,
     pub(crate) waker: Waker,
-    pub(crate) flag: Arc<TaskWaker>,
 }
 
 /// Queues its task, once until the task is polled again.
 pub(crate) struct TaskWaker {
-    task: Id,
+    /// The task's id. It changes only while nobody but its task's keeper has it.
+    task: AtomicU64,
     queued: AtomicBool,
     remote: Arc<Shared>,
 }
@@ -52,6 +59,7 @@ pub(crate) struct TaskWaker {
 impl TaskWaker {
     /// A waker whose task is queued already.
     pub(crate) fn queued(task: Id, remote: Arc<Shared>) -> Arc<TaskWaker> {
+        let task = AtomicU64::new(task.to_bits());
         Arc::new(TaskWaker { task, queued: AtomicBool::new(true), remote })
     }
 
@@ -68,14 +76,51 @@ impl TaskWaker {
         [waker.vtable(), waker.clone().vtable()]
     }
 
+    /// Makes it that of `task`. Nobody has it yet but that task.
+    pub(crate) fn is_of(&self, task: Id) {
+        self.task.store(task.to_bits(), Ordering::Relaxed);
+    }
+
     /// Whether its task is in the run queue, or on its way there.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// Whether it is to be queued now, because it was not yet.
+    pub(crate) fn is_to_be_queued(&self) -> bool {
+        !self.queued.swap(true, Ordering::AcqRel)
+    }
+
     /// From here on a wake queues the task again.
     pub(crate) fn about_to_poll(&self) {
         self.queued.swap(false, Ordering::AcqRel);
+    }
+}
+
+/// Wakers of tasks that are no more, which nobody else has: the next tasks get them.
+#[derive(Default)]
+pub(crate) struct SpareWakers(RefCell<Vec<(Arc<TaskWaker>, Waker)>>);
+
+/// How many are kept.
+const SPARE_WAKERS: usize = 128;
+
+impl SpareWakers {
+    /// One whose task is queued already.
+    pub(crate) fn take(&self, remote: &Arc<Shared>) -> (Arc<TaskWaker>, Waker) {
+        let spare = self.0.borrow_mut().pop();
+        spare.unwrap_or_else(|| {
+            let flag = TaskWaker::queued(MAIN, remote.clone());
+            let waker = flag.waker();
+            (flag, waker)
+        })
+    }
+
+    pub(crate) fn keep(&self, flag: Arc<TaskWaker>, waker: Waker) {
+        // These two are all there are: only who has one can make another.
+        if Arc::strong_count(&flag) == 2 && self.0.borrow().len() < SPARE_WAKERS {
+            flag.queued.store(true, Ordering::Relaxed);
+            self.0.borrow_mut().push((flag, waker));
+        }
     }
 }
 
@@ -85,12 +130,13 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.queued.swap(true, Ordering::AcqRel) {
+        if !self.is_to_be_queued() {
             return;
         }
+        let task = Id::from_bits(self.task.load(Ordering::Relaxed));
         context::with(|driver| match driver {
-            Some(driver) if driver.is_reached_by(&self.remote) => driver.queue(self.task),
-            _ => self.remote.wake_task(self.task),
+            Some(driver) if driver.is_reached_by(&self.remote) => driver.queue(task),
+            _ => self.remote.wake_task(task),
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Metadata;
@@ -115,9 +116,15 @@ pub(crate) fn describe_task(
 /// Where a task comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    pub(crate) name: Option<Text>,
     pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) span: Option<SpanInfo>,
+    /// Most tasks have neither a name nor a span.
+    more: Option<Arc<More>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct More {
+    name: Option<Text>,
+    span: Option<SpanInfo>,
 }
 
 /// A span of the program's, as it was when something was spawned in it. It is not kept open by this.
@@ -130,7 +137,17 @@ pub(crate) struct SpanInfo {
 impl Origin {
     /// Of what is spawned now.
     pub(crate) fn new(name: Option<Text>, spawned_at: &'static Location<'static>) -> Origin {
-        Origin { name, spawned_at, span: SpanInfo::current() }
+        let span = SpanInfo::current();
+        let more = (name.is_some() || span.is_some()).then(|| Arc::new(More { name, span }));
+        Origin { spawned_at, more }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.more.as_ref()?.name.as_deref()
+    }
+
+    pub(crate) fn span(&self) -> Option<SpanInfo> {
+        self.more.as_ref()?.span
     }
 }
 
@@ -227,10 +244,7 @@ impl Driver {
         let main = self.main.borrow();
         let main = main.as_ref().filter(|main| polled != Some(MAIN) && !main.flag.is_queued());
         let mut tasks = self.tasks.borrow_mut();
-        let waiting = tasks.iter_mut().filter(|(_, task)| {
-            // Away it is being polled, or about to be dropped.
-            !task.aborted && task.body.as_ref().is_some_and(|body| !body.flag.is_queued())
-        });
+        let waiting = tasks.iter_mut().filter(|(_, task)| !task.aborted && task.is_waiting());
         let waiting = waiting.map(|(id, task)| (id, since_ns(&task.polls)));
         main.map(|main| (MAIN, since_ns(&main.polls))).into_iter().chain(waiting).collect()
     }
@@ -244,8 +258,7 @@ impl Driver {
     }
 
     fn describe(&self, id: Id, task: &Task, polled: Option<TaskId>) -> TaskInfo {
-        // Away it is being polled, or about to be dropped.
-        let queued = task.body.as_ref().is_some_and(|body| body.flag.is_queued());
+        let queued = task.body.is_some() && task.flag.is_queued();
         self.task_info_of(id, &task.origin, task.polls, queued, polled)
     }
 
@@ -265,10 +278,10 @@ impl Driver {
         };
         TaskInfo {
             id,
-            name: origin.name.as_deref().map(str::to_owned),
+            name: origin.name().map(str::to_owned),
             spawned_at: origin.spawned_at,
-            span: origin.span.map(|span| span.metadata),
-            span_id: origin.span.map(|span| span.id),
+            span: origin.span().map(|span| span.metadata),
+            span_id: origin.span().map(|span| span.id),
             state,
             polls: polls.count,
             busy: Duration::from_nanos(polls.busy_ns),

@@ -16,7 +16,7 @@ use crate::event::Cause;
 use crate::executor::{JoinError, JoinHandle, JoinState, Origin, TaskId, drop_contained};
 use crate::scope::strand::{Opened, Outcome};
 use crate::scope::tree::{Kind, Plan};
-use crate::scope::{Scope, ScopeDeadline, ScopeEnd};
+use crate::scope::{Scope, ScopeEnd};
 use crate::source::NEVER;
 use crate::text::Text;
 
@@ -193,13 +193,13 @@ impl Scope {
         let over = driver.reactor.borrow_mut().scopes.nodes.get_mut(self.node()).is_none();
         let task = if over {
             drop_contained(future);
-            state.complete(Err(JoinError::ended(ScopeEnd::over(&self.text()), spawned_at)));
+            state.complete(Err(JoinError::ended(ScopeEnd::over(&self.of().name), spawned_at)));
             crate::executor::MAIN
         } else {
             driver.spawn_with(
                 |task| {
-                    let deadline = ScopeDeadline { name: self.text(), budget: None, set_at: spawned_at };
                     let (kind, parent) = (Kind::Task(task), Some(self.node()));
+                    let deadline = self.of().clone();
                     let plan = Plan { kind, parent, deadline, own_ns: NEVER, unbounded: false };
                     let opened = Opened::new(driver.clone(), plan);
                     let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
@@ -259,8 +259,11 @@ impl<T> Child<T> {
             Outcome::Panicked(panic) => Err(self.panicked(panic)),
             Outcome::Dropped => {
                 self.scope.report().borrow_mut().cut_short += 1;
-                let end = self.opened.end().unwrap_or_else(|| ScopeEnd::over(&self.scope.text()));
-                Err(JoinError::ended(end, spawned_at))
+                self.state.over(|| {
+                    let end = self.opened.end().unwrap_or_else(|| ScopeEnd::over(&self.scope.of().name));
+                    JoinError::ended(end, spawned_at)
+                });
+                return;
             }
         };
         self.state.complete(result);
@@ -282,8 +285,6 @@ impl<T> Child<T> {
 
 impl<T> Drop for Child<T> {
     fn drop(&mut self) {
-        if !self.state.is_finished() {
-            self.state.complete(Err(JoinError::aborted(self.spawned_at)));
-        }
+        self.state.over(|| JoinError::aborted(self.spawned_at));
     }
 }

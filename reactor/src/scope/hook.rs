@@ -38,7 +38,7 @@ impl Scope {
         scopes.hooks_made += 1;
         let (number, scope) = (scopes.hooks_made, self.node());
         match (scopes.end_of(scope), scopes.nodes.get_mut(scope)) {
-            (None, Some(node)) => drop(node.hooks.insert(number, hook)),
+            (None, Some(node)) => drop(node.rare().hooks.insert(number, hook)),
             (end, _) => {
                 let end = end.map_or(ScopeEnd::Shutdown, |(_, end)| end);
                 scopes.hooks_due.insert(number, (end, hook));
@@ -57,7 +57,7 @@ impl Hook {
         let stopped = {
             let scopes = &mut driver.reactor.borrow_mut().scopes;
             let node = scopes.nodes.get_mut(self.scope);
-            let waiting = node.and_then(|node| node.hooks.remove(&self.number));
+            let waiting = node.and_then(|node| node.remove_hook(self.number));
             waiting.or_else(|| scopes.hooks_due.remove(&self.number).map(|(_, hook)| hook))
         };
         let was_there = stopped.is_some();

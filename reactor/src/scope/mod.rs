@@ -16,6 +16,7 @@ mod end;
 mod error;
 mod hook;
 mod inside;
+mod node;
 mod open;
 mod shield;
 mod strand;

@@ -76,7 +76,7 @@ pub struct Scope {
 struct Inner {
     driver: Rc<Driver>,
     id: Id,
-    name: Text,
+    deadline: Rc<ScopeDeadline>,
     report: RefCell<Report>,
 }
 
@@ -144,23 +144,18 @@ pub fn scope<T>(
     let (own_ns, budget) = limit.begin(&driver);
     let deadline = ScopeDeadline { name, budget, set_at };
     async move {
-        let parent = driver.scope();
-        let (kind, of) = (Kind::Scope, deadline.clone());
-        let opened = Opened::new(driver, Plan { kind, parent, deadline: of, own_ns, unbounded });
-        let inner = Inner {
-            driver: opened.driver.clone(),
-            id: opened.id,
-            name: deadline.name.clone(),
-            report: RefCell::default(),
-        };
-        run(opened, Scope { inner: Rc::new(inner) }, deadline, body).await
+        let (parent, deadline) = (driver.scope(), Rc::new(deadline));
+        let plan = Plan { kind: Kind::Scope, parent, deadline: deadline.clone(), own_ns, unbounded };
+        let opened = Opened::new(driver, plan);
+        let (driver, id) = (opened.driver.clone(), opened.id);
+        let inner = Inner { driver, id, deadline, report: RefCell::default() };
+        run(opened, Scope { inner: Rc::new(inner) }, body).await
     }
 }
 
 async fn run<T>(
     opened: Opened,
     scope: Scope,
-    deadline: ScopeDeadline,
     body: impl AsyncFnOnce(&Scope) -> T,
 ) -> Result<T, ScopeError<T>> {
     // The closure itself is called in the first poll, in the scope.
@@ -179,6 +174,7 @@ async fn run<T>(
         Outcome::Finished(value) => Some(value),
         Outcome::Dropped => None,
     };
+    let deadline = ScopeDeadline::clone(&scope.inner.deadline);
     Err(ScopeError::new(deadline, opened.end(), report, value))
 }
 
@@ -222,7 +218,7 @@ impl Scope {
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.inner.name
+        self.inner.deadline.name()
     }
 
     /// The earliest of its own deadline and of those around it.
@@ -245,8 +241,8 @@ impl Scope {
         self.inner.id
     }
 
-    pub(crate) fn text(&self) -> Text {
-        self.inner.name.clone()
+    pub(crate) fn of(&self) -> &Rc<ScopeDeadline> {
+        &self.inner.deadline
     }
 
     pub(crate) fn report(&self) -> &RefCell<Report> {

@@ -3,6 +3,7 @@
 use std::future::{Future, IntoFuture, poll_fn};
 use std::panic::Location;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::executor::context;
@@ -35,7 +36,7 @@ pub fn shield<F: IntoFuture>(
     let (own_ns, budget) = Limit::Within(bound).begin(&driver);
     let future = future.into_future();
     async move {
-        let deadline = ScopeDeadline { name: Text::Literal("shield"), budget, set_at };
+        let deadline = Rc::new(ScopeDeadline { name: Text::Literal("shield"), budget, set_at });
         let plan =
             Plan { kind: Kind::Shield, parent: driver.scope(), deadline, own_ns, unbounded: false };
         let opened = Opened::new(driver, plan);

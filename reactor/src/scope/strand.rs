@@ -10,9 +10,10 @@ use std::task::{Context, Poll, Waker};
 use crate::arena::Id;
 use crate::executor::{Driver, drop_contained};
 use crate::scope::ScopeEnd;
-use crate::scope::tree::{Closed, Plan};
+use crate::scope::tree::{Begun, Closed, Left, Plan};
 use crate::source::NEVER;
 use crate::waiters::Note;
+use crate::waits::Frame;
 
 /// A node of the tree, closed when this is dropped. What is still in it then is ended and dropped.
 pub(crate) struct Opened {
@@ -62,12 +63,7 @@ impl Drop for Entered<'_> {
 
 impl Opened {
     pub(crate) fn new(driver: Rc<Driver>, plan: Plan) -> Opened {
-        let budget_ns = plan.own_ns.saturating_sub(driver.reactor.borrow().now_ns);
-        let id = {
-            let mut reactor = driver.reactor.borrow_mut();
-            let leeway = reactor.leeway.for_timeout(budget_ns);
-            reactor.open_scope(plan, leeway)
-        };
+        let id = driver.reactor.borrow_mut().open_scope(plan);
         Opened { driver, id }
     }
 
@@ -80,14 +76,18 @@ impl Opened {
     }
 
     /// Has the one that polls woken when something happens to the scope.
-    pub(crate) fn keep_waker(&self, waker: &Waker) {
-        let kept = self.driver.reactor.borrow_mut().scopes.is_woken_by(self.id, waker);
-        if kept {
-            return;
-        }
+    fn keep_waker(&self, waker: &Waker) {
         let waker = waker.clone();
         let before = self.driver.reactor.borrow_mut().scopes.set_waker(self.id, waker);
         drop(before);
+    }
+
+    fn begin_poll(&self, frame: Frame, waker: &Waker) -> Begun {
+        let begun = self.driver.reactor.borrow_mut().scopes.begin_poll(self.id, frame, waker);
+        if !begun.knows_poller {
+            self.keep_waker(waker);
+        }
+        begun
     }
 
     /// Polls `body`, which must be there until this is ready, in the scope. Once the scope has ended, `body` is
@@ -97,11 +97,9 @@ impl Opened {
         cx: &mut Context<'_>,
         mut body: Pin<&mut Option<F>>,
     ) -> Poll<Outcome<F::Output>> {
-        self.keep_waker(cx.waker());
         let frame = self.driver.poller().frame;
         loop {
-            let (ended_before, began) =
-                self.driver.reactor.borrow_mut().scopes.begin_poll(self.id, frame);
+            let begun = self.begin_poll(frame, cx.waker());
             let Some(future) = body.as_mut().as_pin_mut() else { return Poll::Pending };
             let entered = self.enter();
             let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
@@ -114,11 +112,11 @@ impl Opened {
                     if reactor.scopes.ended(self.id).is_none() {
                         return Poll::Pending;
                     }
-                    if !ended_before {
+                    if !begun.ended {
                         // It ended in the midst of the poll: once more, from the beginning.
                         continue;
                     }
-                    if reactor.scopes.waits_for_its_own(self.id, began) {
+                    if reactor.scopes.waits_for_its_own(self.id, begun.at) {
                         drop(reactor);
                         // The end took the waker along.
                         self.keep_waker(cx.waker());
@@ -144,34 +142,34 @@ impl Opened {
     /// Whether no task of the scope is left; if not, whoever polls is woken when the last has gone.
     pub(crate) fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<()> {
         let poller = self.driver.poller();
-        let left = {
-            let mut reactor = self.driver.reactor.borrow_mut();
-            let since_ns = reactor.now_ns;
-            reactor.scopes.begin_poll(self.id, poller.frame);
-            let node = reactor.scopes.nodes.get_mut(self.id);
-            node.map_or(0, |node| {
-                let since_ns = node.joins.map_or(since_ns, |note| note.since_ns);
-                let scope = Some(self.id);
-                node.joins = Some(Note { since_ns, until_ns: NEVER, poller, scope });
-                node.tasks
-            })
-        };
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        self.keep_waker(cx.waker());
+        self.begin_poll(poller.frame, cx.waker());
+        let mut reactor = self.driver.reactor.borrow_mut();
+        let now_ns = reactor.now_ns;
+        let node = reactor.scopes.nodes.get_mut(self.id);
+        let Some(node) = node.filter(|node| node.tasks > 0) else { return Poll::Ready(()) };
+        let joins = &mut node.rare().joins;
+        let since_ns = joins.map_or(now_ns, |note| note.since_ns);
+        *joins = Some(Note { since_ns, until_ns: NEVER, poller, scope: Some(self.id) });
         Poll::Pending
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        let Closed { tasks, mut node } = self.driver.reactor.borrow_mut().close_scope(self.id);
+        let Closed { tasks, left } = self.driver.reactor.borrow_mut().close_scope(self.id);
         self.driver.wake_ended();
         self.driver.drop_tasks(tasks);
-        // One by one: if two panicked in one drop, the process would be aborted.
-        let hooks = node.as_mut().map(|node| std::mem::take(&mut node.hooks));
-        hooks.into_iter().flatten().for_each(drop_contained);
-        drop_contained(node);
+        if !left.is_nothing() {
+            drop_left(left);
+        }
     }
+}
+
+/// One by one: if two panicked in one drop, the process would be aborted.
+#[cold]
+fn drop_left(left: Left) {
+    let Left { waker, mut members, rare } = left;
+    drop_contained(waker);
+    members.take().for_each(drop_contained);
+    rare.into_iter().flat_map(|rare| rare.hooks).for_each(drop_contained);
 }

@@ -4,30 +4,19 @@
 //! without recursion and without allocating, and reaches each of them once.
 
 use std::collections::BTreeMap;
-use std::panic::Location;
+use std::rc::Rc;
 use std::task::Waker;
-
-use slab::Slab;
 
 use crate::arena::{Arena, Id};
 use crate::drift::Wait;
 use crate::instant::Instant;
-use crate::readiness::Direction;
-use crate::scope::end::{ScopeDeadline, ScopeEnd};
+use crate::scope::end::ScopeEnd;
+pub(crate) use crate::scope::node::{HookFn, Kind, Left, Member, Plan, ToWake};
+use crate::scope::node::{Links, NONE, Node};
 use crate::source::{NEVER, Source};
 use crate::text::Text;
 use crate::timers::{TimerKey, Timers};
-use crate::waiters::Note;
 use crate::waits::Frame;
-
-/// No node.
-const NONE: u32 = u32::MAX;
-
-/// What is to be run at the end of a scope, and where that was said.
-pub(crate) struct HookFn {
-    pub(crate) run: Box<dyn FnOnce(&ScopeEnd)>,
-    pub(crate) set_at: &'static Location<'static>,
-}
 
 #[derive(Default)]
 pub(crate) struct Scopes {
@@ -35,105 +24,41 @@ pub(crate) struct Scopes {
     /// Counts the polls of scoped futures, so that of two polls it is known which was later.
     polls: u64,
     /// To be woken by whoever has let go of the reactor.
-    pub(crate) woken: Vec<Waker>,
+    pub(crate) woken: Vec<ToWake>,
     /// To be run by the loop, in the order of their numbers.
     pub(crate) hooks_due: BTreeMap<u64, (ScopeEnd, HookFn)>,
     pub(crate) hooks_made: u64,
 }
 
-/// One scope, one task of a scope, or one shield: a future that is polled in it, and what it holds.
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
-    pub(crate) deadline: ScopeDeadline,
-    /// The earliest deadline that holds in it: its own, or one of those around it.
-    pub(crate) effective_ns: u64,
-    /// Its own; [`NEVER`] if it has none, or one around it is not later.
-    own_ns: u64,
-    /// Whether it was made without a deadline of its own by choice.
-    unbounded: bool,
-    /// In which frame its future was polled last.
-    pub(crate) frame: Frame,
-    /// Who waits for its tasks, its body having returned.
-    pub(crate) joins: Option<Note>,
-    timer: Option<TimerKey>,
-    /// What ended it, and when in the order of all that ends anything.
-    end: Option<(u64, ScopeEnd)>,
-    parent: u32,
-    first_child: u32,
-    next: u32,
-    previous: u32,
-    /// Tasks among its children.
-    pub(crate) tasks: u32,
-    /// Its future's last poll.
-    polled_at: u64,
-    waker: Option<Waker>,
-    pub(crate) members: Slab<Member>,
-    pub(crate) hooks: BTreeMap<u64, HookFn>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Scope,
-    /// A task that a scope has spawned.
-    Task(Id),
-    /// What no end around it reaches.
-    Shield,
-}
-
-/// What waits in a scope, to be woken when the scope ends.
-pub(crate) enum Member {
-    Operation { source: Id, direction: Direction, name: u32 },
-    Waker(Waker),
-}
-
-/// What a new node is.
-pub(crate) struct Plan {
-    pub(crate) kind: Kind,
-    pub(crate) parent: Option<Id>,
-    pub(crate) deadline: ScopeDeadline,
-    pub(crate) own_ns: u64,
-    /// Whether it was made without a deadline of its own by choice.
-    pub(crate) unbounded: bool,
-}
-
-/// What was left in a node that was closed, to be dropped where a drop does no harm.
+/// What was left in a node that was closed: tasks of it, and what is to be dropped where a drop does no harm.
 #[derive(Default)]
 pub(crate) struct Closed {
     pub(crate) tasks: Vec<Id>,
-    pub(crate) node: Option<Node>,
+    pub(crate) left: Left,
+}
+
+/// What is to be known of a scope when its future is polled.
+pub(crate) struct Begun {
+    /// Whether it has ended.
+    pub(crate) ended: bool,
+    /// When that is, among all such polls.
+    pub(crate) at: u64,
+    /// Whether who polls it is who is woken for it.
+    pub(crate) knows_poller: bool,
 }
 
 impl Scopes {
     /// Adds a node. In a scope that has ended it has ended as well.
     pub(crate) fn open(&mut self, plan: Plan) -> Id {
-        let Plan { kind, parent, deadline, own_ns, unbounded } = plan;
-        let mut node = Node {
-            kind,
-            deadline,
-            effective_ns: own_ns,
-            own_ns,
-            unbounded,
-            frame: Frame::NONE,
-            joins: None,
-            timer: None,
-            end: None,
-            parent: NONE,
-            first_child: NONE,
-            next: NONE,
-            previous: NONE,
-            tasks: 0,
-            polled_at: 0,
-            waker: None,
-            members: Slab::new(),
-            hooks: BTreeMap::new(),
-        };
+        let (kind, parent, own_ns) = (plan.kind, plan.parent, plan.own_ns);
+        let mut node = Node::new(plan);
         let index = self.nodes.next_index();
         if let Some(id) = parent {
             match self.nodes.get_mut(id) {
-                None => node.end = Some((0, ScopeEnd::over(&node.deadline.name))),
+                None => node.end = Some((0, Rc::new(ScopeEnd::over(&node.deadline.name)))),
                 Some(parent) => {
-                    node.parent = id.index;
-                    node.next = std::mem::replace(&mut parent.first_child, index);
+                    node.links.parent = id.index;
+                    node.links.next = std::mem::replace(&mut parent.links.first_child, index);
                     parent.tasks += u32::from(matches!(kind, Kind::Task(_)));
                     if kind != Kind::Shield {
                         node.end.clone_from(&parent.end);
@@ -144,11 +69,11 @@ impl Scopes {
                 }
             }
         }
-        let next = node.next;
+        let next = node.links.next;
         let id = self.nodes.insert(node);
         debug_assert_eq!(id.index, index);
         if let Some(next) = self.at(next) {
-            next.previous = index;
+            next.links.previous = index;
         }
         id
     }
@@ -168,7 +93,7 @@ impl Scopes {
     /// When and by what the scope ended, if it has. One that is gone has: nothing outlives it.
     pub(crate) fn end_of(&mut self, id: Id) -> Option<(u64, ScopeEnd)> {
         match self.nodes.get_mut(id) {
-            Some(node) => node.end.clone(),
+            Some(node) => node.end.as_ref().map(|(order, end)| (*order, ScopeEnd::clone(end))),
             None => Some((0, ScopeEnd::Cancelled("the scope is over".into()))),
         }
     }
@@ -194,7 +119,7 @@ impl Scopes {
             if node.own_ns == node.effective_ns {
                 return Some(id);
             }
-            index = node.parent;
+            index = node.links.parent;
         }
     }
 
@@ -204,7 +129,7 @@ impl Scopes {
         Some(ScopeEnd::Elapsed(crate::scope::ScopeElapsed {
             deadline: Instant::from_nanos(node.own_ns),
             fired: Instant::from_nanos(fired_ns),
-            of: node.deadline.clone(),
+            of: (*node.deadline).clone(),
             wait,
         }))
     }
@@ -221,6 +146,7 @@ impl Scopes {
         if self.nodes.get_mut(id).is_none_or(|node| node.end.is_some()) {
             return false;
         }
+        let end = &Rc::new(end.clone());
         let top = id.index;
         let mut index = top;
         loop {
@@ -228,7 +154,7 @@ impl Scopes {
             if descend {
                 self.end_one(index, end, order, sources, timers);
             }
-            let child = self.at(index).map_or(NONE, |node| node.first_child);
+            let child = self.at(index).map_or(NONE, |node| node.links.first_child);
             if descend && child != NONE {
                 index = child;
                 continue;
@@ -244,10 +170,10 @@ impl Scopes {
     fn after(&mut self, mut index: u32, top: u32) -> Option<u32> {
         while index != top {
             let node = self.at(index)?;
-            if node.next != NONE {
-                return Some(node.next);
+            if node.links.next != NONE {
+                return Some(node.links.next);
             }
-            index = node.parent;
+            index = node.links.parent;
         }
         None
     }
@@ -255,7 +181,7 @@ impl Scopes {
     fn end_one(
         &mut self,
         index: u32,
-        end: &ScopeEnd,
+        end: &Rc<ScopeEnd>,
         order: u64,
         sources: &mut Arena<Source>,
         timers: &mut Timers,
@@ -263,23 +189,34 @@ impl Scopes {
         let Scopes { nodes, woken, hooks_due, .. } = self;
         let Some((_, node)) = nodes.at_index(index) else { return };
         node.end = Some((order, end.clone()));
+        woken.extend(node.take_poller());
+        let hooks = node.take_hooks();
+        hooks_due.extend(hooks.into_iter().map(|(number, hook)| (number, (ScopeEnd::clone(end), hook))));
+        self.tell_of_the_end(index, sources, timers);
+    }
+
+    /// Tells whoever waits in a node that has ended, or is to be closed.
+    fn tell_of_the_end(&mut self, index: u32, sources: &mut Arena<Source>, timers: &mut Timers) {
+        let Scopes { nodes, woken, .. } = self;
+        let Some((_, node)) = nodes.at_index(index).filter(|(_, node)| node.tells_of_its_end()) else {
+            return;
+        };
         if let Some(timer) = node.timer.take() {
             timers.cancel(timer);
         }
-        woken.extend(node.waker.take());
-        for member in std::mem::take(&mut node.members) {
-            match member.1 {
-                Member::Waker(waker) => woken.push(waker),
+        for member in node.members.take() {
+            match member {
+                Member::Waker(waker) => woken.push(ToWake::Waker(waker)),
                 Member::Operation { source, direction, name } => {
-                    let source = sources.get_mut(source);
-                    woken.extend(source.and_then(|source| source.side(direction).waiters.remove(name)));
+                    let waker = sources
+                        .get_mut(source)
+                        .and_then(|source| source.side(direction).waiters.remove(name));
+                    woken.extend(waker.map(ToWake::Waker));
                 }
             }
         }
-        let hooks = std::mem::take(&mut node.hooks);
-        hooks_due.extend(hooks.into_iter().map(|(number, hook)| (number, (end.clone(), hook))));
         if node.kind == Kind::Shield {
-            let parent = node.parent;
+            let parent = node.links.parent;
             self.wake_waiting(parent);
         }
     }
@@ -289,11 +226,11 @@ impl Scopes {
     fn wake_waiting(&mut self, mut index: u32) {
         let Scopes { nodes, woken, .. } = self;
         while let Some((_, node)) = nodes.at_index(index).filter(|(_, node)| node.end.is_some()) {
-            woken.extend(node.waker.take());
+            woken.extend(node.take_poller());
             if matches!(node.kind, Kind::Task(_)) {
                 return;
             }
-            index = node.parent;
+            index = node.links.parent;
         }
     }
 
@@ -315,80 +252,85 @@ impl Scopes {
     ) -> Closed {
         let mut closed = Closed::default();
         let Some(node) = self.nodes.get_mut(id) else { return closed };
-        let over = ScopeEnd::over(&node.deadline.name);
-        // A scope that is done was not ended: its hooks do not run, but what still waits in it is told.
-        let (hooks, waker) = (std::mem::take(&mut node.hooks), node.waker.take());
+        // Whoever polled it needs not be told, and a scope that is done was not ended: its hooks do not run. But what
+        // still waits in it is told.
+        let waker = node.waker.take();
         if node.end.is_none() {
-            self.end_one(id.index, &over, order, sources, timers);
+            self.tell_of_the_end(id.index, sources, timers);
         }
-        while let Some(child) = self.at(id.index).map(|node| node.first_child).filter(|c| *c != NONE) {
-            if let Some(Kind::Task(task)) = self.at(child).map(|child| child.kind) {
-                closed.tasks.push(task);
-            }
-            self.unlink(child);
-            if let Some((child, _)) = self.nodes.at_index(child) {
-                self.end(child, &over, order, sources, timers);
-            }
-        }
+        self.close_children(id.index, order, &mut closed.tasks, sources, timers);
         self.unlink(id.index);
-        closed.node = self.nodes.remove(id);
-        if let Some(node) = &mut closed.node {
-            (node.hooks, node.waker) = (hooks, waker);
+        if let Some(node) = self.nodes.remove(id) {
+            closed.left = Left { waker, ..node.into_left() };
         }
         closed
     }
 
+    fn close_children(
+        &mut self,
+        index: u32,
+        order: u64,
+        tasks: &mut Vec<Id>,
+        sources: &mut Arena<Source>,
+        timers: &mut Timers,
+    ) {
+        let mut over = None;
+        while let Some(node) = self.at(index).filter(|node| node.links.first_child != NONE) {
+            let child = node.links.first_child;
+            let over = over.get_or_insert_with(|| ScopeEnd::over(&node.deadline.name));
+            self.unlink(child);
+            if let Some((id, child)) = self.nodes.at_index(child) {
+                if let Kind::Task(task) = child.kind {
+                    tasks.push(task);
+                }
+                self.end(id, over, order, sources, timers);
+            }
+        }
+    }
+
     fn unlink(&mut self, index: u32) {
         let Some(node) = self.at(index) else { return };
-        let (parent, next, previous) = (node.parent, node.next, node.previous);
+        let Links { parent, next, previous, first_child } = node.links;
         let is_task = matches!(node.kind, Kind::Task(_));
-        (node.parent, node.next, node.previous) = (NONE, NONE, NONE);
+        node.links = Links { first_child, ..Links::NONE };
         if let Some(next) = self.at(next) {
-            next.previous = previous;
+            next.links.previous = previous;
         }
         if let Some(previous) = self.at(previous) {
-            previous.next = next;
+            previous.links.next = next;
         }
         let Scopes { nodes, woken, .. } = self;
         let Some((_, parent)) = nodes.at_index(parent) else { return };
-        if parent.first_child == index {
-            parent.first_child = next;
+        if parent.links.first_child == index {
+            parent.links.first_child = next;
         }
         if is_task {
             parent.tasks -= 1;
             if parent.tasks == 0 {
-                woken.extend(parent.waker.take());
-                let around = parent.parent;
+                woken.extend(parent.take_poller());
+                let around = parent.links.parent;
                 self.wake_waiting(around);
             }
         }
     }
 
-    /// A future is about to be polled in `id`, within `frame`. Returns whether the scope has ended, and when the poll began.
-    pub(crate) fn begin_poll(&mut self, id: Id, frame: Frame) -> (bool, u64) {
+    /// The future of `id` is about to be polled by `waker`'s, within `frame`.
+    pub(crate) fn begin_poll(&mut self, id: Id, frame: Frame, waker: &Waker) -> Begun {
         self.polls += 1;
-        let polls = self.polls;
-        match self.nodes.get_mut(id) {
-            Some(node) => {
-                node.polled_at = polls;
-                node.frame = frame;
-                (node.end.is_some(), polls)
-            }
-            None => (true, polls),
-        }
-    }
-
-    /// Whether `id` is woken by `waker` when something happens to it.
-    pub(crate) fn is_woken_by(&mut self, id: Id, waker: &Waker) -> bool {
-        let node = self.nodes.get_mut(id);
-        node.is_none_or(|node| node.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)))
+        let at = self.polls;
+        let Some(node) = self.nodes.get_mut(id) else {
+            return Begun { ended: true, at, knows_poller: true };
+        };
+        node.polled_at = at;
+        node.frame = frame;
+        Begun { ended: node.end.is_some(), at, knows_poller: node.is_polled_by(waker) }
     }
 
     /// Has `id` woken by `waker`; returns what is to be dropped for it.
     pub(crate) fn set_waker(&mut self, id: Id, waker: Waker) -> Option<Waker> {
         match self.nodes.get_mut(id) {
-            Some(node) => node.waker.replace(waker),
-            None => Some(waker),
+            Some(node) if !node.is_polled_by(&waker) => node.waker.replace(waker),
+            _ => Some(waker),
         }
     }
 
@@ -396,9 +338,9 @@ impl Scopes {
     /// a shield that it has looked at in its poll, which began at `began`, or for one whose tasks still run or
     /// whose shield still holds.
     pub(crate) fn waits_for_its_own(&mut self, id: Id, began: u64) -> bool {
-        let mut child = self.nodes.get_mut(id).map_or(NONE, |node| node.first_child);
+        let mut child = self.nodes.get_mut(id).map_or(NONE, |node| node.links.first_child);
         while let Some(node) = self.at(child) {
-            let (kind, polled_at, next) = (node.kind, node.polled_at, node.next);
+            let (kind, polled_at, next) = (node.kind, node.polled_at, node.links.next);
             if !matches!(kind, Kind::Task(_)) && (polled_at > began || self.lives(child)) {
                 return true;
             }
@@ -416,7 +358,7 @@ impl Scopes {
             if holds || matches!(node.kind, Kind::Task(_)) {
                 return true;
             }
-            index = match node.first_child {
+            index = match node.links.first_child {
                 NONE => match self.after(index, top) {
                     Some(next) => next,
                     None => return false,
@@ -433,7 +375,7 @@ impl Scopes {
 
     /// A member waits no longer. After the end, which tells all, it is known no more.
     pub(crate) fn leave(&mut self, id: Id, member: usize) -> Option<Member> {
-        self.nodes.get_mut(id)?.members.try_remove(member)
+        self.nodes.get_mut(id)?.members.remove(member)
     }
 
     /// Replaces the waker of a member; returns what is to be dropped.
@@ -452,7 +394,7 @@ impl Scopes {
             if !matches!(node.kind, Kind::Task(_)) {
                 names.push(node.deadline.name.clone());
             }
-            index = node.parent;
+            index = node.links.parent;
         }
         names.reverse();
         names
@@ -460,7 +402,7 @@ impl Scopes {
 
     /// In which frame its future was polled last, and which scope is around it.
     pub(crate) fn frame_and_parent(&mut self, id: Id) -> Option<(Frame, Option<Id>)> {
-        let (frame, parent) = self.nodes.get_mut(id).map(|node| (node.frame, node.parent))?;
+        let (frame, parent) = self.nodes.get_mut(id).map(|node| (node.frame, node.links.parent))?;
         Some((frame, self.nodes.at_index(parent).map(|(parent, _)| parent)))
     }
 
@@ -471,19 +413,6 @@ impl Scopes {
 
     /// The scopes around which there is none: an end of all is an end of these.
     pub(crate) fn roots(&mut self) -> Vec<Id> {
-        self.nodes.iter_mut().filter(|(_, node)| node.parent == NONE).map(|(id, _)| id).collect()
-    }
-}
-
-impl Node {
-    /// Whether it has neither ended nor a deadline that could end it.
-    #[inline]
-    pub(crate) fn is_open_for_ever(&self) -> bool {
-        self.end.is_none() && self.effective_ns == NEVER
-    }
-
-    /// Whether an end around it reaches it.
-    fn is_reached(&self) -> bool {
-        self.end.is_none() && self.kind != Kind::Shield
+        self.nodes.iter_mut().filter(|(_, node)| node.links.parent == NONE).map(|(id, _)| id).collect()
     }
 }

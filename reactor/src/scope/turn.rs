@@ -3,7 +3,6 @@
 use crate::arena::Id;
 use crate::drift::Wait;
 use crate::event::Cause;
-use crate::leeway::Leeway;
 use crate::reactor::Reactor;
 use crate::scope::ScopeEnd;
 use crate::scope::tree::{Closed, Kind, Plan};
@@ -17,14 +16,17 @@ impl Reactor {
         self.order
     }
 
-    pub(crate) fn open_scope(&mut self, plan: Plan, leeway: Leeway) -> Id {
+    pub(crate) fn open_scope(&mut self, plan: Plan) -> Id {
         let is_root = plan.parent.is_none() && plan.kind != Kind::Shield;
         let id = self.scopes.open(plan);
         if self.shut_down && is_root {
             self.end_scope(id, &ScopeEnd::Shutdown);
         }
-        let timers = &mut self.timers;
-        self.scopes.file(id, |at_ns| timers.insert(at_ns, leeway, Due::Scope(id.index)));
+        let Reactor { scopes, timers, leeway, now_ns, .. } = self;
+        scopes.file(id, |at_ns| {
+            let leeway = leeway.for_timeout(at_ns.saturating_sub(*now_ns));
+            timers.insert(at_ns, leeway, Due::Scope(id.index))
+        });
         id
     }
 

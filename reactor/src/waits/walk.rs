@@ -210,7 +210,7 @@ impl Reactor {
     /// Those who wait for the tasks of a scope whose body has returned.
     fn found_in_scopes(&mut self, found: &mut Vec<Found>) {
         let waiting = self.scopes.nodes.iter_mut().filter(|(_, node)| node.tasks > 0);
-        found.extend(waiting.filter_map(|(_, node)| node.joins).map(|note| Found {
+        found.extend(waiting.filter_map(|(_, node)| node.joins()).map(|note| Found {
             subject: Some(Subject::Literal("the tasks of the scope")),
             ..Found::plain(Label::idle("join"), note)
         }));
@@ -271,7 +271,7 @@ impl Reactor {
 
     fn scope_bound(&mut self, scope: Id) -> Option<WaitBound> {
         let owner = self.scopes.owner_of_deadline(scope)?;
-        self.scopes.nodes.get_mut(owner).map(|node| WaitBound::Scope(node.deadline.clone()))
+        self.scopes.nodes.get_mut(owner).map(|node| WaitBound::Scope((*node.deadline).clone()))
     }
 
     /// The names of the scopes from the outermost to `id`.
