@@ -60,6 +60,9 @@ pub mod io;
 mod pause;
 pub mod phase;
 mod resolve;
+#[cfg(feature = "rig")]
+#[doc(hidden)]
+pub mod rig;
 mod socket;
 mod stream;
 mod target;

@@ -118,6 +118,13 @@ impl Query {
         Ok(Query { bytes, id, name, family })
     }
 
+    /// With this id and these capitals.
+    #[cfg(feature = "rig")]
+    pub(super) fn fixed(name: &Name, family: Family, id: u16, capitals: &[u8; 32]) -> Option<Query> {
+        let name = name.to_wire(capitals);
+        Some(Query { bytes: build(id, &name, family, true)?, id, name, family })
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()
     }

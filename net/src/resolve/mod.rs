@@ -45,6 +45,8 @@ mod query;
 mod random;
 #[cfg(feature = "dns")]
 mod resolver;
+#[cfg(all(feature = "dns", feature = "rig"))]
+pub(crate) mod rig;
 #[cfg(feature = "dns")]
 mod shared;
 #[cfg(feature = "dns")]

@@ -55,6 +55,8 @@ mod redirect;
 mod request;
 mod response;
 mod retry;
+#[cfg(feature = "rig")]
+pub(crate) mod rig;
 mod task;
 mod timeouts;
 mod upload;

@@ -20,6 +20,8 @@ mod limits;
 mod piece;
 mod progress;
 mod refusal;
+#[cfg(feature = "rig")]
+pub(crate) mod rig;
 mod serve;
 mod service;
 mod site;

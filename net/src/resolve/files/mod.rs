@@ -15,6 +15,12 @@ pub(super) use nsswitch::{Nsswitch, Step};
 pub(super) use resolv_conf::ResolvConf;
 use watched::Watched;
 
+/// What a file that says `text` says.
+#[cfg(feature = "rig")]
+pub(super) fn parse<T: watched::Parsed>(text: &str) -> T {
+    T::parse(text)
+}
+
 /// Where they are.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {

@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2_500);
 const STILL_WARM: Duration = Duration::from_secs(2);
 
 /// What is read of a file.
-pub(super) trait Parsed: Sized {
+pub(in crate::resolve) trait Parsed: Sized {
     /// What holds where there is no such file.
     fn missing() -> Self;
     fn parse(text: &str) -> Self;

@@ -1,0 +1,11 @@
+//! See [`punctual_fuzz::http_server`].
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| punctual_fuzz::http_server::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    punctual_fuzz::replay_arguments(punctual_fuzz::http_server::run);
+}

@@ -1,0 +1,11 @@
+//! See [`punctual_fuzz::names`].
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| punctual_fuzz::names::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    punctual_fuzz::replay_arguments(punctual_fuzz::names::run);
+}
