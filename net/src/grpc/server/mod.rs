@@ -3,6 +3,7 @@
 mod body;
 mod call;
 
+use std::any::Any;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -80,7 +81,9 @@ where
     T: ListenerTransport,
     Deadlines<S>: HttpService,
 {
-    crate::http::serve(listener, deadlines.layer(service)).timeouts(timeouts()).limits(limits())
+    // tonic's handlers see no body.
+    let serve = crate::http::serve(listener, deadlines.layer(service)).info_in_extensions();
+    serve.timeouts(timeouts()).limits(limits())
 }
 
 /// Those of [`serve`]: a request's body may be silent, and goes on for as long as its call.
@@ -191,7 +194,8 @@ where
         if timeout.is_zero() {
             return Answering::refused(Status::deadline_exceeded("no time was left when the call came"));
         }
-        if let Some(info) = request.extensions().get::<RequestInfo>() {
+        let in_body = || (request.body() as &dyn Any).downcast_ref().map(crate::http::Body::info);
+        if let Some(info) = request.extensions().get::<RequestInfo>().or_else(in_body) {
             info.set_deadline(Instant::now() + timeout + GRACE);
         }
         // What is ready is this one; the clone is for the next.

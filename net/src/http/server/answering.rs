@@ -62,7 +62,7 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
         let refused = refusal::of(&request, progress);
         let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
         let info = shared.begin();
-        if site.extensions {
+        if site.info_in_extensions {
             request.extensions_mut().insert(info.clone());
         }
         let mut fate = None;

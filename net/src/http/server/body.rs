@@ -98,8 +98,7 @@ impl Body {
         (Body { incoming, info, watch: Some(Box::new(watch)) }, Some(fate))
     }
 
-    /// What the server knows of the request: as in its extensions, and there even if
-    /// [they are left empty](super::Serve::info_in_body).
+    /// What the server knows of the request: from whom it comes, and by when it must be answered.
     #[must_use]
     pub fn info(&self) -> &RequestInfo {
         &self.info

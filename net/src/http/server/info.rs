@@ -13,15 +13,15 @@ use crate::socket::transport::StreamTransport;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
 
-/// What the server knows of a request, in the request's extensions and [in its body](super::Body::info): from whom it
-/// comes, and by when it must be answered.
+/// What the server knows of a request, [in its body](super::Body::info), and in its extensions if that is [asked
+/// for](super::Serve::info_in_extensions): from whom it comes, and by when it must be answered.
 ///
 /// ```
 /// use std::time::Duration;
 /// use punctual_net::http::{self, Body, RequestInfo};
 ///
 /// async fn export(request: ::http::Request<Body>) -> Result<::http::Response<String>, std::convert::Infallible> {
-///     let info = request.extensions().get::<RequestInfo>().expect("served by http::serve");
+///     let info: &RequestInfo = request.body().info();
 ///     info.set_timeout(Duration::from_secs(3600)); // it streams for long
 ///     Ok(::http::Response::new(format!("for {:?}", info.peer_addr())))
 /// }

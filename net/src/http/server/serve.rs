@@ -37,7 +37,7 @@ pub struct Serve<S, T: ListenerTransport = Tcp> {
     timeouts: ServerTimeouts,
     limits: Limits,
     admits: Option<Admits>,
-    extensions: bool,
+    info_in_extensions: bool,
     #[cfg(feature = "tls")]
     acceptor: Option<Acceptor>,
     drain: Rc<Drain>,
@@ -54,7 +54,7 @@ impl<S, T: ListenerTransport> Serve<S, T> {
             timeouts: ServerTimeouts::default(),
             limits: Limits::default(),
             admits: None,
-            extensions: true,
+            info_in_extensions: false,
             #[cfg(feature = "tls")]
             acceptor: None,
             drain: Drain::new(),
@@ -81,11 +81,11 @@ impl<S, T: ListenerTransport> Serve<S, T> {
         self
     }
 
-    /// Leaves the extensions of requests empty: what is [known of a request](super::RequestInfo) is in
-    /// [its body](super::Body::info) alone. That saves three allocations a request. Not for services that look into the
-    /// extensions, as those of gRPC do.
-    pub fn info_in_body(mut self) -> Self {
-        self.extensions = false;
+    /// Puts what is [known of a request](super::RequestInfo) into its extensions as well as into [its
+    /// body](super::Body::info): for services that do not see the body as it came, as the handlers of axum's router. That
+    /// costs three allocations a request.
+    pub fn info_in_extensions(mut self) -> Self {
+        self.info_in_extensions = true;
         self
     }
 
@@ -144,8 +144,8 @@ impl<S: HttpService, T: ListenerTransport> Serve<S, T> {
     async fn run(self) -> Result<Drained, Error> {
         #[cfg(feature = "tls")]
         let acceptor = self.acceptor;
-        let Serve { listener, service, timeouts, limits, admits, extensions, drain, signal, .. } = self;
-        let site = Site::new(timeouts, limits, drain.clone(), extensions);
+        let Serve { listener, service, timeouts, limits, admits, drain, signal, .. } = self;
+        let site = Site::new(timeouts, limits, drain.clone(), self.info_in_extensions);
         let served = scope("http-serve", Unbounded, async |scope| {
             let mut signal = signal;
             let mut signalled = pin!(poll_fn(|cx| match &mut signal {

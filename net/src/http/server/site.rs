@@ -14,7 +14,7 @@ pub(super) struct Site {
     pub(super) limits: Limits,
     pub(super) drain: Rc<Drain>,
     /// Requests carry what is known of them in their extensions too.
-    pub(super) extensions: bool,
+    pub(super) info_in_extensions: bool,
     served: Cell<usize>,
     refusals: Cell<usize>,
     of_address: RefCell<HashMap<IpAddr, usize>>,
@@ -28,10 +28,10 @@ impl Site {
         timeouts: ServerTimeouts,
         limits: Limits,
         drain: Rc<Drain>,
-        extensions: bool,
+        info_in_extensions: bool,
     ) -> Rc<Site> {
         let (served, refusals, of_address) = Default::default();
-        Rc::new(Site { timeouts, limits, drain, extensions, served, refusals, of_address })
+        Rc::new(Site { timeouts, limits, drain, info_in_extensions, served, refusals, of_address })
     }
 
     /// A place for a connection, if there is one.

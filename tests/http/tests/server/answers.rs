@@ -13,7 +13,7 @@ use punctual_tests_http::rig::watchdog;
 use crate::rig::{Raw, assert_served, get, serve};
 
 async fn hello(request: Request<Body>) -> Result<Response<String>, Infallible> {
-    let peer = request.extensions().get::<RequestInfo>().and_then(RequestInfo::peer_addr);
+    let peer = request.body().info().peer_addr();
     Ok(Response::new(format!("{} for {}", request.uri().path(), peer.is_some())))
 }
 
@@ -58,27 +58,27 @@ fn p00_axums_router_runs_on_it() {
 }
 
 #[test]
-fn p00_what_is_known_of_a_request_is_in_its_body_and_may_be_there_alone() {
+fn p00_what_is_known_of_a_request_is_in_its_body_and_may_be_in_its_extensions_too() {
     async fn known(request: Request<Body>) -> Result<Response<String>, Infallible> {
         let told = request.extensions().get::<RequestInfo>();
         let of_body = request.body().info();
         let same = told.is_none_or(|told| told.peer_addr() == of_body.peer_addr());
         let known = of_body.peer_addr().is_some() && of_body.deadline().is_some() && same;
-        Ok(Response::new(format!("{known} {}", request.extensions().is_empty())))
+        Ok(Response::new(format!("{known} {}", told.is_some())))
     }
     let _watchdog = watchdog("p00_info_in_body", Duration::from_secs(6));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        for alone in [false, true] {
+        for too in [false, true] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             let address = listener.local_addr().expect("an address");
             let serve = http::serve(listener, service_fn(known));
-            let serve = if alone { serve.info_in_body() } else { serve };
+            let serve = if too { serve.info_in_extensions() } else { serve };
             let drainer = serve.drainer();
             let serving = spawn(serve.into_future());
             let pool = BlockingPool::new(1, 1).expect("a pool");
             let response = pool.run(move || get(address, "/")).await.expect("a response");
-            assert!(response.ends_with(&format!("\r\n\r\ntrue {alone}")), "{response}");
+            assert!(response.ends_with(&format!("\r\n\r\ntrue {too}")), "{response}");
             drainer.drain(Duration::from_secs(2));
             serving.await.expect("no panic").expect("no error");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use punctual::http::{Body, Limits, RequestInfo, ServerTimeouts, service_fn};
+use punctual::http::{Body, Limits, ServerTimeouts, service_fn};
 use punctual::net::io::Throughput;
 use punctual_tests_http::rig::since;
 
@@ -27,12 +27,12 @@ async fn handler(request: Request<Body>) -> Result<Response<String>, Infallible>
     match path.as_str() {
         "/never" => std::future::pending().await,
         "/long" => {
-            let info = request.extensions().get::<RequestInfo>().expect("ours").clone();
+            let info = request.body().info().clone();
             info.set_timeout(3 * SHORT);
             std::future::pending().await
         }
         "/longer" => {
-            let info = request.extensions().get::<RequestInfo>().expect("ours").clone();
+            let info = request.body().info().clone();
             info.set_timeout(Duration::MAX);
             punctual::sleep(2 * SHORT).await;
             Ok(Response::new("late".to_owned()))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use punctual::http::{Body, HttpService, Limits, RequestInfo, ServerTimeouts, service_fn};
+use punctual::http::{Body, HttpService, Limits, ServerTimeouts, service_fn};
 use punctual::net::hyper::http2_client;
 use punctual::net::{TcpListener, TcpStream};
 use punctual::spawn;
@@ -40,7 +40,7 @@ async fn handler(request: Request<Body>) -> Result<Response<String>, Infallible>
         "/large" => return Ok(Response::new("x".repeat(1 << 20))),
         _ => {}
     }
-    let alpn = request.extensions().get::<RequestInfo>().and_then(RequestInfo::tls);
+    let alpn = request.body().info().tls();
     let alpn = alpn.and_then(|tls| tls.alpn.clone()).unwrap_or_default();
     Ok(Response::new(format!("{:?} {}", request.version(), String::from_utf8_lossy(&alpn))))
 }
