@@ -302,12 +302,11 @@ fn poll_state<S: HttpService>(
     }
 }
 
-/// `data` as it is handed over: to HTTP/2 a piece at a time.
+/// `data` as it is handed over: a piece at a time.
 fn piece_of<D: Buf>(data: D, rest: &mut Option<D>, under_way: Option<&UnderWay>) -> Frame<Piece<D>> {
-    let Some(stream) = under_way.and_then(|under_way| under_way.stream.as_ref()) else {
-        return Frame::data(Piece::Whole(data));
-    };
-    stream.writes(true);
+    if let Some(stream) = under_way.and_then(|under_way| under_way.stream.as_ref()) {
+        stream.writes(true);
+    }
     let (piece, left) = Piece::first_of(data);
     *rest = left;
     Frame::data(piece)

@@ -20,7 +20,7 @@ use super::progress::{Alarm, Progress};
 use super::service::HttpService;
 use super::site::Site;
 use super::stream::Streams;
-use super::wire::{Watched, Wire};
+use super::wire::{Line, Watched, Wire};
 use crate::error::Phase;
 use crate::hyper::Timer;
 use crate::socket::Socket;
@@ -183,12 +183,16 @@ async fn serve_http1<T: StreamTransport, S: HttpService>(
         .header_read_timeout(None) // which would count the time between two requests too
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes.max(8192))
-        .half_close(false);
+        // Whether the client is gone is seen here: hyper would have room for another request beside the one under way.
+        .half_close(true)
+        // What is small is written in one piece; what is large comes in pieces.
+        .writev(false);
     if limits.header_lines != 100 {
         // Other numbers cost hyper an allocation a request.
         builder.max_headers(limits.header_lines);
     }
-    let io = Watched::new(wire, first, progress);
+    let line = Line::new(wire, first);
+    let io = Watched::new(&line, progress);
     let mut connection = builder.serve_connection(io, Adapter::new(service, progress));
     let (guard, mut told) = (alarm.guard, false);
     let ended = poll_fn(|cx| {
@@ -208,11 +212,19 @@ async fn serve_http1<T: StreamTransport, S: HttpService>(
         if progress.is_over() {
             return Poll::Ready(Ended::Done(Ok(())));
         }
+        if progress.is_answering()
+            && let Poll::Ready(error) = guard.poll(|| line.borrow_mut().poll_gone(progress, cx))
+        {
+            tracing::debug!(target: super::TARGET, %error, "a client has gone");
+            return Poll::Ready(Ended::Done(Ok(())));
+        }
         poll_alarm(&mut alarm, progress, cx)
     });
     let ended = ended.await;
     // With this goes what is under way.
-    let mut wire = connection.into_parts().io.wire;
+    drop(connection);
+    let Some(line) = Rc::into_inner(line) else { return };
+    let mut wire = line.into_inner().wire;
     match ended {
         Ended::Done(done) => {
             finished(progress);
@@ -258,7 +270,7 @@ async fn serve_http2<T: StreamTransport, S: HttpService>(
             .max_local_error_reset_streams(limits.error_resets)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_send_buf_size(limits.send_buffer);
-        let io = Watched::new(wire, first, progress);
+        let io = Watched::new(&Line::new(wire, first), progress);
         let mut connection = builder.serve_connection(io, Adapter::new(service, progress));
         let (guard, mut told) = (alarm.guard, false);
         let ended = poll_fn(|cx| {

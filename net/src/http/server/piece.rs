@@ -4,9 +4,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// The most that HTTP/2 is handed at once, in bytes: as much as a frame takes by default (RFC 9113, section 4.2). hyper hands
-/// over what it is given whole, and has then done with it: of a body in one piece nobody would know whether the client
-/// takes it, or that it is still on its way.
+/// The most that hyper is handed at once, in bytes: as much as a frame of HTTP/2 takes by default (RFC 9113, section 4.2).
+/// There hyper hands over what it is given whole, and has then done with it: of a body in one piece nobody would know
+/// whether the client takes it, or that it is still on its way. Of HTTP/1 it copies what it is given behind the headers.
 pub(super) const PIECE: usize = 16 * 1024;
 
 pub(super) enum Piece<D> {

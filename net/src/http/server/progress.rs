@@ -150,7 +150,7 @@ impl Progress {
     }
 
     /// Of HTTP/1: whether a request has come that is not answered yet.
-    fn is_answering(&self) -> bool {
+    pub(super) fn is_answering(&self) -> bool {
         matches!(self.stage(), Stage::Handling | Stage::Flush) && !self.multiplexed.get()
     }
 

@@ -1,6 +1,7 @@
-//! [`Wire`], the stream of a connection in the clear or not; [`Watched`], the same as hyper has it.
+//! [`Wire`], the stream of a connection in the clear or not; [`Line`], the same while HTTP is spoken on it.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,9 +15,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::progress::Progress;
 use crate::error::Error;
-use crate::io::scratch::SIZE;
-#[cfg(feature = "tls")]
-use crate::io::scratch::Scratch;
+use crate::io::scratch::{SIZE, Scratch};
 use crate::socket::Socket;
 use crate::socket::transport::StreamTransport;
 use crate::tcp::TcpStream;
@@ -40,6 +39,15 @@ macro_rules! on_stream {
 }
 
 impl<T: StreamTransport> Wire<T> {
+    /// Reads what has come, up to the length of `room`.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => AsyncRead::poll_read(Pin::new(stream), cx, room))
+    }
+
     fn socket(&self) -> &Socket<T> {
         match self {
             Wire::Plain(socket) => socket,
@@ -51,15 +59,6 @@ impl<T: StreamTransport> Wire<T> {
     /// Says of an error all that the kernel knows of the connection.
     pub(super) fn explain(&self, error: Error) -> Error {
         T::explain(self.socket(), error)
-    }
-
-    /// Reads what has come, up to the length of `room`.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => AsyncRead::poll_read(Pin::new(stream), cx, room))
     }
 
     /// Writes `words` and closes, for at most `within`.
@@ -101,37 +100,43 @@ impl<T: StreamTransport> Wire<T> {
     }
 }
 
-/// The stream as hyper has it: what was read of it before comes first.
-pub(super) struct Watched<T: StreamTransport> {
+/// The stream of a connection as hyper and the connection's task have it in common: what was read before comes first.
+pub(super) struct Line<T: StreamTransport> {
     pub(super) wire: Wire<T>,
     prefix: Bytes,
-    progress: Rc<Progress>,
+    /// hyper waits for something to read.
+    is_read: bool,
     /// For which request, by number, the end of what the client sends was kept back until its handler had been polled.
     kept_back: u64,
 }
 
-impl<T: StreamTransport> Watched<T> {
-    pub(super) fn new(wire: Wire<T>, prefix: Bytes, progress: &Rc<Progress>) -> Watched<T> {
-        Watched { wire, prefix, progress: progress.clone(), kept_back: 0 }
+impl<T: StreamTransport> Line<T> {
+    pub(super) fn new(wire: Wire<T>, prefix: Bytes) -> Rc<RefCell<Line<T>>> {
+        Rc::new(RefCell::new(Line { wire, prefix, is_read: false, kept_back: 0 }))
     }
-}
 
-impl<T: StreamTransport> Read for Watched<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.prefix.is_empty() {
-            let some = self.prefix.len().min(cursor.remaining());
-            if !self.progress.received(&self.prefix[..some]) {
-                return Poll::Ready(Err(nonsense()));
-            }
-            cursor.put_slice(&self.prefix[..some]);
-            self.prefix.advance(some);
-            return Poll::Ready(Ok(()));
+    /// While hyper reads nothing because a request is being answered: whether the client is gone. What it sends meanwhile is
+    /// kept, but not more than this.
+    pub(super) fn poll_gone(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.is_read || !self.prefix.is_empty() || progress.ended.get() {
+            return Poll::Pending;
         }
-        let Watched { wire, progress, kept_back, .. } = &mut *self;
+        let mut scratch = Scratch::take(AHEAD);
+        let read = ready!(self.wire.poll_read(cx, scratch.room()));
+        match read.and_then(|read| scratch.filled(read)) {
+            Ok([]) => progress.ended.set(true),
+            Ok(bytes) => self.prefix = Bytes::copy_from_slice(bytes),
+            Err(error) => return Poll::Ready(error),
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(
+        &mut self,
+        progress: &Progress,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         let room = cursor.remaining().min(SIZE);
         let mut fine = true;
         let mut take = |bytes: &[u8]| {
@@ -140,7 +145,12 @@ impl<T: StreamTransport> Read for Watched<T> {
                 cursor.put_slice(bytes);
             }
         };
-        match wire {
+        match &mut self.wire {
+            _ if !self.prefix.is_empty() => {
+                let some = self.prefix.len().min(room);
+                take(&self.prefix[..some]);
+                self.prefix.advance(some);
+            }
             Wire::Plain(stream) => {
                 ready!(stream.poll_lent(cx, room, &mut take))?;
             }
@@ -159,14 +169,42 @@ impl<T: StreamTransport> Read for Watched<T> {
                 // To hyper the client would be gone. When it is answered, that is found to be over.
                 return Poll::Pending;
             }
-            if progress.reads_a_body() && *kept_back != progress.requests.get() {
+            if progress.reads_a_body() && self.kept_back != progress.requests.get() {
                 // hyper may have all of the body, and the handler not yet its end: it is polled after this.
-                *kept_back = progress.requests.get();
+                self.kept_back = progress.requests.get();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// How much of what a client sends before it is answered is read, in bytes.
+const AHEAD: usize = 8 * 1024;
+
+/// The stream as hyper has it.
+pub(super) struct Watched<T: StreamTransport> {
+    line: Rc<RefCell<Line<T>>>,
+    progress: Rc<Progress>,
+}
+
+impl<T: StreamTransport> Watched<T> {
+    pub(super) fn new(line: &Rc<RefCell<Line<T>>>, progress: &Rc<Progress>) -> Watched<T> {
+        Watched { line: line.clone(), progress: progress.clone() }
+    }
+}
+
+impl<T: StreamTransport> Read for Watched<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut line = self.line.borrow_mut();
+        let poll = line.poll_read(&self.progress, cx, &mut cursor);
+        line.is_read = poll.is_pending();
+        poll
     }
 }
 
@@ -184,18 +222,14 @@ impl<T: StreamTransport> Watched<T> {
 }
 
 impl<T: StreamTransport> Write for Watched<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let poll =
-            on_stream!(&mut self.wire, stream => AsyncWrite::poll_write(Pin::new(stream), cx, buffer));
-        self.noted(poll)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = &mut self.line.borrow_mut().wire;
+        self.noted(on_stream!(wire, stream => AsyncWrite::poll_write(Pin::new(stream), cx, buffer)))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = on_stream!(&mut self.wire, stream => AsyncWrite::poll_flush(Pin::new(stream), cx));
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut self.line.borrow_mut().wire;
+        let poll = on_stream!(wire, stream => AsyncWrite::poll_flush(Pin::new(stream), cx));
         if poll.is_ready() {
             self.progress.flushed();
         } else {
@@ -204,13 +238,13 @@ impl<T: StreamTransport> Write for Watched<T> {
         poll
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.progress.refused.get() {
             // The client is to be told.
             return Poll::Ready(Ok(()));
         }
-        let poll = on_stream!(&mut self.wire, stream => AsyncWrite::poll_close(Pin::new(stream), cx));
-        self.noted(poll)
+        let wire = &mut self.line.borrow_mut().wire;
+        self.noted(on_stream!(wire, stream => AsyncWrite::poll_close(Pin::new(stream), cx)))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,14 +252,13 @@ impl<T: StreamTransport> Write for Watched<T> {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = on_stream!(
-            &mut self.wire,
-            stream => AsyncWrite::poll_write_vectored(Pin::new(stream), cx, buffers)
-        );
+        let wire = &mut self.line.borrow_mut().wire;
+        let poll =
+            on_stream!(wire, stream => AsyncWrite::poll_write_vectored(Pin::new(stream), cx, buffers));
         self.noted(poll)
     }
 }
