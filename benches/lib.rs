@@ -1,3 +1,4 @@
 //! What the benchmarks of punctual and its peers share.
 
 pub mod baseline;
+pub mod queues;

@@ -6,10 +6,7 @@
 //! cargo bench -p punctual-benches --bench wheel -- punctual           # one peer
 //! ```
 //!
-//! For a verdict in minutes, side by side, see `wheel_table.rs`.
-
-mod peers;
-mod workload;
+//! For a verdict in minutes, side by side: `cargo run --release -p punctual-benches -- wheel`.
 
 use std::cell::OnceCell;
 use std::hint::black_box;
@@ -17,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
 
-use peers::Queue;
-use peers::hashed::HashWheel;
-use peers::nexus::Nexus;
-use peers::ours::Punctual;
-use peers::slabbed::SlabWheel;
-use peers::tokio_queue::TokioQueue;
-use peers::trees::{Heap, Tree};
-use workload::{MINUTE, Random};
+use punctual_benches::queues::Queue;
+use punctual_benches::queues::hashed::HashWheel;
+use punctual_benches::queues::nexus::Nexus;
+use punctual_benches::queues::ours::Punctual;
+use punctual_benches::queues::slabbed::SlabWheel;
+use punctual_benches::queues::tokio_queue::TokioQueue;
+use punctual_benches::queues::trees::{Heap, Tree};
+use punctual_benches::queues::workload::{self, MINUTE, Random};
 
 /// A queue with so many live timers, and their keys.
 struct Live<Q: Queue> {

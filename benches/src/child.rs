@@ -2,16 +2,20 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::rounds::{Figures, Subject};
 use crate::runtimes;
 use crate::workloads::connect::Dials;
+use crate::workloads::cores::reactors;
+use crate::workloads::drift::{Crowd, Length, Sleeps};
+use crate::workloads::wheel;
+
+pub(crate) use crate::lateness::Lateness;
 
 /// The core of whatever is measured, and that of whatever loads it.
 pub(crate) const SERVER_CORE: usize = 0;
@@ -27,15 +31,27 @@ pub(crate) fn as_child() -> Option<ExitCode> {
     if role != ROLE {
         return None;
     }
-    pin(SERVER_CORE);
-    let peer = runtimes::find(peer)?;
     let number: u64 = number.parse().ok()?;
+    if what == "cores" {
+        unpin();
+        runtimes::cores(reactors(variant));
+        return Some(ExitCode::SUCCESS);
+    }
+    pin(SERVER_CORE);
+    if what == "wheel" {
+        return wheel::child(peer, number as usize).map(|()| ExitCode::SUCCESS);
+    }
+    let peer = runtimes::find(peer)?;
     match what.as_str() {
         "echo" => (peer.echo)(variant, Ends::after(number)),
-        "sleep" => (peer.sleep)(variant, number),
+        "sleep" | "sleep-1s" | "sleep-5s" => {
+            (peer.sleep)(variant, Sleeps::new(Length::of(what)?, number));
+        }
+        "crowd" => (peer.crowd)(variant, Crowd::new(number)),
         "hold" => (peer.hold)(variant),
         "dial" => (peer.dial)(variant, Dials::to(number as u16)),
         "tasks" => (peer.tasks)(number),
+        "busy-wakes" => (peer.busy_wakes)(number),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)
@@ -46,6 +62,13 @@ pub(crate) fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core);
     // A machine with one core measures as well, only worse.
+    let _ = sched_setaffinity(None, &cores);
+}
+
+/// Lets this thread, and those that it starts, have all cores there are.
+fn unpin() {
+    let mut cores = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| cores.set(core));
     let _ = sched_setaffinity(None, &cores);
 }
 
@@ -71,94 +94,6 @@ impl Ends {
     }
 }
 
-/// A child that is killed when it is dropped.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: SocketAddr,
-}
-
-impl Server {
-    /// Starts `peer` under `wrapper`, as `strace` and its arguments; nothing for none.
-    pub(crate) fn start(
-        wrapper: &[OsString],
-        peer: &str,
-        variant: &str,
-        connections: usize,
-    ) -> Result<Server, String> {
-        Server::start_as("echo", wrapper, peer, variant, connections)
-    }
-
-    /// As [`start`](Server::start), of another kind of server.
-    pub(crate) fn start_as(
-        what: &str,
-        wrapper: &[OsString],
-        peer: &str,
-        variant: &str,
-        connections: usize,
-    ) -> Result<Server, String> {
-        let mut child = command(wrapper, what, peer, variant, connections as u64)?
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("it cannot be started: {error}"))?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
-        }
-        match line.trim().parse() {
-            Ok(address) => Ok(Server { child, address }),
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err("it does not listen".into())
-            }
-        }
-    }
-
-    /// The processor time that all its threads have had, in nanoseconds.
-    pub(crate) fn cpu_ns(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
-        let of = |path: std::path::PathBuf| {
-            let line = fs::read_to_string(path.join("schedstat")).ok()?;
-            line.split(' ').next()?.parse::<u64>().ok()
-        };
-        tasks.flatten().filter_map(|task| of(task.path())).sum()
-    }
-
-    /// Its memory that is not shared with others, in bytes.
-    pub(crate) fn memory(&self) -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
-    }
-
-    /// How often one of its threads has waited for something.
-    pub(crate) fn waits(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
-        let of = |path: std::path::PathBuf| {
-            let text = fs::read_to_string(path.join("status")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-            line.trim().parse::<u64>().ok()
-        };
-        tasks.flatten().filter_map(|task| of(task.path())).sum()
-    }
-
-    /// Waits until it has ended by itself.
-    pub(crate) fn ended(mut self) -> Result<(), String> {
-        match self.child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("it ended with {status}")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Tells the process that has started this one a figure.
 pub(crate) fn tell(name: &str, value: f64) {
     println!("{name}\t{value}");
@@ -166,22 +101,45 @@ pub(crate) fn tell(name: &str, value: f64) {
 
 /// What a child tells that does `what` and ends.
 pub(crate) fn told(subject: &Subject, what: &str, number: u64) -> Result<Figures, String> {
-    let output = command(&[], what, subject.peer, subject.variant, number)?
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!("it ended with {}", output.status));
+    let text = said(subject, what, number)?;
+    let (mut figures, mut late_ns) = (Figures::new(), Vec::new());
+    for line in text.lines() {
+        let told = line.split_once('\t').and_then(|(name, value)| Some((name, value.parse().ok()?)));
+        match told.ok_or_else(|| format!("it says {line:?}"))? {
+            ("late", ns) => late_ns.push(ns as i64),
+            (name, value) => drop(figures.insert(Cow::Owned(name.to_owned()), value)),
+        }
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let figure = |line: &str| {
-        let (name, value) = line.split_once('\t')?;
-        Some((Cow::Owned(name.to_owned()), value.parse().ok()?))
-    };
-    text.lines().map(|line| figure(line).ok_or_else(|| format!("it says {line:?}"))).collect()
+    // One of another language tells what it has seen, and no figures.
+    if let Some(cpu_ns) = figures.remove("cpu ns") {
+        let of = Lateness::figures(late_ns, cpu_ns as u64);
+        figures.extend(of.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)));
+    }
+    Ok(figures)
 }
 
-/// This program as `peer` doing `what`.
+fn said(subject: &Subject, what: &str, number: u64) -> Result<String, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut child = command(&[], what, subject.peer, subject.variant, number)?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(text)?;
+    // One of another language cannot make the same sleeps. Ours never look.
+    if let (Some(length), Some(mut stdin)) = (Length::of(what), child.stdin.take()) {
+        let durations = length.durations(number).into_iter();
+        let lines = durations.map(|sleep| format!("{}\n", sleep.as_nanos()));
+        // One that does not read them has ended, or is one of ours.
+        let _ = stdin.write_all(lines.collect::<String>().as_bytes());
+    }
+    let output = child.wait_with_output().map_err(text)?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("it ended with {}", output.status)),
+    }
+}
+
+/// `peer` doing `what`, under `wrapper`: this program again, or one of another language, which is tied to its core from outside.
 pub(crate) fn command(
     wrapper: &[OsString],
     what: &str,
@@ -189,9 +147,24 @@ pub(crate) fn command(
     variant: &str,
     number: u64,
 ) -> Result<Command, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut words = wrapper.iter().cloned().chain([program.into_os_string()]);
-    let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words).args([ROLE, what, peer, variant]).arg(number.to_string());
+    let mut words: Vec<OsString> = Vec::new();
+    match runtimes::find(peer).and_then(|peer| peer.program) {
+        Some(program) => {
+            words.extend(["taskset", "-c", &SERVER_CORE.to_string()].map(OsString::from));
+            words.extend(wrapper.iter().cloned());
+            words.push(program.path()?.into_os_string());
+            // All lengths of sleeps are one to it: it is told them.
+            words.push(Length::of(what).map_or(what, |_| "sleep").into());
+        }
+        None => {
+            words.extend(wrapper.iter().cloned());
+            let program = std::env::current_exe().map_err(|error| error.to_string())?;
+            words.extend([program.into_os_string(), ROLE.into(), what.into(), peer.into()]);
+        }
+    }
+    words.extend([variant.into(), number.to_string().into()]);
+    let mut command = Command::new(&words[0]);
+    // One processor: that is what all of them have.
+    command.args(&words[1..]).env("GOMAXPROCS", "1");
     Ok(command)
 }

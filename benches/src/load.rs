@@ -42,7 +42,18 @@ pub(crate) fn ping_pong(
     until: Until,
     started: impl FnOnce(),
 ) -> std::io::Result<Seen> {
-    pin(LOAD_CORE);
+    ping_pong_from(LOAD_CORE, address, connections, until, started)
+}
+
+/// As [`ping_pong`], from the core `core`.
+pub(crate) fn ping_pong_from(
+    core: usize,
+    address: SocketAddr,
+    connections: usize,
+    until: Until,
+    started: impl FnOnce(),
+) -> std::io::Result<Seen> {
+    pin(core);
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut all = Vec::with_capacity(connections);
     for index in 0..connections {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p punctual-benches -- echo [--rounds 7] [--seconds 2] [--connections 1,64,1000] [--peers raw,tokio] [--json] [--svg FILE]
+//! cargo run --release -p punctual-benches -- all --into docs/COMPARE.md    # everything, and the document's figures with it
 //! ```
 //!
 //! Each peer runs in a process of its own, which this one starts, loads and ends; rounds go A B C, A B C, …, and a ratio is the median of
@@ -10,12 +11,14 @@
 
 mod child;
 mod counted;
+mod lateness;
 mod load;
 mod machine;
 mod options;
 mod report;
 mod rounds;
 mod runtimes;
+mod server;
 mod workloads;
 
 use std::process::ExitCode;
@@ -31,19 +34,34 @@ fn main() -> ExitCode {
     let options = Options::parse();
     // Before this thread is tied to a core, and sees no other.
     let machine = machine::line();
-    let report = match options.workload {
-        Workload::Echo => workloads::echo::run(&options),
-        Workload::Renew => workloads::renew::run(&options),
-        Workload::Drift => workloads::drift::run(&options),
-        Workload::Idle => workloads::idle::run(&options),
-        Workload::Connect => workloads::connect::run(&options),
-        Workload::Tasks => workloads::tasks::run(&options),
-    };
-    match report.map(|report| Report { machine, ..report }) {
-        Ok(report) => report::tell(&report, &options),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+    let mut code = ExitCode::SUCCESS;
+    for workload in options.workload.each() {
+        let report =
+            measured(workload, &options).map(|report| Report { machine: machine.clone(), ..report });
+        match report.and_then(|report| report::tell(&report, &options)) {
+            Ok(true) => {}
+            Ok(false) => code = ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: {error}");
+                code = ExitCode::FAILURE;
+            }
         }
+    }
+    code
+}
+
+fn measured(workload: Workload, options: &Options) -> Result<Report, String> {
+    match workload {
+        Workload::Echo => workloads::echo::run(options),
+        Workload::Renew => workloads::renew::run(options),
+        Workload::Drift => workloads::drift::run(options),
+        Workload::Idle => workloads::idle::run(options),
+        Workload::Connect => workloads::connect::run(options),
+        Workload::Wheel => workloads::wheel::run(options),
+        Workload::Cores => workloads::cores::run(options),
+        Workload::Tasks => workloads::tasks::run(options),
+        Workload::Size => workloads::size::run(options),
+        // It is the others.
+        Workload::All => Err("one after the other".into()),
     }
 }

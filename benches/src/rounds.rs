@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What one subject measured in one turn, by name of the figure.
 pub(crate) type Figures = BTreeMap<Cow<'static, str>, f64>;
@@ -58,6 +59,40 @@ pub(crate) fn by_turns(
                 .map_err(|why| format!("{} ({}): {why}", row.subject.peer, row.subject.variant))?;
             row.turns.push(figures);
         }
+        eprintln!("round {} of {rounds}", round + 1);
+    }
+    Ok(rows)
+}
+
+/// As [`by_turns`], but in each round all of them at once, each `apart` after the one before: for what does nothing most of the time.
+pub(crate) fn together(
+    subjects: Vec<Subject>,
+    rounds: u16,
+    apart: Duration,
+    turn: impl Fn(&Subject) -> Result<Figures, String> + Sync,
+) -> Result<Vec<Row>, String> {
+    let mut rows: Vec<Row> =
+        subjects.into_iter().map(|subject| Row { subject, turns: Vec::new() }).collect();
+    for round in 0..rounds {
+        std::thread::scope(|scope| {
+            let turn = &turn;
+            let begin = |(at, row): (usize, &Row)| {
+                let subject = row.subject.clone();
+                scope.spawn(move || {
+                    std::thread::sleep(apart * at as u32);
+                    turn(&subject)
+                })
+            };
+            let begun: Vec<_> = rows.iter().enumerate().map(begin).collect();
+            for (row, turn) in rows.iter_mut().zip(begun) {
+                let figures = turn.join().unwrap_or_else(|_| Err("it panicked".into()));
+                let subject = &row.subject;
+                row.turns.push(
+                    figures.map_err(|why| format!("{} ({}): {why}", subject.peer, subject.variant))?,
+                );
+            }
+            Ok::<(), String>(())
+        })?;
         eprintln!("round {} of {rounds}", round + 1);
     }
     Ok(rows)

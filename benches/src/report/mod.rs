@@ -1,13 +1,14 @@
 //! What is said of a measurement: a table, a document, a picture.
 
+mod markdown;
 mod picture;
+#[cfg(test)]
+mod shape;
 mod table;
-
-use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use crate::options::Options;
+use crate::options::{Options, Workload};
 use crate::rounds::Row;
 
 /// A workload, measured.
@@ -38,23 +39,30 @@ impl Target {
     }
 }
 
-/// Prints it. Fails if a target was missed.
-pub(crate) fn tell(report: &Report, options: &Options) -> ExitCode {
+/// Prints it, draws it, writes it where it was asked for. Whether all targets were met.
+pub(crate) fn tell(report: &Report, options: &Options) -> Result<bool, String> {
     if options.json {
         println!("{:#}", document(report));
+    } else if options.markdown {
+        print!("{}", markdown::of(report));
     } else {
         print!("{}", table::of(report));
     }
-    if let Some(path) = &options.svg
-        && let Err(error) = picture::draw(report, path)
-    {
-        eprintln!("error: {}: {error}", path.display());
-        return ExitCode::FAILURE;
+    if let Some(path) = &options.into {
+        markdown::write(report, path)?;
     }
-    match report.targets.iter().all(Target::is_met) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if let Some(path) = &options.svg {
+        let path = match options.workload {
+            Workload::All => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let (stem, kind) = name.rsplit_once('.').unwrap_or((&name, "svg"));
+                path.with_file_name(format!("{stem}-{}.{kind}", report.workload))
+            }
+            _ => path.clone(),
+        };
+        picture::draw(report, &path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
+    Ok(report.targets.iter().all(Target::is_met))
 }
 
 /// `{"workload", "machine", "rounds", "rows": [{"peer", "variant", "param", …}], "ratios": {"<target>": number}}`

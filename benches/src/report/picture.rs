@@ -9,10 +9,14 @@ use super::Report;
 use crate::rounds::Row;
 
 /// The figure that is drawn, for each workload.
-fn figure(workload: &str) -> &'static str {
+pub(super) fn figure(workload: &str) -> &'static str {
     match workload {
-        "echo" => "cpu µs/request",
+        "echo" | "cores" => "cpu µs/request",
         "renew" => "instructions/request",
+        "idle" => "bytes/connection",
+        "wheel" => "churn ns",
+        "tasks" => "spawn+join ns",
+        "size" => "hello KiB",
         _ => "p50 µs",
     }
 }

@@ -11,7 +11,7 @@ use compio::runtime::time::timeout;
 use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
-use crate::workloads::drift::Sleeps;
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
 use crate::workloads::idle::{BUFFER, DEADLINE};
 
 pub(crate) const PEER: Peer = Peer {
@@ -20,11 +20,12 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["sleep"],
     echo,
     sleep,
+    crowds: &["sleep"],
+    crowd,
     hold,
     dials: &["timeout"],
     dial,
-    has_tasks: false,
-    tasks: |_| {},
+    ..Peer::IDLER
 };
 
 fn echo(variant: &str, ends: Ends) {
@@ -63,15 +64,31 @@ async fn answer(mut stream: TcpStream, bounded: bool) -> io::Result<()> {
     }
 }
 
-fn sleep(_: &str, number: u64) {
+fn sleep(_: &str, mut sleeps: Sleeps) {
     Runtime::new().expect("a runtime").block_on(async {
-        let mut sleeps = Sleeps::new(number);
         while let Some(duration) = sleeps.begin() {
             compio::runtime::time::sleep(duration).await;
             sleeps.woke();
         }
         sleeps.tell();
     });
+}
+
+fn crowd(_: &str, crowd: Crowd) {
+    Runtime::new().expect("a runtime").block_on(async {
+        let tasks: Vec<_> = crowd.sleepers().map(|one| compio::runtime::spawn(sleeping(one))).collect();
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        crowd.tell();
+    });
+}
+
+async fn sleeping(mut sleeper: Sleeper) {
+    while let Some(duration) = sleeper.begin() {
+        compio::runtime::time::sleep(duration).await;
+        sleeper.woke();
+    }
 }
 
 fn hold(variant: &str) {

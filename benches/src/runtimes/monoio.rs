@@ -11,7 +11,7 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use super::{IDLE, Peer};
 use crate::child::{Ends, listening};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
-use crate::workloads::drift::Sleeps;
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
 use crate::workloads::idle::{BUFFER, DEADLINE};
 
 pub(crate) const PEER: Peer = Peer {
@@ -20,11 +20,12 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["epoll", "io_uring"],
     echo,
     sleep,
+    crowds: &["epoll", "io_uring"],
+    crowd,
     hold,
     dials: &["epoll", "io_uring"],
     dial,
-    has_tasks: false,
-    tasks: |_| {},
+    ..Peer::IDLER
 };
 
 /// Runs `future` on the driver that `variant` names.
@@ -74,17 +75,31 @@ async fn answer(mut stream: TcpStream, bounded: bool) -> io::Result<()> {
     }
 }
 
-fn sleep(variant: &str, number: u64) {
-    run(variant, sleeping(number));
+fn sleep(variant: &str, mut sleeps: Sleeps) {
+    run(variant, async {
+        while let Some(duration) = sleeps.begin() {
+            monoio::time::sleep(duration).await;
+            sleeps.woke();
+        }
+        sleeps.tell();
+    });
 }
 
-async fn sleeping(number: u64) {
-    let mut sleeps = Sleeps::new(number);
-    while let Some(duration) = sleeps.begin() {
+fn crowd(variant: &str, crowd: Crowd) {
+    run(variant, async {
+        let tasks: Vec<_> = crowd.sleepers().map(|one| monoio::spawn(sleeping(one))).collect();
+        for task in tasks {
+            task.await;
+        }
+        crowd.tell();
+    });
+}
+
+async fn sleeping(mut sleeper: Sleeper) {
+    while let Some(duration) = sleeper.begin() {
         monoio::time::sleep(duration).await;
-        sleeps.woke();
+        sleeper.woke();
     }
-    sleeps.tell();
 }
 
 fn hold(variant: &str) {

@@ -1,6 +1,8 @@
 //! This project.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use punctual_net::{Connect, Listen, TcpListener, TcpStream};
@@ -9,10 +11,11 @@ use punctual_reactor::{Leeway, Precise, Runtime, Unbounded, scope, spawn};
 use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening, tell};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
-use crate::workloads::drift::Sleeps;
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
 use crate::workloads::idle::{BUFFER, DEADLINE};
 use crate::workloads::tasks::{
-    BusyUntilWoken, CANCEL, CANCELLED, REMOTE_WAKE, SELF_WAKE, SPAWN, WakesItself, tell_each,
+    BusyUntilWoken, CANCEL, CANCELLED, IDLE_WAKE, IDLE_WAKES, IdleUntilWoken, REMOTE_WAKE, SELF_WAKE,
+    SPAWN, WakesItself, tell_each,
 };
 
 pub(crate) const PEER: Peer = Peer {
@@ -21,11 +24,15 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["sleep", "precise"],
     echo,
     sleep,
+    crowds: &["leeway 0", "leeway 1 ms"],
+    crowd,
     hold,
     dials: &["default leeway", "leeway 0"],
     dial,
     has_tasks: true,
     tasks,
+    busy_wakes,
+    ..Peer::IDLER
 };
 
 fn echo(variant: &str, ends: Ends) {
@@ -59,20 +66,37 @@ async fn answer(stream: &TcpStream) -> Result<(), punctual_net::Error> {
     }
 }
 
-fn sleep(variant: &str, number: u64) {
+fn sleep(variant: &str, mut sleeps: Sleeps) {
     let builder = Runtime::builder();
     let builder = match variant {
         "precise" => builder.precise(Precise::default()),
         _ => builder,
     };
     builder.build().expect("a runtime").block_on(async {
-        let mut sleeps = Sleeps::new(number);
         while let Some(duration) = sleeps.begin() {
             punctual_reactor::sleep(duration).await;
             sleeps.woke();
         }
         sleeps.tell();
     });
+}
+
+fn crowd(variant: &str, crowd: Crowd) {
+    let leeway = if variant == "leeway 0" { Leeway::NONE } else { Leeway::MILLISECOND };
+    Runtime::new().expect("a runtime").block_on(async {
+        let tasks: Vec<_> = crowd.sleepers().map(|one| spawn(sleeping(one, leeway))).collect();
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        crowd.tell();
+    });
+}
+
+async fn sleeping(mut sleeper: Sleeper, leeway: Leeway) {
+    while let Some(duration) = sleeper.begin() {
+        punctual_reactor::sleep(duration).with_leeway(leeway).await;
+        sleeper.woke();
+    }
 }
 
 fn hold(variant: &str) {
@@ -132,6 +156,7 @@ fn tasks(number: u64) {
         spawn(WakesItself(number)).await.expect("no panic");
         tell_each(SELF_WAKE, number, began);
         tell(REMOTE_WAKE, spawn(BusyUntilWoken::new(number)).await.expect("no panic"));
+        tell(IDLE_WAKE, spawn(IdleUntilWoken::new(IDLE_WAKES)).await.expect("no panic"));
         let began = Cell::new(Instant::now());
         let cancelled = scope("all", Unbounded, async |scope| {
             for _ in 0..CANCELLED {
@@ -145,4 +170,34 @@ fn tasks(number: u64) {
         let _ = cancelled.await;
         tell_each(CANCEL, CANCELLED as u64, began.get());
     });
+}
+
+fn busy_wakes(number: u64) {
+    Runtime::new().expect("a runtime").block_on(async {
+        spawn(BusyUntilWoken::new(number)).await.expect("no panic");
+    });
+}
+
+/// An echo on so many reactors, each with a core, a listener of its own, and all on one port.
+pub(crate) fn cores(reactors: usize) {
+    let listened = Arc::new(AtomicUsize::new(0));
+    let served = punctual::per_core(reactors, move |core| {
+        let listened = listened.clone();
+        async move {
+            let listener = core.listen("127.0.0.1:0")?;
+            if listened.fetch_add(1, Ordering::Relaxed) + 1 == core.count() {
+                listening(listener.local_addr()?);
+            }
+            loop {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(IDLE))?;
+                drop(spawn(async move { answer(&stream).await }));
+            }
+        }
+    });
+    served
+        .map(|_: Vec<()>| ())
+        .map_err(|error: punctual::CoreError<punctual_net::Error>| error.to_string())
+        .expect("an echo");
 }

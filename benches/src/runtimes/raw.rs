@@ -1,6 +1,7 @@
 //! The ceiling: epoll and a timerfd, level-triggered, by hand. It has no deadlines on reads.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -8,13 +9,14 @@ use std::os::fd::AsFd;
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
+    timerfd_settime,
 };
 
 use super::{NONE, Peer};
 use crate::child::{Ends, listening};
 use crate::workloads::connect::{AT_ONCE, Dials};
-use crate::workloads::drift::{Sleeps, timespec};
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps, now_ns, timespec};
 use crate::workloads::idle::BUFFER;
 
 pub(crate) const PEER: Peer = Peer {
@@ -23,11 +25,12 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["timerfd"],
     echo,
     sleep,
+    crowds: &["timerfd", "1 ms loop"],
+    crowd,
     hold,
     dials: &["timerfd"],
     dial,
-    has_tasks: false,
-    tasks: |_| {},
+    ..Peer::IDLER
 };
 
 const LISTENER: u64 = u64::MAX;
@@ -73,14 +76,13 @@ fn serve(ends: &Ends) -> std::io::Result<()> {
     }
 }
 
-fn sleep(_: &str, number: u64) {
+fn sleep(_: &str, mut sleeps: Sleeps) {
     let run = || -> std::io::Result<()> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         epoll::add(&poll, &timer, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
         let mut events = Vec::with_capacity(4);
-        let mut sleeps = Sleeps::new(number);
         while sleeps.begin().is_some() {
             let it_interval = timespec(0);
             let it_value = timespec(sleeps.deadline_ns());
@@ -95,6 +97,46 @@ fn sleep(_: &str, number: u64) {
         Ok(())
     };
     run().expect("sleeps");
+}
+
+/// A heap of deadlines. With a timerfd a wake-up for each, with a 1 ms loop one each millisecond for whatever is due.
+fn crowd(variant: &str, crowd: Crowd) {
+    let run = || -> std::io::Result<()> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        epoll::add(&poll, &timer, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        let is_exact = variant == "timerfd";
+        if !is_exact {
+            let ms = timespec(1_000_000);
+            let spec = Itimerspec { it_interval: ms, it_value: ms };
+            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &spec)?;
+        }
+        let mut sleepers: Vec<Sleeper> = crowd.sleepers().collect();
+        let begin = |(at, sleeper): (usize, &mut Sleeper)| {
+            sleeper.begin().map(|_| Reverse((sleeper.deadline_ns(), at)))
+        };
+        let mut sleeping: BinaryHeap<_> = sleepers.iter_mut().enumerate().filter_map(begin).collect();
+        let mut events = Vec::with_capacity(4);
+        while let Some(&Reverse((first, _))) = sleeping.peek() {
+            if is_exact {
+                let spec = Itimerspec { it_interval: timespec(0), it_value: timespec(first) };
+                timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+            }
+            events.clear();
+            epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+            rustix::io::read(&timer, &mut [0; 8])?;
+            let now = now_ns(ClockId::Monotonic);
+            while let Some(&Reverse((_, at))) = sleeping.peek().filter(|first| first.0.0 <= now) {
+                sleeping.pop();
+                sleepers[at].woke();
+                sleeping.extend(begin((at, &mut sleepers[at])));
+            }
+        }
+        crowd.tell();
+        Ok(())
+    };
+    run().expect("sleepers");
 }
 
 fn hold(_: &str) {

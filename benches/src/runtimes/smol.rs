@@ -12,10 +12,11 @@ use smol::{LocalExecutor, Timer};
 use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening, tell};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
-use crate::workloads::drift::Sleeps;
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
 use crate::workloads::idle::{BUFFER, DEADLINE};
 use crate::workloads::tasks::{
-    BusyUntilWoken, CANCEL, CANCELLED, REMOTE_WAKE, SELF_WAKE, SPAWN, WakesItself, tell_each,
+    BusyUntilWoken, CANCEL, CANCELLED, IDLE_WAKE, IDLE_WAKES, IdleUntilWoken, REMOTE_WAKE, SELF_WAKE,
+    SPAWN, WakesItself, tell_each,
 };
 
 pub(crate) const PEER: Peer = Peer {
@@ -24,11 +25,15 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["timer"],
     echo,
     sleep,
+    crowds: &["timer"],
+    crowd,
     hold,
     dials: &["or timer"],
     dial,
     has_tasks: true,
     tasks,
+    busy_wakes,
+    ..Peer::IDLER
 };
 
 fn echo(variant: &str, ends: Ends) {
@@ -70,16 +75,33 @@ async fn elapsed<T>(limit: Duration) -> io::Result<T> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-fn sleep(_: &str, number: u64) {
+fn sleep(_: &str, mut sleeps: Sleeps) {
     let executor = LocalExecutor::new();
     smol::block_on(executor.run(async {
-        let mut sleeps = Sleeps::new(number);
         while let Some(duration) = sleeps.begin() {
             Timer::after(duration).await;
             sleeps.woke();
         }
         sleeps.tell();
     }));
+}
+
+fn crowd(_: &str, crowd: Crowd) {
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(async {
+        let tasks: Vec<_> = crowd.sleepers().map(|one| executor.spawn(sleeping(one))).collect();
+        for task in tasks {
+            task.await;
+        }
+        crowd.tell();
+    }));
+}
+
+async fn sleeping(mut sleeper: Sleeper) {
+    while let Some(duration) = sleeper.begin() {
+        Timer::after(duration).await;
+        sleeper.woke();
+    }
 }
 
 fn hold(variant: &str) {
@@ -145,6 +167,7 @@ fn tasks(number: u64) {
         executor.spawn(WakesItself(number)).await;
         tell_each(SELF_WAKE, number, began);
         tell(REMOTE_WAKE, executor.spawn(BusyUntilWoken::new(number)).await);
+        tell(IDLE_WAKE, executor.spawn(IdleUntilWoken::new(IDLE_WAKES)).await);
         let sleeping: Vec<_> = (0..CANCELLED).map(|_| executor.spawn(Timer::after(DEADLINE))).collect();
         smol::future::yield_now().await;
         let began = Instant::now();
@@ -152,5 +175,12 @@ fn tasks(number: u64) {
             task.cancel().await;
         }
         tell_each(CANCEL, CANCELLED as u64, began);
+    }));
+}
+
+fn busy_wakes(number: u64) {
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(async {
+        executor.spawn(BusyUntilWoken::new(number)).await;
     }));
 }

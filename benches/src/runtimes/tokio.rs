@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening, tell};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
-use crate::workloads::drift::Sleeps;
+use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
 use crate::workloads::idle::{BUFFER, DEADLINE};
 use crate::workloads::tasks::{
-    BusyUntilWoken, CANCEL, CANCELLED, REMOTE_WAKE, SELF_WAKE, SPAWN, WakesItself, tell_each,
+    BusyUntilWoken, CANCEL, CANCELLED, IDLE_WAKE, IDLE_WAKES, IdleUntilWoken, REMOTE_WAKE, SELF_WAKE,
+    SPAWN, WakesItself, tell_each,
 };
 
 pub(crate) const PEER: Peer = Peer {
@@ -24,11 +25,15 @@ pub(crate) const PEER: Peer = Peer {
     sleeps: &["sleep"],
     echo,
     sleep,
+    crowds: &["sleep"],
+    crowd,
     hold,
     dials: &["timeout"],
     dial,
     has_tasks: true,
     tasks,
+    busy_wakes,
+    ..Peer::IDLER
 };
 
 fn echo(variant: &str, ends: Ends) {
@@ -93,16 +98,31 @@ async fn answer_resetting(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-fn sleep(_: &str, number: u64) {
+fn sleep(_: &str, mut sleeps: Sleeps) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mut sleeps = Sleeps::new(number);
         while let Some(duration) = sleeps.begin() {
             tokio::time::sleep(duration).await;
             sleeps.woke();
         }
         sleeps.tell();
     });
+}
+
+fn crowd(_: &str, crowd: Crowd) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let tasks: JoinSet<()> = crowd.sleepers().map(sleeping).collect();
+        tasks.join_all().await;
+        crowd.tell();
+    });
+}
+
+async fn sleeping(mut sleeper: Sleeper) {
+    while let Some(duration) = sleeper.begin() {
+        tokio::time::sleep(duration).await;
+        sleeper.woke();
+    }
 }
 
 fn hold(variant: &str) {
@@ -185,6 +205,7 @@ fn tasks(number: u64) {
         tokio::spawn(WakesItself(number)).await.expect("no panic");
         tell_each(SELF_WAKE, number, began);
         tell(REMOTE_WAKE, tokio::spawn(BusyUntilWoken::new(number)).await.expect("no panic"));
+        tell(IDLE_WAKE, tokio::spawn(IdleUntilWoken::new(IDLE_WAKES)).await.expect("no panic"));
         let mut sleeping = JoinSet::new();
         for _ in 0..CANCELLED {
             sleeping.spawn(tokio::time::sleep(DEADLINE));
@@ -193,5 +214,12 @@ fn tasks(number: u64) {
         let began = Instant::now();
         sleeping.shutdown().await;
         tell_each(CANCEL, CANCELLED as u64, began);
+    });
+}
+
+fn busy_wakes(number: u64) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        tokio::spawn(BusyUntilWoken::new(number)).await.expect("no panic");
     });
 }

@@ -9,10 +9,10 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 use rustix::time::ClockId;
 
 use super::drift::now_ns;
-use crate::child::{tell, told};
+use crate::child::{Lateness, told};
 use crate::options::Options;
 use crate::report::{Report, Target};
-use crate::rounds::{Row, Subject, by_turns, quantile};
+use crate::rounds::{Row, Subject, by_turns};
 use crate::runtimes;
 
 /// How long each dial has.
@@ -23,19 +23,20 @@ const ROUNDS: usize = 10;
 
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let deaf = Deaf::new().map_err(|error| format!("no listener that is deaf: {error}"))?;
-    let of = |peer: &'static runtimes::Peer| {
+    let peers = runtimes::wanted(options);
+    let of = |peer: &&'static runtimes::Peer| {
+        let peer = *peer;
         let param = format!("{} dials, {AT_ONCE} at a time", AT_ONCE * ROUNDS);
         peer.dials.iter().map(move |variant| Subject { peer: peer.name, variant, param: param.clone() })
     };
-    let wanted = runtimes::ALL.iter().filter(|peer| options.wants(peer.name));
-    let rows = by_turns(wanted.flat_map(of).collect(), options.rounds, |subject| {
+    let rows = by_turns(peers.iter().flat_map(of).collect(), options.rounds, |subject| {
         told(subject, "dial", deaf.address.port().into())
     })?;
     let (targets, machine) = (targets(&rows), String::new());
     Ok(Report { workload: "connect", rounds: options.rounds, rows, targets, machine })
 }
 
-fn targets(rows: &[Row]) -> Vec<Target> {
+pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
     let raw = rows.iter().find(|row| row.subject.peer == "raw");
     let ours = rows.iter().filter(|row| row.subject.peer == "punctual");
     let of = |row: &Row| {
@@ -72,24 +73,21 @@ impl Deaf {
 #[derive(Clone)]
 pub(crate) struct Dials {
     pub(crate) to: SocketAddr,
-    seen: Rc<RefCell<Seen>>,
-}
-
-#[derive(Default)]
-struct Seen {
-    late_ns: Vec<u64>,
-    early: u64,
+    seen: Rc<RefCell<Lateness>>,
 }
 
 /// One dial that has been begun.
 pub(crate) struct Dial {
     deadline_ns: u64,
-    seen: Rc<RefCell<Seen>>,
+    seen: Rc<RefCell<Lateness>>,
 }
 
 impl Dials {
     pub(crate) fn to(port: u16) -> Dials {
-        Dials { to: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), seen: Rc::default() }
+        Dials {
+            to: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            seen: Rc::new(RefCell::new(Lateness::new(AT_ONCE * ROUNDS))),
+        }
     }
 
     /// How often so many are to be dialled at once.
@@ -104,13 +102,9 @@ impl Dials {
     }
 
     pub(crate) fn tell(self) {
-        let mut seen = self.seen.borrow_mut();
-        seen.late_ns.sort_unstable();
-        let us = |share| quantile(&seen.late_ns, share) as f64 / 1e3;
-        tell("early", seen.early as f64);
-        tell("p50 µs", us(0.5));
-        tell("p99 µs", us(0.99));
-        assert_eq!(seen.late_ns.len(), AT_ONCE * ROUNDS, "one ended otherwise");
+        let seen = self.seen.take();
+        assert_eq!(seen.len(), AT_ONCE * ROUNDS, "one ended otherwise");
+        seen.tell();
     }
 }
 
@@ -121,9 +115,6 @@ impl Dial {
 
     /// Its time is up.
     pub(crate) fn timed_out(self) {
-        let now = now_ns(ClockId::Monotonic);
-        let mut seen = self.seen.borrow_mut();
-        seen.early += u64::from(now < self.deadline_ns);
-        seen.late_ns.push(now.saturating_sub(self.deadline_ns));
+        self.seen.borrow_mut().woke(self.deadline_ns);
     }
 }

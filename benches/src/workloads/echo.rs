@@ -3,27 +3,30 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::child::Server;
 use crate::counted::Counter;
 use crate::load::{Until, ping_pong};
 use crate::options::Options;
 use crate::report::{Report, Target};
 use crate::rounds::{Figures, Row, Subject, by_turns, quantile};
-use crate::runtimes;
+use crate::runtimes::{self, Peer};
+use crate::server::Server;
 
 /// Connections of what is counted: enough that a turn has several events, few enough for valgrind.
 const COUNTED: usize = 8;
+/// How long a turn takes.
+const SECONDS: f64 = 1.5;
 
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
+    let peers = runtimes::wanted(options);
     let mut rows = Vec::new();
     for &connections in &options.connections {
-        let limit = Duration::from_secs_f64(options.seconds);
-        rows.extend(by_turns(subjects(options, connections), options.rounds, |subject| {
+        let limit = Duration::from_secs_f64(options.seconds(SECONDS));
+        rows.extend(by_turns(subjects(&peers, connections), options.rounds, |subject| {
             timed(subject, connections, limit)
         })?);
     }
     if !options.uncounted {
-        rows.extend(counted(options)?);
+        rows.extend(counted(&peers)?);
     }
     Ok(Report {
         workload: "echo",
@@ -34,15 +37,16 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
     })
 }
 
-fn subjects(options: &Options, connections: usize) -> Vec<Subject> {
-    let of = |peer: &'static runtimes::Peer| {
+fn subjects(peers: &[&'static Peer], connections: usize) -> Vec<Subject> {
+    let of = |peer: &&'static Peer| {
+        let name = peer.name;
         peer.bounds.iter().map(move |variant| Subject {
-            peer: peer.name,
+            peer: name,
             variant,
             param: format!("{connections} connections"),
         })
     };
-    runtimes::ALL.iter().filter(|peer| options.wants(peer.name)).flat_map(of).collect()
+    peers.iter().flat_map(of).collect()
 }
 
 fn timed(subject: &Subject, connections: usize, limit: Duration) -> Result<Figures, String> {
@@ -63,9 +67,9 @@ fn timed(subject: &Subject, connections: usize, limit: Duration) -> Result<Figur
 }
 
 /// Instructions and system calls, which need no rounds: they do not vary.
-pub(super) fn counted(options: &Options) -> Result<Vec<Row>, String> {
+pub(super) fn counted(peers: &[&'static Peer]) -> Result<Vec<Row>, String> {
     let mut rows: Vec<Row> = Vec::new();
-    for subject in subjects(options, COUNTED) {
+    for subject in subjects(peers, COUNTED) {
         let mut figures = Figures::new();
         for (name, counter) in [
             ("instructions/request", Counter::Instructions),
@@ -89,7 +93,7 @@ pub(super) fn counted(options: &Options) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-fn targets(rows: &[Row]) -> Vec<Target> {
+pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
     let of = |peer: &str, variant: &str, param: &str| {
         rows.iter().find(|row| {
             let subject = &row.subject;

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::child::Server;
 use crate::options::Options;
 use crate::report::{Report, Target};
 use crate::rounds::{Figures, Row, Subject, by_turns};
 use crate::runtimes;
+use crate::server::Server;
 
 /// As many as a process may have here, of 20 000 descriptors.
 const MOST: usize = 19_500;
+/// How long it is watched whether they do anything.
+const SECONDS: f64 = 1.5;
 /// How long each read may wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What each connection keeps to read into.
@@ -21,13 +23,14 @@ pub(crate) const BUFFER: usize = 1024;
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let limit = raise_limit();
     let connections = MOST.min(limit.saturating_sub(200));
-    let of = |peer: &'static runtimes::Peer| {
+    let peers = runtimes::wanted(options);
+    let of = |peer: &&'static runtimes::Peer| {
+        let peer = *peer;
         let param = format!("{connections} connections");
         peer.bounds.iter().map(move |variant| Subject { peer: peer.name, variant, param: param.clone() })
     };
-    let wanted = runtimes::ALL.iter().filter(|peer| options.wants(peer.name));
-    let rows = by_turns(wanted.flat_map(of).collect(), options.rounds, |subject| {
-        held(subject, connections, Duration::from_secs_f64(options.seconds))
+    let rows = by_turns(peers.iter().flat_map(of).collect(), options.rounds, |subject| {
+        held(subject, connections, Duration::from_secs_f64(options.seconds(SECONDS)))
     })?;
     let (targets, machine) = (targets(&rows), String::new());
     Ok(Report { workload: "idle", rounds: options.rounds, rows, targets, machine })
@@ -73,7 +76,7 @@ fn settled(server: &Server) {
     }
 }
 
-fn targets(rows: &[Row]) -> Vec<Target> {
+pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
     let of = |peer: &str, variant: &str| {
         rows.iter().find(|row| row.subject.peer == peer && row.subject.variant == variant)
     };

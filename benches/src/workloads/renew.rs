@@ -6,25 +6,32 @@ use crate::report::{Report, Target};
 use crate::rounds::{Figures, Row};
 use crate::runtimes;
 
+/// What a renewed deadline costs.
+pub(crate) const COST: &str = "deadline, instructions";
+
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
-    let mut rows = echo::counted(options)?;
-    let instructions = |row: &Row| row.median("instructions/request");
+    let mut rows = echo::counted(&runtimes::wanted(options))?;
+    note_differences(&mut rows);
+    let targets = targets(&rows);
+    Ok(Report { workload: "renew", rounds: 1, rows, targets, machine: String::new() })
+}
+
+/// Notes with each row that has a deadline what it costs more than the one without before it.
+fn note_differences(rows: &mut [Row]) {
     let mut without: Option<(&'static str, f64)> = None;
-    for row in &mut rows {
-        let Some(count) = instructions(row) else { continue };
+    for row in rows {
+        let Some(count) = row.median("instructions/request") else { continue };
         if row.subject.variant.ends_with(runtimes::NONE) {
             without = Some((row.subject.peer, count));
         } else if let Some((_, bare)) = without.filter(|(peer, _)| *peer == row.subject.peer) {
             let figures = row.turns.first_mut();
-            figures.map(|figures: &mut Figures| {
-                figures.insert("deadline, instructions".into(), count - bare)
-            });
+            figures.map(|figures: &mut Figures| figures.insert(COST.into(), count - bare));
         }
     }
-    let ours =
-        rows.iter().find(|row| row.subject.peer == "punctual" && row.subject.variant != runtimes::NONE);
-    let cost = ours.and_then(|row| row.median("deadline, instructions"));
-    let targets =
-        Target::most("instructions of a renewed deadline".into(), cost, 60.0).into_iter().collect();
-    Ok(Report { workload: "renew", rounds: 1, rows, targets, machine: String::new() })
+}
+
+pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
+    let is_ours = |row: &&Row| row.subject.peer == "punctual" && row.subject.variant != runtimes::NONE;
+    let cost = rows.iter().find(is_ours).and_then(|row| row.median(COST));
+    Target::most("instructions of a renewed deadline".into(), cost, 60.0).into_iter().collect()
 }

@@ -7,7 +7,7 @@ use slab_wheel::{Key, Millis, TimingWheel};
 use super::Queue;
 
 /// A wheel of slab indices, ticks of a millisecond, rounding up.
-pub(crate) struct SlabWheel {
+pub struct SlabWheel {
     wheel: TimingWheel<u64, Millis>,
     start: Instant,
     due: Vec<(Key, u64)>,

@@ -7,7 +7,7 @@ use nexus_timer::{TimerHandle, Wheel};
 use super::Queue;
 
 /// A wheel that does not cascade, ticks of a millisecond.
-pub(crate) struct Nexus {
+pub struct Nexus {
     wheel: Wheel<u64>,
     start: Instant,
     due: Vec<u64>,

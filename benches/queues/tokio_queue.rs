@@ -11,7 +11,7 @@ use tokio_util::time::delay_queue::Key;
 use super::Queue;
 
 /// The queue first: it is dropped inside its runtime.
-pub(crate) struct TokioQueue {
+pub struct TokioQueue {
     queue: DelayQueue<u64>,
     start: Instant,
     now: u64,

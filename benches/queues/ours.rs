@@ -5,7 +5,7 @@ use punctual_timer_wheel::{Budget, Key, Wheel};
 use super::Queue;
 
 /// This project's wheel.
-pub(crate) struct Punctual(Wheel<u64>);
+pub struct Punctual(Wheel<u64>);
 
 impl Queue for Punctual {
     const NAME: &'static str = "punctual";

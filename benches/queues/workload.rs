@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::peers::Queue;
+use super::Queue;
 
-pub(crate) const MINUTE: u64 = 60_000_000_000;
+/// A minute, in nanoseconds.
+pub const MINUTE: u64 = 60_000_000_000;
 const STEP: u64 = 1_000_000;
 
 /// xorshift64*, so that every peer sees the same times.
-pub(crate) struct Random(pub(crate) u64);
+pub struct Random(pub u64);
 
 impl Random {
     /// Uniform in `0..limit`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -20,13 +21,13 @@ impl Random {
     }
 
     /// Uniform over the minute.
-    pub(crate) fn deadline(&mut self) -> u64 {
+    pub fn deadline(&mut self) -> u64 {
         STEP + self.below(MINUTE - STEP)
     }
 }
 
 /// A queue of `size` timers that nobody will cancel; the same ones every time.
-pub(crate) fn filled<Q: Queue>(size: usize) -> Q {
+pub fn filled<Q: Queue>(size: usize) -> Q {
     let mut random = Random(0x0DDB_1A5E_5BAD_5EED);
     let mut queue = Q::new(size);
     (0..size).for_each(|value| queue.insert_forget(random.deadline(), value as u64));
@@ -34,7 +35,7 @@ pub(crate) fn filled<Q: Queue>(size: usize) -> Q {
 }
 
 /// Lets the minute pass in steps of a millisecond; tells the time each call took, in nanoseconds.
-pub(crate) fn drain<Q: Queue>(queue: &mut Q, size: usize, mut took: impl FnMut(u32)) {
+pub fn drain<Q: Queue>(queue: &mut Q, size: usize, mut took: impl FnMut(u32)) {
     let (mut fired, mut sum) = (0, 0);
     for step in 1..=MINUTE / STEP + 2 {
         loop {
@@ -51,8 +52,7 @@ pub(crate) fn drain<Q: Queue>(queue: &mut Q, size: usize, mut took: impl FnMut(u
 
 /// Goes from next deadline to next deadline, as a loop does: nanoseconds of processor time per firing, of the first
 /// 20 000 or of those that fired within two seconds; `None` if none did.
-#[allow(dead_code)] // only the table asks
-pub(crate) fn sleep_and_wake<Q: Queue>(queue: &mut Q, size: usize) -> Option<f64> {
+pub fn sleep_and_wake<Q: Queue>(queue: &mut Q, size: usize) -> Option<f64> {
     let (mut fired, mut sum, mut now) = (0, 0, 0);
     let start = cpu_time();
     while fired < size.min(20_000) && cpu_time() - start < Duration::from_secs(2) {
@@ -69,8 +69,7 @@ pub(crate) fn sleep_and_wake<Q: Queue>(queue: &mut Q, size: usize) -> Option<f64
 }
 
 /// Processor time of this thread.
-#[allow(dead_code)] // only the table asks
-pub(crate) fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let usage = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)
 }

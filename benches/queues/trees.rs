@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::Queue;
 
 /// Ordered by deadline, then by a serial number.
-pub(crate) struct Tree {
+pub struct Tree {
     map: BTreeMap<(u64, u64), u64>,
     serial: u64,
 }
@@ -52,7 +52,7 @@ impl Queue for Tree {
 }
 
 /// A heap of (deadline, index, version); an entry whose version is not its slot's is garbage.
-pub(crate) struct Heap {
+pub struct Heap {
     heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
     slots: Vec<(u32, u64)>,
     free: Vec<u32>,

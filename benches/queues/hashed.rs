@@ -9,7 +9,7 @@ use hierarchical_hash_wheel_timer::wheels::cancellable::QuadWheelWithOverflow;
 use super::Queue;
 
 /// Four levels of 256 slots, ticks of a millisecond, a hash map for cancelling.
-pub(crate) struct HashWheel {
+pub struct HashWheel {
     wheel: QuadWheelWithOverflow<IdOnlyTimerEntry<u64>>,
     now_ms: u64,
     serial: u64,

@@ -1,0 +1,67 @@
+//! Markdown, and its place in a document.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use super::Report;
+use super::table::digits;
+
+pub(super) fn of(report: &Report) -> String {
+    let mut out = String::new();
+    let Report { workload, rounds, machine, .. } = report;
+    let _ = writeln!(
+        out,
+        "`cargo run --release -p punctual-benches -- {workload}`: medians of {rounds} rounds; {machine}"
+    );
+    let mut param = None;
+    for row in &report.rows {
+        let names = row.names();
+        let head = Some((&row.subject.param, names.clone()));
+        if param != head {
+            param = head;
+            let _ = writeln!(out, "\n| {} | | {} |", row.subject.param, names.join(" | "));
+            let _ = writeln!(out, "|---|---|{}", "---:|".repeat(names.len()));
+        }
+        let _ = write!(out, "| {} | {} |", row.subject.peer, row.subject.variant);
+        for name in names {
+            let value = row.median(name).unwrap_or(f64::NAN);
+            let _ = write!(out, " {value:.*} |", digits(value));
+        }
+        out.push('\n');
+    }
+    out.push_str("\n| target | measured | at most | |\n|---|---:|---:|---|\n");
+    for target in &report.targets {
+        let word = if target.is_met() { "met" } else { "missed" };
+        let _ = writeln!(out, "| {} | {:.3} | {:.3} | {word} |", target.name, target.value, target.most);
+    }
+    out
+}
+
+/// Puts it into the document at `path`, where its workload has its place.
+pub(super) fn write(report: &Report, path: &Path) -> Result<(), String> {
+    let why = |error: std::io::Error| format!("{}: {error}", path.display());
+    let text = fs::read_to_string(path).map_err(why)?;
+    let text = placed(&text, report.workload, &of(report))
+        .ok_or_else(|| format!("{}: it has no place for `{}`", path.display(), report.workload))?;
+    fs::write(path, text).map_err(why)
+}
+
+fn placed(text: &str, workload: &str, figures: &str) -> Option<String> {
+    let (before, rest) = text.split_once(&format!("<!-- {workload} -->\n"))?;
+    let (_, after) = rest.split_once(&format!("<!-- /{workload} -->\n"))?;
+    Some(format!("{before}<!-- {workload} -->\n{figures}<!-- /{workload} -->\n{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_their_place_in_a_document() {
+        let text = "a\n<!-- echo -->\nold\n<!-- /echo -->\nb\n";
+        let new = "a\n<!-- echo -->\nnew\n<!-- /echo -->\nb\n";
+        assert_eq!(placed(text, "echo", "new\n").as_deref(), Some(new));
+        assert_eq!(placed(text, "idle", "new\n"), None);
+    }
+}
