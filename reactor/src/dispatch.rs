@@ -7,6 +7,7 @@ use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
 use crate::scope::ScopeEnd;
+use crate::side::Elapsed;
 use crate::source::{NEVER, Source};
 use crate::timers::Due;
 use crate::token::{Timer, Token};
@@ -54,7 +55,7 @@ impl Reactor {
     #[inline]
     fn next_ready_with<R>(
         &mut self,
-        take: impl FnOnce(&mut Source, Readiness) -> R,
+        take: impl FnOnce(&Source, Readiness) -> R,
     ) -> Option<(Token, Readiness, R)> {
         while let Some(id) = self.pending.ready.pop_front() {
             let Some(source) = self.sources.get_mut(id) else {
@@ -62,7 +63,7 @@ impl Reactor {
                 continue;
             };
             self.metrics.events += 1;
-            let readiness = std::mem::take(&mut source.undelivered);
+            let readiness = source.undelivered.take();
             let taken = take(source, readiness);
             self.count_delivered();
             return Some((Token { id, reactor: self.id }, readiness, taken));
@@ -157,7 +158,7 @@ impl Reactor {
             let Event::Deadline { token, direction, .. } = dispatch.event else { return Some(dispatch) };
             match self.source(token) {
                 Err(_) => self.metrics.stale_events += 1,
-                Ok(source) if source.raw && !source.sides[direction.side()].overdue => {}
+                Ok(source) if source.raw.get() && !source.side(direction).overdue.get() => {}
                 Ok(_) => return Some(dispatch),
             }
         }
@@ -198,26 +199,20 @@ impl Reactor {
         source.entry_fired();
         let mut firings = [None, None];
         for direction in Direction::BOTH {
-            let raw = source.raw;
-            let side = source.side(direction);
-            if side.wanted > at_ns {
+            let wanted_ns = source.side(direction).wanted.get();
+            if wanted_ns > at_ns {
                 continue;
             }
-            let firing = self.wait.explain(side.wanted, at_ns);
-            side.wanted = NEVER;
-            side.elapsed_at = at_ns;
-            side.elapsed_in_turn = turn;
-            side.elapsed_after = wait;
-            side.elapsed_order = order;
-            side.overdue = true;
-            if raw {
-                side.deadline = NEVER;
+            source.fired(direction, Elapsed { at_ns, in_turn: turn, after: wait, order });
+            if source.raw.get() {
+                source.set_deadline(direction, NEVER);
             }
-            firings[direction.side()] = Some((direction, firing, side.waiters.take()));
+            let waiters = source.side(direction).take_waiters();
+            firings[direction.side()] = Some((direction, self.wait.explain(wanted_ns, at_ns), waiters));
         }
         source.file(index, self.now_ns, &mut self.timers);
         self.metrics.refiled += u64::from(firings.iter().all(Option::is_none) && source.is_filed());
-        let undelivered = source.undelivered != Readiness::NONE;
+        let undelivered = source.undelivered.get() != Readiness::NONE;
         let token = Token { id, reactor: self.id };
         for (direction, firing, waiters) in firings.into_iter().flatten() {
             let event = Event::Deadline { token, direction, firing };

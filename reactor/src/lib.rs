@@ -85,6 +85,7 @@ mod registration;
 mod remote;
 mod scope;
 mod set_readiness;
+mod side;
 #[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 pub mod simulation;
 mod source;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use mio::event::Source as MioSource;
 
@@ -155,7 +155,7 @@ impl<S: MioSource> Registration<S> {
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
         loop {
-            let step = self.reactor().step(self.token(), operation, self.driver().scope());
+            let step = self.step(operation);
             if matches!(step, Step::Try | Step::TryOnceMore) {
                 match self.attempt(operation.direction, attempt) {
                     Attempt::Done(value) => {
@@ -184,6 +184,19 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
+    /// Mostly nothing but readiness has a say, and the reactor need not be asked.
+    #[inline]
+    fn step(&self, operation: &mut Operation) -> Step {
+        let (driver, source) = (self.driver(), self.source());
+        let scope = if operation.begun { operation.scope } else { driver.scope() };
+        if scope.is_some() || source.is_unusual(operation.direction, operation.waiting) {
+            return self.reactor().step(source, operation, scope);
+        }
+        operation.begun = true;
+        source.step(operation.direction, driver.turn_number(), &driver.budget)
+    }
+
+    #[inline]
     fn attempt<T>(
         &self,
         direction: Direction,
@@ -193,13 +206,14 @@ impl<S: MioSource> Registration<S> {
             return match self.attempt_on(attempt) {
                 None => Attempt::Failed(Failure::Closed),
                 Some(Ok(done)) => {
-                    self.reactor().moved(self.token(), direction, done.bytes, done.drained);
+                    let turn = self.driver().turn_number();
+                    self.source().moved(direction, turn, done.bytes, done.drained);
                     done.value.map_or(Attempt::Step, Attempt::Done)
                 }
                 Some(Err(error)) => match error.kind() {
                     io::ErrorKind::Interrupted => continue,
                     io::ErrorKind::WouldBlock => {
-                        self.reactor().blocked(self.token(), direction);
+                        self.source().blocked(direction);
                         Attempt::WouldBlock
                     }
                     _ => Attempt::Failed(Failure::Io(error)),
@@ -209,20 +223,26 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
-        let waker = cx.waker().clone();
-        if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
-            let failure = self.failure(operation);
-            return self.failed(operation, failure);
-        }
-        operation.guard_ns = self.driver().frame.until_ns();
-        let before = self.reactor().wait(self.token(), operation, waker, self.driver().poller());
-        match before {
-            Ok(_) => Poll::Pending,
-            Err(_) => {
+        match self.begin_to_wait(cx.waker(), operation) {
+            true => Poll::Pending,
+            false => {
                 let failure = self.failure(operation);
                 self.failed(operation, failure)
             }
         }
+    }
+
+    /// Returns whether it waits now: otherwise the source is closed, or the scope has ended.
+    fn begin_to_wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
+        let driver = self.driver();
+        let wakeup = driver.wakeup(waker);
+        if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
+            return false;
+        }
+        operation.guard_ns = driver.frame.until_ns();
+        let poller = driver.poller();
+        let before = self.reactor().wait(self.token(), self.source(), operation, wakeup, poller);
+        before.is_ok()
     }
 
     /// Whether the attempt itself, or the clone of the waker, has ended the scope: both may be anybody's code.
@@ -233,12 +253,12 @@ impl<S: MioSource> Registration<S> {
     fn failure(&self, operation: &Operation) -> Failure {
         // A scope whose deadline has passed may have ended just now, by being looked at.
         self.driver().wake_ended();
-        self.reactor().failure(self.token(), operation, self.ended.borrow().as_ref())
+        self.reactor().failure(self.source(), operation)
     }
 
     /// Sees off an operation of the poll-based interface that nobody polls any more.
     pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
-        let given_up = self.reactor().was_given_up(self.token(), operation);
+        let given_up = self.reactor().was_given_up(self.source(), operation);
         if given_up {
             self.end(operation, PhaseEnding::Dropped);
             *operation = Operation::new(operation.direction);
@@ -277,12 +297,12 @@ impl<S: MioSource> Registration<S> {
         let mut reactor = self.reactor();
         let phase = self.phases[operation.direction.side()].get();
         if let Some(phase) = phase.filter(|_| recorded) {
-            reactor.record_operation(self.token(), operation, phase, ending, ended_by, &self.ended);
+            reactor.record_operation(self.source(), operation, phase, ending, ended_by);
         }
         if std::mem::take(&mut operation.waiting) {
-            let waker = reactor.leave(self.token(), operation);
+            let wakeup = reactor.leave(self.source(), operation);
             drop(reactor);
-            drop(waker);
+            drop(wakeup);
         }
     }
 

@@ -69,7 +69,7 @@ pub struct Reactor {
     pub(crate) spinner: Option<Spinner>,
     pub(crate) remote: Arc<Shared>,
     pub(crate) inbox: Inbox,
-    pub(crate) sources: Arena<Source>,
+    pub(crate) sources: Arena<Rc<Source>>,
     pub(crate) plain: Arena<PlainTimer>,
     pub(crate) timers: Timers,
     pub(crate) scopes: Scopes,
@@ -126,28 +126,25 @@ impl Reactor {
         source: &mut impl MioSource,
         interest: mio::Interest,
     ) -> io::Result<Token> {
-        let token = self.add(Readiness::NONE);
+        let (token, kept) = self.add(Readiness::NONE);
         if let Err(error) = self.poll.registry().register(source, Token::to_mio(token.id), interest) {
             self.sources.remove(token.id);
             return Err(error);
         }
-        if let Some(source) = self.sources.get_mut(token.id) {
-            source.raw = true;
-            source.sides.iter_mut().for_each(|side| side.waiting = 1);
-            self.waiting_sides += source.sides.len();
-        }
+        kept.raw.set(true);
+        kept.sides.iter().for_each(|side| side.waiting.set(1));
+        self.waiting_sides += kept.sides.len();
         Ok(token)
     }
 
     /// Makes room for a source, which is to be registered under this token.
-    pub(crate) fn add(&mut self, readiness: Readiness) -> Token {
-        let mut source = Source::new(self.leeway);
-        source.readiness = readiness;
+    pub(crate) fn add(&mut self, readiness: Readiness) -> (Token, Rc<Source>) {
+        let source = Rc::new(Source::new(self.leeway, readiness));
         if self.shut_down {
-            source.interrupt = Some(Interrupt::Shutdown);
-            source.interrupt_order = self.order;
+            // Nobody waits on it yet.
+            let _ = source.interrupt(Interrupt::Shutdown, self.order);
         }
-        Token { id: self.sources.insert(source), reactor: self.id }
+        (Token { id: self.sources.insert(source.clone()), reactor: self.id }, source)
     }
 
     /// Watches `source` for `interest` instead, under the same token.
@@ -170,26 +167,27 @@ impl Reactor {
     /// # Errors
     /// [`StaleToken`] inside an `io::Error`, or what the kernel says; the token has ended all the same.
     pub fn deregister(&mut self, source: &mut impl MioSource, token: Token) -> io::Result<()> {
-        self.forget(token)?.take_waiters().wake();
+        // Nobody waits for what is used like this.
+        self.forget(token)?;
         self.poll.registry().deregister(source)
     }
 
-    /// Takes out what is kept of `token`, with whoever is to be told.
-    pub(crate) fn forget(&mut self, token: Token) -> Result<Source, StaleToken> {
+    /// Ends what is kept of `token`, whoever has it too. Whoever waits for it is to be told.
+    pub(crate) fn forget(&mut self, token: Token) -> Result<Rc<Source>, StaleToken> {
         self.source(token)?;
-        let mut source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
+        let source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
         source.unfile(&mut self.timers);
-        source.closed_order = self.next_order();
+        source.close(self.next_order());
         self.waiting_sides -= source.sides_waiting_for_the_kernel();
         Ok(source)
     }
 
     #[inline]
-    pub(crate) fn source(&mut self, token: Token) -> Result<&mut Source, StaleToken> {
+    pub(crate) fn source(&mut self, token: Token) -> Result<&Rc<Source>, StaleToken> {
         if token.reactor != self.id {
             return Err(StaleToken::Foreign);
         }
-        self.sources.get_mut(token.id).ok_or(StaleToken::Ended)
+        self.sources.get_mut(token.id).map(|source| &*source).ok_or(StaleToken::Ended)
     }
 
     /// Sets the deadline of one side of `token`, or clears it. It fires once, as
@@ -213,15 +211,14 @@ impl Reactor {
         at_ns: u64,
         set_at: Option<&'static Location<'static>>,
     ) -> Result<(), StaleToken> {
-        let source = self.source(token)?;
-        let interrupted = source.interrupt.is_some() && !source.raw;
+        let source = self.source(token)?.clone();
+        source.set_deadline(direction, at_ns);
         let side = source.side(direction);
-        side.deadline = at_ns;
-        side.set_at = set_at;
-        side.overdue = false;
-        if side.waiting > 0 && !interrupted {
-            let wanted_ns = at_ns.min(side.own);
-            self.want(token.id, direction, wanted_ns);
+        side.set_at.set(set_at);
+        side.overdue.set(false);
+        let interrupted = source.interrupted().is_some() && !source.raw.get();
+        if side.waiting.get() > 0 && !interrupted {
+            self.want(token.id, &source, direction, at_ns.min(side.own.get()));
         }
         Ok(())
     }
@@ -231,7 +228,7 @@ impl Reactor {
     /// # Errors
     /// [`StaleToken`]; nothing was set.
     pub fn set_leeway(&mut self, token: Token, leeway: Leeway) -> Result<(), StaleToken> {
-        self.source(token)?.sides.iter_mut().for_each(|side| side.leeway = leeway);
+        self.source(token)?.sides.iter().for_each(|side| side.leeway.set(leeway));
         Ok(())
     }
 
@@ -240,15 +237,13 @@ impl Reactor {
     /// # Errors
     /// [`StaleToken`].
     pub fn readiness(&mut self, token: Token) -> Result<Readiness, StaleToken> {
-        self.source(token).map(|source| source.readiness)
+        self.source(token).map(|source| source.readiness.get())
     }
 
     #[inline]
-    pub(crate) fn want(&mut self, id: Id, direction: Direction, at_ns: u64) {
-        if let Some(source) = self.sources.get_mut(id) {
-            let filed = source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers);
-            self.metrics.filed += u64::from(filed);
-        }
+    pub(crate) fn want(&mut self, id: Id, source: &Source, direction: Direction, at_ns: u64) {
+        let filed = source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers);
+        self.metrics.filed += u64::from(filed);
     }
 
     /// The earliest deadline of all timers and sources, or a moment shortly before it.

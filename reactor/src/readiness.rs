@@ -15,7 +15,8 @@ pub enum Direction {
 impl Direction {
     pub(crate) const BOTH: [Direction; 2] = [Direction::Read, Direction::Write];
 
-    pub(crate) fn side(self) -> usize {
+    #[inline]
+    pub(crate) const fn side(self) -> usize {
         self as usize
     }
 }
@@ -61,11 +62,12 @@ impl Readiness {
     }
 
     /// Takes back what a `WouldBlock` in `direction` disproved; what is sticky stays.
-    pub(crate) fn clear(&mut self, direction: Direction) {
-        self.0 &= match direction {
-            Direction::Read => !(1 | 32),
-            Direction::Write => !2,
-        };
+    #[must_use]
+    pub(crate) const fn without(self, direction: Direction) -> Readiness {
+        Readiness(match direction {
+            Direction::Read => self.0 & !(1 | 32),
+            Direction::Write => self.0 & !2,
+        })
     }
 
     pub(crate) fn of(event: &mio::event::Event) -> Readiness {

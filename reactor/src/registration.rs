@@ -39,13 +39,13 @@ use crate::waits::{Label, Subject};
 pub struct Registration<S: MioSource> {
     driver: Rc<Driver>,
     token: Token,
+    /// The reactor has it too, until this is closed.
+    source: Rc<Source>,
     io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
     pub(crate) polled: [Cell<Operation>; 2],
     /// As which phase what waits on a side is recorded.
     pub(crate) phases: [Cell<Option<PhaseIndex>>; 2],
-    /// What the reactor had kept of it until it was closed: whoever waited learns from it what came first.
-    pub(crate) ended: RefCell<Option<Source>>,
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -78,7 +78,7 @@ impl<S: MioSource> Registration<S> {
         assume: Readiness,
     ) -> Result<Self, (io::Error, S)> {
         let driver = context::current("registering a source");
-        let token = driver.reactor.borrow_mut().add(assume);
+        let (token, kept) = driver.reactor.borrow_mut().add(assume);
         // The source may be anybody's code: nothing is borrowed while it runs.
         let registered = driver.registry.register(&mut source, Token::to_mio(token.id), interest);
         if let Err(error) = registered {
@@ -86,9 +86,8 @@ impl<S: MioSource> Registration<S> {
             drop(driver.reactor.borrow_mut().forget(token));
             return Err((error, source));
         }
-        let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
         let (polled, phases) = Default::default();
-        Ok(Registration { driver, token, io, polled, phases, ended })
+        Ok(Registration { driver, token, source: kept, io: RefCell::new(Some(source)), polled, phases })
     }
 
     /// Adds a source that the kernel knows nothing of, as one end of a stream in memory. It is not registered with
@@ -100,18 +99,12 @@ impl<S: MioSource> Registration<S> {
     #[track_caller]
     pub fn in_memory(source: S, assume: Readiness) -> (Self, SetReadiness) {
         let driver = context::current("adding a source");
-        let token = {
-            let mut reactor = driver.reactor.borrow_mut();
-            let token = reactor.add(assume);
-            if let Ok(source) = reactor.source(token) {
-                source.in_memory = true;
-            }
-            token
-        };
+        let (token, kept) = driver.reactor.borrow_mut().add(assume);
+        kept.in_memory.set(true);
         let set_readiness = SetReadiness { driver: driver.clone(), token };
-        let (io, ended) = (RefCell::new(Some(source)), RefCell::new(None));
         let (polled, phases) = Default::default();
-        (Registration { driver, token, io, polled, phases, ended }, set_readiness)
+        let io = RefCell::new(Some(source));
+        (Registration { driver, token, source: kept, io, polled, phases }, set_readiness)
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that
@@ -119,9 +112,7 @@ impl<S: MioSource> Registration<S> {
     /// [`tcp_interest`] asks for: a Unix stream also cuts a read short where a descriptor was sent along, and
     /// the rest would wait for an event that never comes.
     pub fn trust_short_reads(&self) {
-        if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
-            source.short_reads_drain = sys::PRIORITY.is_some();
-        }
+        self.source.short_reads_drain.set(sys::PRIORITY.is_some());
     }
 
     /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
@@ -136,9 +127,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn put_label(&self, direction: Direction, label: Label) {
-        if let Ok(source) = self.driver.reactor.borrow_mut().source(self.token) {
-            source.side(direction).label = label;
-        }
+        self.source.side(direction).label.set(label);
     }
 
     /// Has the operations on a side recorded as [phases](crate::Runtime::phases) called `phase`; `None`, as it is
@@ -154,11 +143,8 @@ impl<S: MioSource> Registration<S> {
     /// somebody asks.
     pub fn set_subject(&self, subject: impl Into<Subject>) {
         let subject = subject.into();
-        let before = match self.driver.reactor.borrow_mut().source(self.token) {
-            Ok(source) => source.subject.replace(subject),
-            // It was closed: nothing waits on it any more.
-            Err(_) => Some(subject),
-        };
+        // It may be anybody's, and is dropped while nothing is borrowed.
+        let before = self.source.subject.replace(Some(subject));
         drop(before);
     }
 
@@ -191,8 +177,7 @@ impl<S: MioSource> Registration<S> {
     /// The deadline of a side.
     #[must_use]
     pub fn deadline(&self, direction: Direction) -> Option<Instant> {
-        let mut reactor = self.driver.reactor.borrow_mut();
-        let deadline_ns = reactor.source(self.token).ok()?.side(direction).deadline;
+        let deadline_ns = self.open()?.side(direction).deadline();
         (deadline_ns != NEVER).then(|| Instant::from_nanos(deadline_ns))
     }
 
@@ -202,19 +187,16 @@ impl<S: MioSource> Registration<S> {
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
     pub fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> Result<(), Failure> {
-        let mut reactor = self.driver.reactor.borrow_mut();
-        let source = reactor.source(self.token).map_err(|_| Failure::Closed)?;
-        let side = source.side(direction);
-        side.timeout = timeout.map_or(NEVER, nanos);
-        side.timeout_set_at = Some(Location::caller());
+        let source = self.open().ok_or(Failure::Closed)?;
+        source.set_timeout(direction, timeout.map_or(NEVER, nanos));
+        source.side(direction).timeout_set_at.set(Some(Location::caller()));
         Ok(())
     }
 
     /// The timeout of a side's operations.
     #[must_use]
     pub fn timeout(&self, direction: Direction) -> Option<Duration> {
-        let mut reactor = self.driver.reactor.borrow_mut();
-        let timeout_ns = reactor.source(self.token).ok()?.side(direction).timeout;
+        let timeout_ns = self.open()?.side(direction).timeout();
         (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns))
     }
 
@@ -232,13 +214,9 @@ impl<S: MioSource> Registration<S> {
     /// # Errors
     /// [`Failure::Closed`].
     pub fn assume(&self, readiness: Readiness) -> Result<(), Failure> {
-        let waiters = {
-            let mut reactor = self.driver.reactor.borrow_mut();
-            let source = reactor.source(self.token).map_err(|_| Failure::Closed)?;
-            source.readiness |= readiness;
-            source.take_waiters()
-        };
-        waiters.wake();
+        let source = self.open().ok_or(Failure::Closed)?;
+        source.latch(readiness);
+        self.driver.wake_all(source.take_waiters());
         Ok(())
     }
 
@@ -249,7 +227,7 @@ impl<S: MioSource> Registration<S> {
             let mut reactor = self.driver.reactor.borrow_mut();
             reactor.cancel(self.token, cause).ok().flatten()
         };
-        waiters.into_iter().for_each(|waiters| waiters.wake());
+        waiters.into_iter().for_each(|waiters| self.driver.wake_all(waiters));
     }
 
     /// Deregisters and closes the source. Operations that wait end with [`Failure::Closed`] in the next
@@ -273,10 +251,8 @@ impl<S: MioSource> Registration<S> {
         // Of a source in memory it does nothing. It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
         let _ = self.driver.registry.deregister(&mut source);
         let forgotten = self.driver.reactor.borrow_mut().forget(self.token);
-        if let Ok(mut ended) = forgotten {
-            let waiters = ended.take_waiters();
-            *self.ended.borrow_mut() = Some(ended);
-            waiters.wake();
+        if forgotten.is_ok() {
+            self.driver.wake_all(self.source.take_waiters());
         }
         Some(source)
     }
@@ -285,6 +261,17 @@ impl<S: MioSource> Registration<S> {
         &self.driver
     }
 
+    #[inline]
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// What is kept of it, unless it was closed.
+    fn open(&self) -> Option<&Source> {
+        if self.source.is_closed() { None } else { Some(&self.source) }
+    }
+
+    #[inline]
     pub(crate) fn attempt_on<T>(
         &self,
         attempt: &mut impl FnMut(&S) -> io::Result<T>,

@@ -1,19 +1,22 @@
-//! [`Source`]: what the reactor keeps of one registration.
+//! [`Source`]: what is kept of one registration, shared by the reactor and the registration's owner.
 
-use std::panic::Location;
+use std::cell::{Cell, OnceCell, RefCell};
 
-use crate::drift::Wait;
 use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
+use crate::side::{Elapsed, Side};
 use crate::timers::{Due, TimerKey, Timers};
 use crate::waiters::{Waiters, Woken};
-use crate::waits::{Label, Subject};
+use crate::waits::Subject;
 
 /// A deadline that is not set.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One registration: its readiness, and per side its deadline and who waits.
+///
+/// The reactor's arena holds it, and so does its owner: an operation that need not wait finds all it asks for here and
+/// borrows nothing. What ends a registration marks it here; so its owner learns from it what came first.
 ///
 /// There is at most one wheel entry for both sides. It is filed for the earliest wish of the two and
 /// left alone when a wish moves later: extending a deadline is a store. An entry that meets an extended
@@ -21,27 +24,29 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Source {
     /// What is known to be possible; cleared only by a `WouldBlock`.
-    pub(crate) readiness: Readiness,
+    pub(crate) readiness: Cell<Readiness>,
     /// What of it was not given out yet; then it is queued to be.
-    pub(crate) undelivered: Readiness,
+    pub(crate) undelivered: Cell<Readiness>,
+    /// Whether an operation has more to look at than readiness.
+    unusual: Cell<Unusual>,
     /// Whether a short read proves that nothing more is to be read.
-    pub(crate) short_reads_drain: bool,
+    pub(crate) short_reads_drain: Cell<bool>,
     /// Its readiness comes from this thread, and not from the kernel: it is no reason for virtual time to stand
     /// still.
-    pub(crate) in_memory: bool,
+    pub(crate) in_memory: Cell<bool>,
     /// Used through [`Reactor`](crate::Reactor) itself: its deadlines are events, not operations.
-    pub(crate) raw: bool,
-    /// Ends all operations, those to come included. The first cause stays.
-    pub(crate) interrupt: Option<Interrupt>,
-    /// When that was, in the order of all that ends anything; likewise the close.
-    pub(crate) interrupt_order: u64,
-    pub(crate) closed_order: u64,
+    pub(crate) raw: Cell<bool>,
     pub(crate) sides: [Side; 2],
-    /// With whom or what its operations wait, for the audit.
-    pub(crate) subject: Option<Subject>,
-    entry: Option<TimerKey>,
+    entry: Cell<Option<TimerKey>>,
     /// By when the entry fires: its deadline plus its leeway.
-    entry_fires_by: u64,
+    entry_fires_by: Cell<u64>,
+    /// Ends all operations, those to come included, and when that was in the order of all that ends anything. The
+    /// first cause stays.
+    interrupt: OnceCell<Box<(u64, Interrupt)>>,
+    /// When it was closed, in the same order.
+    closed_order: Cell<u64>,
+    /// With whom or what its operations wait, for the audit.
+    pub(crate) subject: RefCell<Option<Subject>>,
 }
 
 /// Why operations on a source end without the source's doing.
@@ -51,109 +56,155 @@ pub(crate) enum Interrupt {
     Shutdown,
 }
 
-#[derive(Debug)]
-pub(crate) struct Side {
-    /// The deadline of the side, sticky.
-    pub(crate) deadline: u64,
-    /// How long each operation may take from its start.
-    pub(crate) timeout: u64,
-    /// Where that was set.
-    pub(crate) timeout_set_at: Option<&'static Location<'static>>,
-    /// The widest leeway its deadlines may take.
-    pub(crate) leeway: Leeway,
-    /// Where the deadline was set, if that was on this thread.
-    pub(crate) set_at: Option<&'static Location<'static>>,
-    /// The earliest of the waiting operations' own deadlines, from the timeouts they were given.
-    pub(crate) own: u64,
-    /// When the side wants to be told: its deadline, or its operations' own.
-    pub(crate) wanted: u64,
-    /// When it was last told, and in which turn.
-    pub(crate) elapsed_at: u64,
-    pub(crate) elapsed_in_turn: u64,
-    /// How the loop had waited before that.
-    pub(crate) elapsed_after: Wait,
-    pub(crate) elapsed_order: u64,
-    /// Whether its deadline has fired and was not touched since.
-    pub(crate) overdue: bool,
-    /// What the audit calls an operation on it.
-    pub(crate) label: Label,
-    /// How many operations wait.
-    pub(crate) waiting: u32,
-    pub(crate) waiters: Waiters,
-    /// The name of the operation that waited last.
-    pub(crate) last_operation: u32,
-    /// What this turn has done on this side.
-    pub(crate) used: Used,
-}
+/// What makes an operation look twice; a set, one bit each. With none of them an operation depends on nothing but
+/// readiness and its share of the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unusual(u8);
 
-/// The work done on one side in one turn.
-#[derive(Debug, Default)]
-pub(crate) struct Used {
-    pub(crate) turn: u64,
-    pub(crate) bytes: u32,
-    pub(crate) operations: u16,
+impl Unusual {
+    const NOTHING: Unusual = Unusual(0);
+    /// It was interrupted, or closed.
+    const ENDED: Unusual = Unusual(1);
+
+    /// An operation on this side may be out of time before it begins.
+    const fn bounded(direction: Direction) -> Unusual {
+        Unusual(2 << direction.side())
+    }
+
+    /// A deadline has fired on this side.
+    const fn fired(direction: Direction) -> Unusual {
+        Unusual(8 << direction.side())
+    }
 }
 
 impl Source {
-    pub(crate) fn new(leeway: Leeway) -> Source {
-        let side = |label| Side {
-            label,
-            deadline: NEVER,
-            timeout: NEVER,
-            timeout_set_at: None,
-            leeway,
-            set_at: None,
-            own: NEVER,
-            wanted: NEVER,
-            elapsed_at: 0,
-            elapsed_in_turn: 0,
-            elapsed_after: Wait::default(),
-            elapsed_order: 0,
-            overdue: false,
-            waiting: 0,
-            waiters: Waiters::default(),
-            last_operation: 0,
-            used: Used::default(),
-        };
+    pub(crate) fn new(leeway: Leeway, readiness: Readiness) -> Source {
         Source {
-            readiness: Readiness::NONE,
-            undelivered: Readiness::NONE,
-            short_reads_drain: false,
-            in_memory: false,
-            raw: false,
-            interrupt: None,
-            interrupt_order: NEVER,
-            closed_order: NEVER,
-            subject: None,
-            sides: [side(Label::new("read")), side(Label::new("write"))],
-            entry: None,
-            entry_fires_by: NEVER,
+            readiness: Cell::new(readiness),
+            undelivered: Cell::new(Readiness::NONE),
+            unusual: Cell::new(Unusual::NOTHING),
+            short_reads_drain: Cell::new(false),
+            in_memory: Cell::new(false),
+            raw: Cell::new(false),
+            sides: [Side::new("read", leeway), Side::new("write", leeway)],
+            entry: Cell::new(None),
+            entry_fires_by: Cell::new(NEVER),
+            interrupt: OnceCell::new(),
+            closed_order: Cell::new(NEVER),
+            subject: RefCell::new(None),
         }
     }
 
     #[inline]
-    pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
-        &mut self.sides[direction.side()]
+    pub(crate) fn side(&self, direction: Direction) -> &Side {
+        &self.sides[direction.side()]
+    }
+
+    /// Whether an operation that begins, or waits, may be ended by something else than its readiness.
+    #[inline]
+    pub(crate) fn is_unusual(&self, direction: Direction, waits: bool) -> bool {
+        let Unusual(of_side) =
+            if waits { Unusual::fired(direction) } else { Unusual::bounded(direction) };
+        self.unusual.get().0 & (Unusual::ENDED.0 | of_side) != 0
+    }
+
+    fn mark(&self, what: Unusual, holds: bool) {
+        let Unusual(before) = self.unusual.get();
+        self.unusual.set(Unusual(if holds { before | what.0 } else { before & !what.0 }));
+    }
+
+    pub(crate) fn set_deadline(&self, direction: Direction, at_ns: u64) {
+        let side = self.side(direction);
+        side.deadline.set(at_ns);
+        self.mark(Unusual::bounded(direction), side.may_let_none_begin());
+    }
+
+    pub(crate) fn set_timeout(&self, direction: Direction, timeout_ns: u64) {
+        let side = self.side(direction);
+        side.timeout.set(timeout_ns);
+        self.mark(Unusual::bounded(direction), side.may_let_none_begin());
+    }
+
+    /// The time of a side is over.
+    pub(crate) fn fired(&self, direction: Direction, elapsed: Elapsed) {
+        self.mark(Unusual::fired(direction), true);
+        self.side(direction).fired(elapsed);
+    }
+
+    /// Takes `readiness` for granted.
+    #[inline]
+    pub(crate) fn latch(&self, readiness: Readiness) {
+        self.readiness.set(self.readiness.get() | readiness);
+    }
+
+    /// Books a system call that would have blocked.
+    #[inline]
+    pub(crate) fn blocked(&self, direction: Direction) {
+        self.readiness.set(self.readiness.get().without(direction));
+    }
+
+    /// Books a system call that moved something. A short write has filled the buffer; a short read has emptied it only
+    /// if nothing else, as urgent data or an end, can have cut it short.
+    #[inline]
+    pub(crate) fn moved(&self, direction: Direction, turn: u32, bytes: usize, drained: bool) {
+        let proves = |readiness: Readiness| {
+            direction == Direction::Write
+                || self.short_reads_drain.get() && readiness.short_read_drains()
+        };
+        if drained && proves(self.readiness.get()) {
+            self.blocked(direction);
+        }
+        self.side(direction).book(turn, bytes);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed_order.get() != NEVER
+    }
+
+    pub(crate) fn closed_order(&self) -> u64 {
+        self.closed_order.get()
+    }
+
+    /// It is closed, unless it was before.
+    pub(crate) fn close(&self, order: u64) {
+        self.mark(Unusual::ENDED, true);
+        self.closed_order.set(order);
+    }
+
+    /// What interrupts it, and when that was in the order of all that ends anything.
+    pub(crate) fn interrupted(&self) -> Option<&(u64, Interrupt)> {
+        self.interrupt.get().map(|interrupt| &**interrupt)
+    }
+
+    /// Interrupts with `why`, unless something else came first. Returns whom to wake.
+    pub(crate) fn interrupt(&self, why: Interrupt, order: u64) -> Option<Waiters> {
+        self.interrupt.set(Box::new((order, why))).ok()?;
+        self.mark(Unusual::ENDED, true);
+        if !self.raw.get() {
+            // For the operations, what fires from now on comes second.
+            self.sides.iter().for_each(|side| side.wanted.set(NEVER));
+        }
+        Some(self.take_waiters())
     }
 
     /// Wants to be told at `at_ns` for `direction`. Returns whether the wheel had to be touched.
     #[inline]
     pub(crate) fn want(
-        &mut self,
+        &self,
         direction: Direction,
         at_ns: u64,
         index: u32,
         now_ns: u64,
         timers: &mut Timers,
     ) -> bool {
-        let side = &mut self.sides[direction.side()];
-        side.wanted = at_ns;
+        let side = self.side(direction);
+        side.wanted.set(at_ns);
         // No leeway makes it fire later than the entry does: nothing to compute, nothing to move.
-        if at_ns >= self.entry_fires_by {
+        if at_ns >= self.entry_fires_by.get() {
             return false;
         }
-        let leeway = side.leeway.for_timeout(at_ns.saturating_sub(now_ns)).as_nanos();
-        if at_ns.saturating_add(leeway) >= self.entry_fires_by {
+        let leeway = side.leeway.get().for_timeout(at_ns.saturating_sub(now_ns)).as_nanos();
+        if at_ns.saturating_add(leeway) >= self.entry_fires_by.get() {
             return false;
         }
         self.file(index, now_ns, timers);
@@ -161,85 +212,72 @@ impl Source {
     }
 
     /// Files the wheel entry for the earlier wish of the two sides, if there is one.
-    pub(crate) fn file(&mut self, index: u32, now_ns: u64, timers: &mut Timers) {
+    pub(crate) fn file(&self, index: u32, now_ns: u64, timers: &mut Timers) {
         self.unfile(timers);
-        let at = self.sides.iter().map(|side| side.wanted).min().unwrap_or(NEVER);
+        let wishes = || self.sides.iter().map(|side| (side.wanted.get(), side.leeway.get()));
+        let at = wishes().map(|(wanted_ns, _)| wanted_ns).min().unwrap_or(NEVER);
         if at == NEVER {
             return;
         }
-        let fires_by = self.sides.iter().filter(|side| side.wanted != NEVER).map(|side| {
-            let timeout = side.wanted.saturating_sub(now_ns);
-            side.wanted.saturating_add(side.leeway.for_timeout(timeout).as_nanos())
-        });
+        let fires_by =
+            wishes().filter(|(wanted_ns, _)| *wanted_ns != NEVER).map(|(wanted_ns, leeway)| {
+                let timeout_ns = wanted_ns.saturating_sub(now_ns);
+                wanted_ns.saturating_add(leeway.for_timeout(timeout_ns).as_nanos())
+            });
         let leeway = Leeway::at_most_nanos(fires_by.min().unwrap_or(at) - at);
-        self.entry = Some(timers.insert(at, leeway, Due::Source(index)));
-        self.entry_fires_by = at.saturating_add(leeway.as_nanos());
+        self.entry.set(Some(timers.insert(at, leeway, Due::Source(index))));
+        self.entry_fires_by.set(at.saturating_add(leeway.as_nanos()));
     }
 
     /// Takes the wheel entry out.
-    pub(crate) fn unfile(&mut self, timers: &mut Timers) {
+    pub(crate) fn unfile(&self, timers: &mut Timers) {
         if let Some(entry) = self.entry.take() {
             timers.cancel(entry);
-            self.entry_fires_by = NEVER;
+            self.entry_fires_by.set(NEVER);
         }
     }
 
     pub(crate) fn is_filed(&self) -> bool {
-        self.entry.is_some()
+        self.entry_fires_by.get() != NEVER
     }
 
     /// The wheel entry has fired and is gone.
-    pub(crate) fn entry_fired(&mut self) {
-        self.entry = None;
-        self.entry_fires_by = NEVER;
-    }
-
-    /// Interrupts with `why`, unless something else came first. Returns whom to wake.
-    pub(crate) fn interrupt(&mut self, why: Interrupt, order: u64) -> Option<Waiters> {
-        if self.interrupt.is_some() {
-            return None;
-        }
-        self.interrupt = Some(why);
-        self.interrupt_order = order;
-        if !self.raw {
-            // For the operations, what fires from now on comes second.
-            self.sides.iter_mut().for_each(|side| side.wanted = NEVER);
-        }
-        Some(self.take_waiters())
+    pub(crate) fn entry_fired(&self) {
+        self.entry.set(None);
+        self.entry_fires_by.set(NEVER);
     }
 
     /// How many of its sides have an operation that waits for the kernel.
     pub(crate) fn sides_waiting_for_the_kernel(&self) -> usize {
-        if self.in_memory { 0 } else { self.sides.iter().filter(|side| side.waiting > 0).count() }
+        let waiting = self.sides.iter().filter(|side| side.waiting.get() > 0);
+        if self.in_memory.get() { 0 } else { waiting.count() }
     }
 
     /// Takes out who waits for any of `readiness`.
-    pub(crate) fn take_waiters_for(&mut self, readiness: Readiness) -> Waiters {
+    pub(crate) fn take_waiters_for(&self, readiness: Readiness) -> Waiters {
         let mut waiters = Waiters::default();
         for direction in Direction::BOTH.into_iter().filter(|direction| readiness.allows(*direction)) {
-            waiters.append(self.side(direction).waiters.take());
+            waiters.append(self.side(direction).take_waiters());
         }
         waiters
     }
 
-    /// The same.
+    /// The same; mostly it is one.
     #[inline]
-    pub(crate) fn take_woken(&mut self, readiness: Readiness) -> Woken {
-        let [read, write] = &mut self.sides;
-        let reads = readiness.allows(Direction::Read) && !read.waiters.is_empty();
-        let writes = readiness.allows(Direction::Write) && !write.waiters.is_empty();
-        match (reads, writes) {
+    pub(crate) fn take_woken(&self, readiness: Readiness) -> Woken {
+        let waits = |direction| readiness.allows(direction) && self.side(direction).has_waiters();
+        match (waits(Direction::Read), waits(Direction::Write)) {
             (false, false) => Woken::Nobody,
-            (true, false) => read.waiters.take_woken(),
-            (false, true) => write.waiters.take_woken(),
+            (true, false) => self.side(Direction::Read).take_woken(),
+            (false, true) => self.side(Direction::Write).take_woken(),
             (true, true) => Woken::All(self.take_waiters()),
         }
     }
 
-    pub(crate) fn take_waiters(&mut self) -> Waiters {
-        let [read, write] = &mut self.sides;
-        let mut all = read.waiters.take();
-        all.append(write.waiters.take());
+    pub(crate) fn take_waiters(&self) -> Waiters {
+        let [read, write] = &self.sides;
+        let mut all = read.take_waiters();
+        all.append(write.take_waiters());
         all
     }
 }
@@ -252,12 +290,12 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn rig() -> (Source, Timers) {
-        (Source::new(Leeway::MILLISECOND), Timers::new(S, Tick::default()))
+        (Source::new(Leeway::MILLISECOND, Readiness::NONE), Timers::new(S, Tick::default()))
     }
 
     #[test]
     fn extending_touches_no_wheel_and_shortening_does() {
-        let (mut source, mut timers) = rig();
+        let (source, mut timers) = rig();
         assert!(source.want(Direction::Read, 5 * S, 0, S, &mut timers));
         for later in 1..1_000 {
             assert!(!source.want(Direction::Read, 5 * S + later, 0, S, &mut timers));
@@ -270,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_tight_deadline_is_not_held_back_by_the_leeway_of_an_earlier_one() {
-        let (mut source, mut timers) = rig();
+        let (source, mut timers) = rig();
         source.want(Direction::Read, 5 * S, 0, S, &mut timers);
         // Two milliseconds from now take no leeway, but the entry filed for 5 s may come 1 ms late.
         let now = 5 * S - 1_900_000;
@@ -280,8 +318,8 @@ mod tests {
 
     #[test]
     fn the_leeways_of_both_sides_are_kept() {
-        let (mut source, mut timers) = rig();
-        source.sides[0].leeway = Leeway::at_most_nanos(100_000_000);
+        let (source, mut timers) = rig();
+        source.sides[0].leeway.set(Leeway::at_most_nanos(100_000_000));
         source.want(Direction::Read, 20 * S, 0, S, &mut timers);
         source.want(Direction::Write, 20 * S + 10_000_000, 0, S, &mut timers);
         let alarm = timers.alarm().expect("an entry").at_ns;
@@ -290,9 +328,9 @@ mod tests {
 
     #[test]
     fn the_first_interrupt_stays() {
-        let (mut source, _) = rig();
+        let (source, _) = rig();
         assert!(source.interrupt(Interrupt::Cancelled("first".into()), 1).is_some());
         assert!(source.interrupt(Interrupt::Shutdown, 2).is_none());
-        assert_eq!(source.interrupt, Some(Interrupt::Cancelled("first".into())));
+        assert_eq!(source.interrupted(), Some(&(1, Interrupt::Cancelled("first".into()))));
     }
 }

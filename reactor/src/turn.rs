@@ -87,11 +87,11 @@ impl Reactor {
         if self.accounts {
             self.handler_is_back();
         }
-        let Some(Dispatch { event, waiters }) = self.next_dispatch() else {
+        // Nobody waits for what is used like this.
+        let Some(Dispatch { event, .. }) = self.next_dispatch() else {
             self.all_given_out();
             return None;
         };
-        waiters.wake();
         if self.accounts {
             self.ledger.given = Some((Given::of(&event, self.pending.called_from), self.now_ns));
         } else {
@@ -117,10 +117,10 @@ impl Reactor {
         readiness: Readiness,
     ) -> Result<(), StaleToken> {
         let source = self.source(token)?;
-        source.readiness |= readiness;
-        let queued = source.undelivered != Readiness::NONE;
-        source.undelivered |= readiness;
-        if !queued {
+        source.latch(readiness);
+        let undelivered = source.undelivered.get();
+        source.undelivered.set(undelivered | readiness);
+        if undelivered == Readiness::NONE {
             self.pending.told.push(token.id);
         }
         Ok(())
@@ -145,11 +145,12 @@ impl Reactor {
                         continue;
                     };
                     let readiness = Readiness::of(event);
-                    source.readiness |= readiness;
-                    if source.undelivered == Readiness::NONE {
+                    source.latch(readiness);
+                    let undelivered = source.undelivered.get();
+                    source.undelivered.set(undelivered | readiness);
+                    if undelivered == Readiness::NONE {
                         self.pending.push_ready(id);
                     }
-                    source.undelivered |= readiness;
                 }
             }
         }

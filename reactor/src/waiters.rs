@@ -6,8 +6,36 @@ use std::task::{RawWakerVTable, Waker};
 use crate::arena::Id;
 use crate::waits::Frame;
 
-/// The wakers of the operations that wait for one thing, one of each. Nearly always there is one; a second
-/// task that waits on the same side must not put the first to sleep for ever.
+/// Whom to wake.
+#[derive(Debug)]
+pub(crate) enum Wakeup {
+    /// A task of the runtime in whose keeping this is, by its name: to wake it is to queue it. There is nothing to be
+    /// cloned, called or dropped.
+    Task(Id),
+    /// Anybody's code.
+    Waker(Waker),
+}
+
+/// Tells wakers apart, for as long as they live: what it wakes, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WakerName(*const (), *const RawWakerVTable);
+
+impl Default for WakerName {
+    /// That of no waker.
+    fn default() -> WakerName {
+        WakerName(std::ptr::null(), std::ptr::null())
+    }
+}
+
+impl WakerName {
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> WakerName {
+        WakerName(waker.data(), waker.vtable())
+    }
+}
+
+/// Those who wait for one thing, one of each operation. Nearly always there is one; a second task that waits on the same
+/// side must not put the first to sleep for ever.
 ///
 /// Wakers go in and out by value: they are cloned and dropped by whoever holds no borrow of the reactor.
 #[derive(Debug, Default)]
@@ -20,7 +48,7 @@ pub(crate) struct Waiters {
 struct Waiter {
     /// Which operation waits, among those on its side.
     operation: u32,
-    waker: Waker,
+    wakeup: Wakeup,
     note: Note,
 }
 
@@ -36,12 +64,12 @@ pub(crate) struct Note {
     pub(crate) scope: Option<Id>,
 }
 
-/// Whom to wake.
+/// What was taken out of those who wait.
 #[derive(Debug)]
 pub(crate) enum Woken {
     Nobody,
     /// Nearly always: cheaper to hand on than all of them.
-    One(Waker),
+    One(Wakeup),
     All(Waiters),
 }
 
@@ -53,15 +81,23 @@ pub(crate) struct Poller {
 }
 
 impl Waiters {
-    /// Has `operation` woken by `waker`; returns what woke it before.
+    /// Has `operation` woken through `wakeup`; returns through what it was before.
     #[inline]
     #[must_use]
-    pub(crate) fn set(&mut self, operation: u32, waker: Waker, note: Note) -> Option<Waker> {
-        if let Some(waiter) = self.find(operation) {
-            waiter.note = note;
-            return Some(std::mem::replace(&mut waiter.waker, waker));
+    pub(crate) fn set(&mut self, operation: u32, wakeup: Wakeup, note: Note) -> Option<Wakeup> {
+        let waiter = Waiter { operation, wakeup, note };
+        if self.is_empty() {
+            self.first = Some(waiter);
+            return None;
         }
-        let waiter = Waiter { operation, waker, note };
+        self.set_beside(waiter)
+    }
+
+    fn set_beside(&mut self, waiter: Waiter) -> Option<Wakeup> {
+        let mut all = self.first.iter_mut().chain(&mut self.more);
+        if let Some(known) = all.find(|known| known.operation == waiter.operation) {
+            return Some(std::mem::replace(known, waiter).wakeup);
+        }
         match &mut self.first {
             first @ None => *first = Some(waiter),
             Some(_) => self.more.push(waiter),
@@ -69,19 +105,23 @@ impl Waiters {
         None
     }
 
-    /// Forgets `operation`; returns what woke it.
+    /// Forgets `operation`; returns through what it was to be woken.
     #[inline]
     #[must_use]
-    pub(crate) fn remove(&mut self, operation: u32) -> Option<Waker> {
-        if self.first.as_ref().is_some_and(|first| first.operation == operation) {
-            return std::mem::replace(&mut self.first, self.more.pop()).map(|waiter| waiter.waker);
+    pub(crate) fn remove(&mut self, operation: u32) -> Option<Wakeup> {
+        match &self.first {
+            // Whoever was woken is here no longer.
+            None if self.more.is_empty() => None,
+            _ => self.remove_among(operation),
         }
-        let at = self.more.iter().position(|waiter| waiter.operation == operation)?;
-        Some(self.more.swap_remove(at).waker)
     }
 
-    fn find(&mut self, operation: u32) -> Option<&mut Waiter> {
-        self.first.iter_mut().chain(&mut self.more).find(|waiter| waiter.operation == operation)
+    fn remove_among(&mut self, operation: u32) -> Option<Wakeup> {
+        if self.first.as_ref().is_some_and(|first| first.operation == operation) {
+            return std::mem::replace(&mut self.first, self.more.pop()).map(|waiter| waiter.wakeup);
+        }
+        let at = self.more.iter().position(|waiter| waiter.operation == operation)?;
+        Some(self.more.swap_remove(at).wakeup)
     }
 
     pub(crate) fn notes(&self) -> impl Iterator<Item = Note> {
@@ -94,12 +134,12 @@ impl Waiters {
         if !self.more.is_empty() {
             return Woken::All(self.take());
         }
-        self.first.take().map_or(Woken::Nobody, |first| Woken::One(first.waker))
+        self.first.take().map_or(Woken::Nobody, |first| Woken::One(first.wakeup))
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_none() && self.more.is_empty()
     }
 
     pub(crate) fn take(&mut self) -> Waiters {
@@ -115,25 +155,13 @@ impl Waiters {
         self.more.extend(other.more);
     }
 
-    /// Whether all of them are wakers of this kind.
-    #[inline]
-    pub(crate) fn are_all(&self, kinds: &[&'static RawWakerVTable]) -> bool {
-        self.first.iter().chain(&self.more).all(|waiter| is_one_of(&waiter.waker, kinds))
+    pub(crate) fn wakeups(&self) -> impl Iterator<Item = &Wakeup> {
+        self.first.iter().chain(&self.more).map(|waiter| &waiter.wakeup)
     }
 
-    #[inline]
-    pub(crate) fn wake(self) {
-        if let Some(first) = self.first {
-            wake(first.waker);
-        }
-        self.more.into_iter().for_each(|waiter| wake(waiter.waker));
+    pub(crate) fn into_wakeups(self) -> impl Iterator<Item = Wakeup> {
+        self.first.into_iter().chain(self.more).map(|waiter| waiter.wakeup)
     }
-}
-
-/// Whether it is a waker of one of these kinds.
-#[inline]
-pub(crate) fn is_one_of(waker: &Waker, kinds: &[&'static RawWakerVTable]) -> bool {
-    kinds.iter().any(|kind| std::ptr::eq(waker.vtable(), *kind))
 }
 
 /// Wakes, and keeps the loop alive if the waker (which may be anybody's code) panics.

@@ -1,13 +1,13 @@
 //! Whose time it is: what the driver runs, timed, so that whoever holds the loop is known.
 
-use std::task::{RawWakerVTable, Waker};
+use std::task::RawWakerVTable;
 
 use crate::arena::Id;
 use crate::blame::{Given, Holder};
 use crate::executor::driver::Driver;
 use crate::executor::task_info::{Origin, TaskId};
 use crate::token::Token;
-use crate::waiters::{self, Waiters};
+use crate::waiters::{self, Waiters, Wakeup};
 
 impl Driver {
     /// Reads the clock.
@@ -55,20 +55,38 @@ impl Driver {
     /// Wakes who waited for what was given out. To wake a task is to queue it, which is not worth a look at the clock; other
     /// wakers are anybody's code.
     pub(super) fn wake(&self, waiters: Waiters, given: impl FnOnce() -> Option<Given>) {
-        if !self.accounts || waiters.are_all(&self.task_wakers) {
-            waiters.wake();
-            return;
+        let untimed = !self.accounts || waiters.wakeups().all(|wakeup| self.is_of_task(wakeup));
+        let wake = || waiters.into_wakeups().for_each(|wakeup| self.wake_untimed(wakeup));
+        if untimed {
+            wake();
+        } else {
+            self.wake_timed(wake, given);
         }
-        self.wake_timed(|| waiters.wake(), given);
     }
 
     /// The same for one who waited for readiness.
     #[inline]
-    pub(super) fn wake_one(&self, waker: Waker, token: Token) {
-        if !self.accounts || waiters::is_one_of(&waker, &self.task_wakers) {
-            waiters::wake(waker);
+    pub(super) fn wake_one(&self, wakeup: Wakeup, token: Token) {
+        if !self.accounts || self.is_of_task(&wakeup) {
+            self.wake_untimed(wakeup);
         } else {
-            self.wake_timed(|| waiters::wake(waker), || Some(Given::Ready(token)));
+            self.wake_timed(|| self.wake_untimed(wakeup), || Some(Given::Ready(token)));
+        }
+    }
+
+    fn wake_untimed(&self, wakeup: Wakeup) {
+        match wakeup {
+            Wakeup::Task(task) => self.wake_task(task),
+            Wakeup::Waker(waker) => waiters::wake(waker),
+        }
+    }
+
+    fn is_of_task(&self, wakeup: &Wakeup) -> bool {
+        match wakeup {
+            Wakeup::Task(_) => true,
+            Wakeup::Waker(waker) => {
+                self.task_wakers.iter().any(|kind| std::ptr::eq(waker.vtable(), *kind))
+            }
         }
     }
 

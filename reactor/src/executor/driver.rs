@@ -14,10 +14,12 @@ use slab::Slab;
 
 use crate::arena::{Arena, Id};
 use crate::blame::{Given, Holder};
+use crate::budget::Budget;
 use crate::builder::BlockingLimits;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::executor::account::TaskWakers;
+use crate::executor::context;
 use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
@@ -28,11 +30,11 @@ use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
-use crate::scope::tree::{HookFn, ToWake};
+use crate::scope::tree::HookFn;
 use crate::source::NEVER;
 use crate::text::Text;
 use crate::token::ReactorId;
-use crate::waiters::{self, Note, Poller, Woken};
+use crate::waiters::{self, Note, Poller, Waiters, WakerName, Wakeup, Woken};
 use crate::waits::{CurrentFrame, OtherWait};
 
 pub(crate) struct Driver {
@@ -44,6 +46,8 @@ pub(crate) struct Driver {
     pub(crate) reactor: RefCell<Reactor>,
     /// Of the reactor.
     pub(crate) id: ReactorId,
+    pub(crate) budget: Budget,
+    turn_number: Cell<u32>,
     pub(super) tasks: RefCell<Arena<Task>>,
     pub(super) run_queue: RefCell<VecDeque<Id>>,
     pub(super) spare_wakers: SpareWakers,
@@ -69,6 +73,8 @@ pub(crate) struct Driver {
     pub(super) task: Cell<Id>,
     /// Whether one is being polled at all.
     pub(super) polling: Cell<bool>,
+    /// The waker it is polled with.
+    pub(super) polled_by: Cell<WakerName>,
     /// What bounds or names all that is being polled.
     pub(crate) frame: CurrentFrame,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
@@ -105,6 +111,8 @@ impl Driver {
             clock: reactor.clock.clone(),
             remote: reactor.remote.clone(),
             id: reactor.id,
+            budget: reactor.budget,
+            turn_number: Cell::new(0),
             accounts: reactor.accounts,
             floor_ns: reactor.ledger.floor_ns,
             lap_ns: Cell::new(0),
@@ -122,6 +130,7 @@ impl Driver {
             scope: Cell::new(None),
             task: Cell::new(MAIN),
             polling: Cell::new(false),
+            polled_by: Cell::default(),
             frame: CurrentFrame::default(),
             dropped: RefCell::new(Vec::new()),
             dropping: Cell::new(false),
@@ -138,6 +147,57 @@ impl Driver {
 
     pub(crate) fn queue(&self, task: Id) {
         self.run_queue.borrow_mut().push_back(task);
+    }
+
+    /// How whoever waits with `waker` is to be woken: if it is that of the task that is polled, as it nearly always is, by the
+    /// name of that.
+    #[inline]
+    pub(crate) fn wakeup(&self, waker: &Waker) -> Wakeup {
+        if self.polled_by.get() == WakerName::of(waker) {
+            return Wakeup::Task(self.task.get());
+        }
+        Wakeup::Waker(waker.clone())
+    }
+
+    /// Queues a task of this runtime, unless it is queued.
+    #[inline]
+    pub(crate) fn wake_task(&self, task: Id) {
+        if self.is_to_be_queued(task) {
+            self.queue(task);
+        }
+    }
+
+    #[inline]
+    fn is_to_be_queued(&self, task: Id) -> bool {
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.get_mut(task).is_some_and(|task| task.flag.is_to_be_queued())
+    }
+
+    /// Wakes, from wherever this is called: the loop may be asleep in somebody else's poll.
+    pub(crate) fn wake_up(&self, wakeup: Wakeup) {
+        match wakeup {
+            Wakeup::Waker(waker) => waiters::wake(waker),
+            Wakeup::Task(task) if self.is_to_be_queued(task) => {
+                let runs = context::with(|current| current.is_some_and(|current| self.is(current)));
+                if runs { self.queue(task) } else { self.remote.wake_task(task) }
+            }
+            Wakeup::Task(_) => {}
+        }
+    }
+
+    fn is(&self, other: &Rc<Driver>) -> bool {
+        std::ptr::eq(self, &raw const **other)
+    }
+
+    /// Wakes all of them, as [`wake_up`](Driver::wake_up) does.
+    pub(crate) fn wake_all(&self, waiters: Waiters) {
+        waiters.into_wakeups().for_each(|wakeup| self.wake_up(wakeup));
+    }
+
+    /// The lower half of the number of the turn.
+    #[inline]
+    pub(crate) fn turn_number(&self) -> u32 {
+        self.turn_number.get()
     }
 
     pub(crate) fn spawn<F: Future + 'static>(
@@ -209,21 +269,7 @@ impl Driver {
             if woken.is_empty() {
                 return;
             }
-            woken.into_iter().for_each(|woken| match woken {
-                ToWake::Task(task) => self.wake_task(task),
-                ToWake::Waker(waker) => waiters::wake(waker),
-            });
-        }
-    }
-
-    /// Queues a task of this runtime, unless it is queued.
-    pub(crate) fn wake_task(&self, task: Id) {
-        let queues = match self.tasks.borrow_mut().get_mut(task) {
-            Some(task) => task.flag.is_to_be_queued(),
-            None => false,
-        };
-        if queues {
-            self.queue(task);
+            woken.into_iter().for_each(|wakeup| self.wake_up(wakeup));
         }
     }
 
@@ -361,6 +407,7 @@ impl Driver {
     ) -> io::Result<Poll<()>> {
         let max_wait = if self.has_work() { Some(Duration::ZERO) } else { max_wait };
         self.reactor.borrow_mut().turn(max_wait)?;
+        self.turn_number.set(self.reactor.borrow().metrics.turns as u32);
         self.deliver();
         let done = self.run_tasks(main);
         self.run_hooks();
@@ -388,7 +435,7 @@ impl Driver {
             let Some((token, woken)) = ready else { break };
             match woken {
                 Woken::Nobody => {}
-                Woken::One(waker) => self.wake_one(waker, token),
+                Woken::One(wakeup) => self.wake_one(wakeup, token),
                 Woken::All(waiters) => self.wake(waiters, || Some(Given::Ready(token))),
             }
         }
@@ -460,7 +507,7 @@ impl Driver {
         }
         self.run_queue.borrow_mut().clear();
         let waiters = self.reactor.borrow_mut().shut_down();
-        waiters.wake();
+        self.wake_all(waiters);
         self.wake_ended();
         self.wake_shutdown_waiters();
         // None is added from here on.

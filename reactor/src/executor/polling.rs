@@ -13,6 +13,7 @@ use crate::executor::task_info::{Origin, Polls, TaskId};
 use crate::instant::nanos;
 #[cfg(feature = "profile")]
 use crate::profile;
+use crate::waiters::WakerName;
 
 /// How many tasks are polled between two looks at the clock.
 const POLLS_PER_CLOCK_READ: usize = 8;
@@ -116,7 +117,9 @@ impl Driver {
     fn poll_body(&self, body: &mut Body) -> Poll<()> {
         count(&self.counts.polls);
         let mut cx = Context::from_waker(&body.waker);
+        self.polled_by.set(WakerName::of(&body.waker));
         let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
+        self.polled_by.set(WakerName::default());
         // The task's own panics are caught inside it; this one came from what it left behind.
         poll.unwrap_or(Poll::Ready(()))
     }

@@ -13,6 +13,7 @@ use crate::scope::end::{ScopeDeadline, ScopeEnd};
 use crate::source::NEVER;
 use crate::timers::TimerKey;
 use crate::waiters::Note;
+use crate::waiters::Wakeup;
 use crate::waits::Frame;
 
 /// A future that is polled in a scope, and what it holds. There is one for each task of a scope, so what few of them
@@ -91,12 +92,6 @@ pub(crate) struct Plan {
     pub(crate) unbounded: bool,
 }
 
-/// Somebody who is to be woken when nothing is borrowed.
-pub(crate) enum ToWake {
-    Task(Id),
-    Waker(Waker),
-}
-
 /// What was left in a node that was closed, to be dropped where a drop does no harm.
 #[derive(Default)]
 pub(crate) struct Left {
@@ -138,10 +133,10 @@ impl Node {
     }
 
     /// Whoever polls its future, to be woken once.
-    pub(super) fn take_poller(&mut self) -> Option<ToWake> {
+    pub(super) fn take_poller(&mut self) -> Option<Wakeup> {
         match self.kind {
-            Kind::Task(task) => Some(ToWake::Task(task)),
-            _ => self.waker.take().map(ToWake::Waker),
+            Kind::Task(task) => Some(Wakeup::Task(task)),
+            _ => self.waker.take().map(Wakeup::Waker),
         }
     }
 

@@ -11,11 +11,12 @@ use crate::arena::{Arena, Id};
 use crate::drift::Wait;
 use crate::instant::Instant;
 use crate::scope::end::ScopeEnd;
-pub(crate) use crate::scope::node::{HookFn, Kind, Left, Member, Plan, ToWake};
+pub(crate) use crate::scope::node::{HookFn, Kind, Left, Member, Plan};
 use crate::scope::node::{Links, NONE, Node};
 use crate::source::{NEVER, Source};
 use crate::text::Text;
 use crate::timers::{TimerKey, Timers};
+use crate::waiters::Wakeup;
 use crate::waits::Frame;
 
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Scopes {
     /// Counts the polls of scoped futures, so that of two polls it is known which was later.
     polls: u64,
     /// To be woken by whoever has let go of the reactor.
-    pub(crate) woken: Vec<ToWake>,
+    pub(crate) woken: Vec<Wakeup>,
     /// To be run by the loop, in the order of their numbers.
     pub(crate) hooks_due: BTreeMap<u64, (ScopeEnd, HookFn)>,
     pub(crate) hooks_made: u64,
@@ -140,7 +141,7 @@ impl Scopes {
         id: Id,
         end: &ScopeEnd,
         order: u64,
-        sources: &mut Arena<Source>,
+        sources: &mut Arena<Rc<Source>>,
         timers: &mut Timers,
     ) -> bool {
         if self.nodes.get_mut(id).is_none_or(|node| node.end.is_some()) {
@@ -183,7 +184,7 @@ impl Scopes {
         index: u32,
         end: &Rc<ScopeEnd>,
         order: u64,
-        sources: &mut Arena<Source>,
+        sources: &mut Arena<Rc<Source>>,
         timers: &mut Timers,
     ) {
         let Scopes { nodes, woken, hooks_due, .. } = self;
@@ -196,7 +197,7 @@ impl Scopes {
     }
 
     /// Tells whoever waits in a node that has ended, or is to be closed.
-    fn tell_of_the_end(&mut self, index: u32, sources: &mut Arena<Source>, timers: &mut Timers) {
+    fn tell_of_the_end(&mut self, index: u32, sources: &mut Arena<Rc<Source>>, timers: &mut Timers) {
         let Scopes { nodes, woken, .. } = self;
         let Some((_, node)) = nodes.at_index(index).filter(|(_, node)| node.tells_of_its_end()) else {
             return;
@@ -206,12 +207,11 @@ impl Scopes {
         }
         for member in node.members.take() {
             match member {
-                Member::Waker(waker) => woken.push(ToWake::Waker(waker)),
+                Member::Waker(waker) => woken.push(Wakeup::Waker(waker)),
                 Member::Operation { source, direction, name } => {
-                    let waker = sources
-                        .get_mut(source)
-                        .and_then(|source| source.side(direction).waiters.remove(name));
-                    woken.extend(waker.map(ToWake::Waker));
+                    let source = sources.get_mut(source);
+                    let waiters = source.as_ref().and_then(|source| source.side(direction).waiters());
+                    woken.extend(waiters.and_then(|waiters| waiters.borrow_mut().remove(name)));
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Scopes {
         &mut self,
         id: Id,
         order: u64,
-        sources: &mut Arena<Source>,
+        sources: &mut Arena<Rc<Source>>,
         timers: &mut Timers,
     ) -> Closed {
         let mut closed = Closed::default();
@@ -271,7 +271,7 @@ impl Scopes {
         index: u32,
         order: u64,
         tasks: &mut Vec<Id>,
-        sources: &mut Arena<Source>,
+        sources: &mut Arena<Rc<Source>>,
         timers: &mut Timers,
     ) {
         let mut over = None;

@@ -101,7 +101,7 @@ impl Timing {
             return Poll::Ready(());
         }
         assert!(!driver.is_closed(), "the runtime of this sleep has been dropped");
-        let waker = cx.waker().clone();
+        let wakeup = driver.wakeup(cx.waker());
         let (poller, scope) = (driver.poller(), driver.scope());
         let mut reactor = driver.reactor.borrow_mut();
         let now_ns = reactor.now_ns;
@@ -117,7 +117,7 @@ impl Timing {
                 let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
                 let note = Note { since_ns, until_ns: NEVER, poller, scope };
                 (plain.label, plain.within) = (self.label, poller.frame);
-                let before = plain.waiters.set(0, waker, note);
+                let before = plain.waiters.set(0, wakeup, note);
                 drop(reactor);
                 drop(before);
                 Poll::Pending

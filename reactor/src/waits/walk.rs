@@ -7,8 +7,8 @@ use crate::arena::Id;
 use crate::executor::{Driver, TaskId};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
-use crate::readiness::Direction;
-use crate::source::{NEVER, Side};
+use crate::side::Side;
+use crate::source::NEVER;
 use crate::token::Token;
 use crate::waiters::{Note, Poller};
 use crate::waits::{Frame, Label, Subject, TimerLabel, Wait, WaitBound, WaitClass, WaitCounts, Waits};
@@ -177,13 +177,14 @@ impl Reactor {
     fn found_on_sources(&mut self, found: &mut Vec<Found>) {
         let reactor = self.id;
         for (id, source) in self.sources.iter_mut() {
-            for direction in Direction::BOTH {
-                let side = &source.sides[direction.side()];
-                found.extend(side.waiters.notes().map(|note| Found {
+            for side in &source.sides {
+                let waiters = side.waiters().map(|waiters| waiters.borrow());
+                let notes = waiters.iter().flat_map(|waiters| waiters.notes());
+                found.extend(notes.map(|note| Found {
                     token: Some(Token { id, reactor }),
-                    subject: source.subject.clone(),
+                    subject: source.subject.borrow().clone(),
                     own: own_limit(side, &note),
-                    ..Found::plain(side.label, note)
+                    ..Found::plain(side.label.get(), note)
                 }));
             }
         }
@@ -293,6 +294,6 @@ impl Limit {
 /// The bounds of an operation on one side of a source.
 fn own_limit(side: &Side, note: &Note) -> Limit {
     Limit::NONE
-        .or_earlier(note.until_ns, || Some(WaitBound::Timeout(side.timeout_set_at)))
-        .or_earlier(side.deadline, || Some(WaitBound::Deadline(side.set_at)))
+        .or_earlier(note.until_ns, || Some(WaitBound::Timeout(side.timeout_set_at.get())))
+        .or_earlier(side.deadline(), || Some(WaitBound::Deadline(side.set_at.get())))
 }

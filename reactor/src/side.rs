@@ -1,0 +1,158 @@
+//! [`Side`]: one direction of a source: its bounds, who waits, and what it has had of the turn.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::Location;
+
+use crate::drift::Wait;
+use crate::leeway::Leeway;
+use crate::source::NEVER;
+use crate::waiters::{Waiters, Woken};
+use crate::waits::Label;
+
+/// One direction of a source. Each field is a cell: who operates on it borrows nothing.
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// The deadline of the side, sticky. It and the timeout are set by [`Source`](crate::source::Source), which marks that
+    /// they are.
+    pub(super) deadline: Cell<u64>,
+    /// How long each operation may take from its start.
+    pub(super) timeout: Cell<u64>,
+    /// The earliest of the waiting operations' own deadlines, from the timeouts they were given.
+    pub(crate) own: Cell<u64>,
+    /// When the side wants to be told: its deadline, or its operations' own.
+    pub(crate) wanted: Cell<u64>,
+    /// What this turn has done on this side.
+    used: Cell<Used>,
+    /// How many operations wait.
+    pub(crate) waiting: Cell<u32>,
+    /// The name of the operation that waited last.
+    pub(crate) last_operation: Cell<u32>,
+    /// Who waits. Nobody ever does on most sides that are written to: room for it is made at the first wait.
+    waiters: OnceCell<Box<RefCell<Waiters>>>,
+    /// When it was last told that its time is over.
+    elapsed: OnceCell<Box<Cell<Elapsed>>>,
+    /// Where the deadline was set, if that was on this thread.
+    pub(crate) set_at: Cell<Option<&'static Location<'static>>>,
+    /// Where the timeout was set.
+    pub(crate) timeout_set_at: Cell<Option<&'static Location<'static>>>,
+    /// What the audit calls an operation on it.
+    pub(crate) label: Cell<Label>,
+    /// The widest leeway its deadlines may take.
+    pub(crate) leeway: Cell<Leeway>,
+    /// Whether its deadline has fired and was not touched since.
+    pub(crate) overdue: Cell<bool>,
+}
+
+/// A firing of a side, as its operations look back at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elapsed {
+    pub(crate) at_ns: u64,
+    pub(crate) in_turn: u64,
+    /// How the loop had waited before that.
+    pub(crate) after: Wait,
+    pub(crate) order: u64,
+}
+
+/// The work done on one side in one turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    /// The lower half of the turn's number: after 2^32 turns without any use it is taken for this one, and an operation
+    /// may have to wait for the next.
+    turn: u32,
+    bytes: u32,
+    operations: u16,
+}
+
+impl Side {
+    pub(crate) fn new(label: &'static str, leeway: Leeway) -> Side {
+        Side {
+            deadline: Cell::new(NEVER),
+            timeout: Cell::new(NEVER),
+            own: Cell::new(NEVER),
+            wanted: Cell::new(NEVER),
+            used: Cell::default(),
+            waiting: Cell::new(0),
+            last_operation: Cell::new(0),
+            waiters: OnceCell::new(),
+            elapsed: OnceCell::new(),
+            set_at: Cell::new(None),
+            timeout_set_at: Cell::new(None),
+            label: Cell::new(Label::new(label)),
+            leeway: Cell::new(leeway),
+            overdue: Cell::new(false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline.get()
+    }
+
+    #[inline]
+    pub(crate) fn timeout(&self) -> u64 {
+        self.timeout.get()
+    }
+
+    /// Whether an operation may be out of time before it begins.
+    pub(crate) fn may_let_none_begin(&self) -> bool {
+        self.deadline() != NEVER || self.timeout() == 0
+    }
+
+    /// Its time is over.
+    pub(crate) fn fired(&self, elapsed: Elapsed) {
+        self.wanted.set(NEVER);
+        self.overdue.set(true);
+        self.elapsed.get_or_init(Box::default).set(elapsed);
+    }
+
+    /// When it was last told that its time is over; 0 if it never was.
+    pub(crate) fn elapsed(&self) -> Elapsed {
+        self.elapsed.get().map(|elapsed| elapsed.get()).unwrap_or_default()
+    }
+
+    /// Room for who waits.
+    #[inline]
+    pub(crate) fn waiters_mut(&self) -> &RefCell<Waiters> {
+        self.waiters.get_or_init(Box::default)
+    }
+
+    /// Who waits, if anybody ever has.
+    #[inline]
+    pub(crate) fn waiters(&self) -> Option<&RefCell<Waiters>> {
+        self.waiters.get().map(|waiters| &**waiters)
+    }
+
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiters().is_some_and(|waiters| !waiters.borrow().is_empty())
+    }
+
+    #[inline]
+    pub(crate) fn take_woken(&self) -> Woken {
+        self.waiters().map_or(Woken::Nobody, |waiters| waiters.borrow_mut().take_woken())
+    }
+
+    pub(crate) fn take_waiters(&self) -> Waiters {
+        self.waiters().map(RefCell::take).unwrap_or_default()
+    }
+
+    /// Whether it has had its share of this turn.
+    #[inline]
+    pub(crate) fn had_its_share(&self, turn: u32, operations: u16, bytes: u32) -> bool {
+        let used = self.used.get();
+        used.turn == turn && (used.operations >= operations || used.bytes >= bytes)
+    }
+
+    /// Books a system call of this turn.
+    #[inline]
+    pub(crate) fn book(&self, turn: u32, bytes: usize) {
+        let before = self.used.get();
+        let before = if before.turn == turn { before } else { Used { turn, ..Used::default() } };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.used.set(Used {
+            turn,
+            bytes: before.bytes.saturating_add(bytes),
+            operations: before.operations.saturating_add(1),
+        });
+    }
+}
