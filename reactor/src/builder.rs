@@ -231,6 +231,7 @@ impl Builder {
             pending: Pending::default(),
             prepared: None,
             waiting_sides: 0,
+            serves_tasks: false,
             shut_down: false,
             all_ran_in_turn: 0,
             accounts,

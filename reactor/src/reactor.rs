@@ -84,6 +84,8 @@ pub struct Reactor {
     /// How many sides have an operation that waits for a real socket, and how many tasks for another thread.
     pub(crate) waiting_sides: usize,
     pub(crate) shut_down: bool,
+    /// Whether it is a runtime's: what waits on its sources are operations, and who waits are mostly tasks.
+    pub(crate) serves_tasks: bool,
     /// The last turn after which no task was left to run.
     pub(crate) all_ran_in_turn: u64,
     /// Whether the time of what it runs is accounted.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 
+use crate::arena::Id;
 use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::readiness::{Direction, Readiness};
@@ -260,6 +261,18 @@ impl Source {
             waiters.append(self.side(direction).take_waiters());
         }
         waiters
+    }
+
+    /// Has the tasks woken that wait alone for any of `readiness`. Returns whether nobody else waits for it.
+    #[inline]
+    pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
+        let mut nobody_else = true;
+        for direction in Direction::BOTH.into_iter().filter(|direction| readiness.allows(*direction)) {
+            if let Some(waiters) = self.side(direction).waiters() {
+                nobody_else &= waiters.borrow_mut().wake_lone_task(wake);
+            }
+        }
+        nobody_else
     }
 
     /// The same; mostly it is one.

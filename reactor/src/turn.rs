@@ -13,6 +13,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::arena::Id;
 use crate::blame::Given;
 use crate::event::Event;
 use crate::instant::nanos;
@@ -32,6 +33,18 @@ impl Reactor {
     /// # Errors
     /// What the kernel says of the poll or the alarm; nothing is lost by it.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        // Without a runtime there are none.
+        self.turn_waking(max_wait, |_task| {})
+    }
+
+    /// The same for a runtime. A task that waits alone for what the kernel says, as nearly always one does, is handed to
+    /// `wake` at once: to wake it is to queue it, and there is nothing that could happen between the two. All else is
+    /// left to be given out.
+    pub(crate) fn turn_waking(
+        &mut self,
+        max_wait: Option<Duration>,
+        wake: impl FnMut(Id),
+    ) -> io::Result<()> {
         if self.accounts && !self.clock_is_fresh && self.prepared.is_none() {
             self.account_between_turns();
             self.clock_is_fresh = true;
@@ -45,10 +58,11 @@ impl Reactor {
         self.clock_is_fresh = false;
         self.unpark();
         self.ledger.begin_turn(self.now_ns);
-        self.take_events();
-        self.take_due();
         self.pending.begin_turn(self.budget.messages);
-        if self.wait.slept && self.now_ns < limit_ns && !self.has_leftovers() {
+        let woken = self.take_events(wake);
+        self.take_due();
+        self.pending.delivered = woken;
+        if woken == 0 && self.wait.slept && self.now_ns < limit_ns && !self.has_leftovers() {
             self.metrics.spurious_wakes += 1;
         }
         Ok(())
@@ -126,14 +140,17 @@ impl Reactor {
         Ok(())
     }
 
-    fn has_leftovers(&self) -> bool {
+    pub(crate) fn has_leftovers(&self) -> bool {
         !self.pending.is_empty() || self.timers.has_due() || self.inbox.may_hold_work()
     }
 
     /// Latches what the kernel said, and drops what it said of registrations that have ended. What was said of
-    /// sources in memory is latched already.
-    fn take_events(&mut self) {
-        self.pending.ready.extend(self.pending.told.drain(..));
+    /// sources in memory is latched already. Returns how many events nobody has to be told of any more.
+    fn take_events(&mut self, mut wake: impl FnMut(Id)) -> usize {
+        if !self.pending.told.is_empty() {
+            self.pending.ready.extend(self.pending.told.drain(..));
+        }
+        let mut told = 0;
         for event in &self.events {
             match event.token() {
                 ALARM => self.alarm.went_off(),
@@ -146,6 +163,10 @@ impl Reactor {
                     };
                     let readiness = Readiness::of(event);
                     source.latch(readiness);
+                    if self.serves_tasks && source.wake_lone_tasks(readiness, &mut wake) {
+                        told += 1;
+                        continue;
+                    }
                     let undelivered = source.undelivered.get();
                     source.undelivered.set(undelivered | readiness);
                     if undelivered == Readiness::NONE {
@@ -155,5 +176,7 @@ impl Reactor {
             }
         }
         self.events.clear();
+        self.metrics.events += told as u64;
+        told
     }
 }

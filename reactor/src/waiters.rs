@@ -128,6 +128,19 @@ impl Waiters {
         self.first.iter().chain(&self.more).map(|waiter| waiter.note)
     }
 
+    /// Takes out the only one, if that is a task. Returns whether nobody is left.
+    #[inline]
+    pub(crate) fn wake_lone_task(&mut self, wake: &mut impl FnMut(Id)) -> bool {
+        match &self.first {
+            Some(Waiter { wakeup: Wakeup::Task(task), .. }) if self.more.is_empty() => {
+                wake(*task);
+                self.first = None;
+                true
+            }
+            _ => self.is_empty(),
+        }
+    }
+
     /// Takes them all out.
     #[inline]
     pub(crate) fn take_woken(&mut self) -> Woken {

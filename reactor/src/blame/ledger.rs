@@ -183,10 +183,16 @@ impl Ledger {
         self.warnings.push(culprit);
     }
 
+    /// Whether there may be something to be said.
+    #[inline]
+    pub(crate) fn may_warn(&self) -> bool {
+        self.found.is_some() || !self.warnings.is_empty()
+    }
+
     /// What is to be said now of what held the loop, now that the firings which it made late have been put down to it.
     #[inline]
     pub(crate) fn take_warning(&mut self, now_ns: u64) -> Option<Warning> {
-        if self.found.is_none() && self.warnings.is_empty() {
+        if !self.may_warn() {
             return None;
         }
         self.settle();

@@ -90,6 +90,9 @@ pub(crate) struct Driver {
     pub(crate) blocking_limits: BlockingLimits,
 }
 
+/// So many events are given out between two looks at the clock: a microsecond's work, or two.
+const UNTIMED_EVENTS_MAX: usize = 16;
+
 /// What is counted of tasks.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -104,6 +107,7 @@ pub(super) fn count(counter: &Cell<u64>) {
 
 impl Driver {
     pub(crate) fn new(mut reactor: Reactor, blocking_limits: BlockingLimits) -> io::Result<Rc<Driver>> {
+        reactor.serves_tasks = true;
         reactor.inbox.serve_tasks();
         reactor.remote.serves_tasks();
         Ok(Rc::new(Driver {
@@ -360,10 +364,10 @@ impl Driver {
     }
 
     fn wake_for_next_turn(&self) {
-        let woken = self.next_turn.take();
-        if woken.is_empty() {
+        if self.next_turn.borrow().is_empty() {
             return;
         }
+        let woken = self.next_turn.take();
         let noted_ns = self.noted_ns.get();
         woken.into_iter().for_each(waiters::wake);
         self.account_lap(Holder::Waker(None), noted_ns);
@@ -406,8 +410,7 @@ impl Driver {
         main: &mut dyn FnMut() -> Poll<()>,
     ) -> io::Result<Poll<()>> {
         let max_wait = if self.has_work() { Some(Duration::ZERO) } else { max_wait };
-        self.reactor.borrow_mut().turn(max_wait)?;
-        self.turn_number.set(self.reactor.borrow().metrics.turns as u32);
+        self.take_turn(max_wait)?;
         self.deliver();
         let done = self.run_tasks(main);
         self.run_hooks();
@@ -415,6 +418,19 @@ impl Driver {
         self.wake_for_next_turn();
         self.account_turn(all_ran);
         Ok(done)
+    }
+
+    /// Sleeps, and queues whoever waits for what the kernel then says.
+    fn take_turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
+        let mut reactor = self.reactor.borrow_mut();
+        let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.run_queue.borrow_mut());
+        reactor.turn_waking(max_wait, |id| {
+            if tasks.get_mut(id).is_some_and(|task| task.flag.is_to_be_queued()) {
+                queue.push_back(id);
+            }
+        })?;
+        self.turn_number.set(reactor.metrics.turns as u32);
+        Ok(())
     }
 
     /// Readies a sleep in somebody else's poll; see [`Reactor::prepare`].
@@ -428,6 +444,9 @@ impl Driver {
 
     /// Wakes whoever waits for what the turn has found.
     fn deliver(&self) {
+        if self.all_is_delivered() {
+            return;
+        }
         let noted_ns = self.noted_ns.get();
         loop {
             // To wake is to queue: no need to look at the timers in the midst of it.
@@ -470,6 +489,19 @@ impl Driver {
             warning.say();
         }
         self.account_delivery(began_ns, noted_ns);
+    }
+
+    /// Whether all that the turn has found were a few tasks to be queued, which are. What that took is not worth a look at
+    /// the clock: it is laid to the first of them.
+    fn all_is_delivered(&self) -> bool {
+        let reactor = self.reactor.borrow();
+        let few = reactor.pending.delivered <= UNTIMED_EVENTS_MAX;
+        let told = reactor.scopes.woken.is_empty() && !reactor.ledger.may_warn();
+        let all = few && told && !reactor.has_leftovers();
+        if all {
+            self.lap_ns.set(reactor.ledger.turn_began_ns());
+        }
+        all
     }
 
     /// Runs another thread's call. Calls share the time of the tasks: what is left of them waits for the next

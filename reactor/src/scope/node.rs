@@ -12,8 +12,7 @@ use crate::readiness::Direction;
 use crate::scope::end::{ScopeDeadline, ScopeEnd};
 use crate::source::NEVER;
 use crate::timers::TimerKey;
-use crate::waiters::Note;
-use crate::waiters::Wakeup;
+use crate::waiters::{Note, Wakeup};
 use crate::waits::Frame;
 
 /// A future that is polled in a scope, and what it holds. There is one for each task of a scope, so what few of them
