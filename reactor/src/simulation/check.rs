@@ -16,21 +16,23 @@ impl Reactor {
         let mut failures = Vec::new();
         let mut waiting_sides = 0;
         for (id, source) in self.sources.iter_mut() {
-            let ends_anyway = source.interrupt.is_some() || source.raw || source.in_memory;
-            let counts = !source.in_memory;
+            let ends_anyway =
+                source.interrupted().is_some() || source.raw.get() || source.in_memory.get();
+            let counts = !source.in_memory.get();
             for direction in Direction::BOTH {
-                let readiness = source.readiness;
+                let readiness = source.readiness.get();
                 let side = source.side(direction);
-                waiting_sides += usize::from(side.waiting > 0 && counts);
-                if side.waiting == 0 || ends_anyway {
+                let (wanted_ns, waiting) = (side.wanted.get(), side.waiting.get());
+                waiting_sides += usize::from(waiting > 0 && counts);
+                if waiting == 0 || ends_anyway {
                     continue;
                 }
-                let latest_ns = side.wanted.saturating_add(side.leeway.as_nanos());
-                if side.wanted != NEVER && until_ns > latest_ns {
+                let latest_ns = wanted_ns.saturating_add(side.leeway.get().as_nanos());
+                if wanted_ns != NEVER && until_ns > latest_ns {
                     failures.push(format!("the {direction:?} deadline of {id:?} is not in the alarm"));
                 }
-                let due_ns = side.deadline.min(side.own);
-                if side.wanted > due_ns && due_ns > side.elapsed_at {
+                let due_ns = side.deadline().min(side.own.get());
+                if wanted_ns > due_ns && due_ns > side.elapsed().at_ns {
                     failures.push(format!("the {direction:?} side of {id:?} waits beyond its deadline"));
                 }
                 let mask = match direction {
@@ -39,7 +41,7 @@ impl Reactor {
                 };
                 let data = Token::to_mio(id).0 as u64;
                 let ready = with_kernel(|kernel| kernel.is_ready_in_silence(data, mask | ERR | HUP));
-                if ready == Some(true) && !side.waiters.is_empty() {
+                if ready == Some(true) && side.has_waiters() {
                     let latched =
                         if readiness.allows(direction) { ", and the loop knows it" } else { "" };
                     failures.push(format!(
