@@ -22,6 +22,27 @@ impl Driver {
         if self.accounts { self.now_ns() } else { 0 }
     }
 
+    /// When a poll that began at `began_ns` has ended, if it is accounted. Read by the clock if it was long, or nothing more is
+    /// to be run in this turn.
+    #[inline]
+    pub(super) fn end_lap(&self, began_ns: u64) -> u64 {
+        if !self.accounts {
+            return 0;
+        }
+        let left = self.run_queue.borrow().len();
+        let reckoned = if left > 0 { self.laps.reckon() } else { None };
+        match reckoned.filter(|at_ns| at_ns.saturating_sub(began_ns) < self.floor_ns) {
+            Some(at_ns) => at_ns,
+            None => self.end_lap_by_the_clock(left),
+        }
+    }
+
+    fn end_lap_by_the_clock(&self, left: usize) -> u64 {
+        let now_ns = self.now_ns();
+        self.laps.was_read(now_ns, left);
+        now_ns
+    }
+
     /// Notes that `holder` had the thread, without what has been noted since the total of all notes was `noted_ns`.
     #[cold]
     pub(super) fn note_held(&self, holder: Holder, began_ns: u64, ended_ns: u64, noted_ns: u64) {

@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::executor::account::TaskWakers;
 use crate::executor::context;
 use crate::executor::join::{self, JoinHandle, JoinState};
+use crate::executor::laps::Laps;
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
 use crate::executor::polling::POLLS_AT_LEAST;
@@ -56,6 +57,7 @@ pub(crate) struct Driver {
     pub(super) accounts: bool,
     /// From which length on it is noted who it was.
     pub(super) floor_ns: u64,
+    pub(super) laps: Laps,
     /// When what was accounted last had ended.
     pub(super) lap_ns: Cell<u64>,
     /// The total of what was noted.
@@ -119,6 +121,7 @@ impl Driver {
             turn_number: Cell::new(0),
             accounts: reactor.accounts,
             floor_ns: reactor.ledger.floor_ns,
+            laps: Laps::new(&reactor.clock),
             lap_ns: Cell::new(0),
             noted_ns: Cell::new(0),
             task_wakers: TaskWaker::tables(reactor.remote.clone()),

@@ -13,6 +13,7 @@ mod driver;
 mod elsewhere;
 mod identity;
 mod join;
+mod laps;
 mod locals;
 mod observer;
 mod polling;

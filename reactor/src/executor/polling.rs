@@ -29,6 +29,7 @@ impl Driver {
             (reactor.budget, reactor.now_ns)
         };
         // The end of one poll is the beginning of the next.
+        self.laps.begin();
         let first_ns = self.lap_ns.get();
         let mut at_ns = first_ns;
         let mut short = ShortPolls::default();
@@ -67,8 +68,9 @@ impl Driver {
                 }
             }
         }
-        short.note(self, first_ns, at_ns);
-        self.lap_ns.set(at_ns);
+        let ended_ns = if self.laps.is_reckoned(at_ns) { self.now_ns() } else { at_ns };
+        short.note(self, first_ns, ended_ns);
+        self.lap_ns.set(ended_ns);
         done
     }
 
@@ -84,7 +86,7 @@ impl Driver {
         let Some(mut body) = body else { return began_ns };
         let noted_ns = self.noted_ns.get();
         if !aborted && self.poll_body(&mut body).is_pending() {
-            let ended_ns = self.read_if_accounted();
+            let ended_ns = self.end_lap(began_ns);
             let mut tasks = self.tasks.borrow_mut();
             if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
                 task.body = Some(body);
@@ -104,7 +106,7 @@ impl Driver {
         #[cfg(feature = "profile")]
         profile::changes();
         let task = self.tasks.borrow_mut().remove(id);
-        let ended_ns = self.read_if_accounted();
+        let ended_ns = self.end_lap(began_ns);
         if let Some(task) = task {
             self.spare_wakers.keep(task.flag, body.waker);
             if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
@@ -129,7 +131,7 @@ impl Driver {
         if !self.accounts {
             return began_ns;
         }
-        let ended_ns = self.now_ns();
+        let ended_ns = self.end_lap(began_ns);
         if let Some(main) = &mut *self.main.borrow_mut() {
             main.polls.add(began_ns, ended_ns);
         }

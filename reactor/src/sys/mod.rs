@@ -26,6 +26,7 @@ pub mod messages;
 pub(crate) mod profile;
 #[cfg(feature = "rig")]
 pub mod rig;
+pub(crate) mod ticks;
 
 pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues, thread_time};
 #[cfg(feature = "process")]
