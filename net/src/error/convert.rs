@@ -174,6 +174,18 @@ impl Error {
         self
     }
 
+    /// What ended `part` ended this: the same deadline, or the same cause.
+    #[cfg(feature = "http")]
+    pub(crate) fn ended_as(mut self, part: Option<&Error>) -> Error {
+        if let Some(part) = part.filter(|part| part.kind() == self.kind()) {
+            self.0.deadline = part.0.deadline.clone();
+            self.0.cause = part.0.cause.clone();
+            self.0.diagnosis = part.0.diagnosis.clone();
+            self.0.told |= part.0.told;
+        }
+        self
+    }
+
     /// Asks the kernel, if time ran out on `io`, what it knows of the connection. Anything else, and a deadline
     /// that had passed beforehand, costs no system call.
     pub(crate) fn diagnosed<S: Source + AsFd>(self, io: &Registration<S>) -> Error {

@@ -17,7 +17,8 @@ pub(super) fn explained(phase: Phase, failure: hyper::Error, connection: &Connec
     let kind = kind(&failure);
     let why = connection.why.borrow().clone();
     let why = why.unwrap_or_else(|| in_words(&failure));
-    Error::new(kind, phase).because(io::Error::other(why)).with_peer(connection.peer)
+    let error = Error::new(kind, phase).because(io::Error::other(why)).with_peer(connection.peer);
+    error.ended_as(Error::in_chain(&failure))
 }
 
 /// The same, of a connection that is gone.

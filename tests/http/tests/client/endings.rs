@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use punctual::http::{Client, Timeouts};
 use punctual::net::{Kind, Phase};
-use punctual::{Scope, scope, sleep, spawn};
+use punctual::{Scope, scope, sleep, spawn, yield_now};
 use punctual_tests_http::peer::{Peer, What};
 use punctual_tests_http::rig::{MS, assert_passed, now_ns, on_runtime, since};
 
@@ -315,4 +315,45 @@ fn p15_a_refused_body_is_not_sent_afterwards_as_another_request() {
         }
     });
     assert!(!peer.seen().iter().any(|seen| seen.what == What::Note("then /secret".to_owned())));
+}
+
+/// What writes the opening of HTTP/2 does so in the scope of the request: what ends that, ends this. The scope is over after
+/// any number of turns.
+#[test]
+fn p05_a_scope_that_ends_while_http2_is_begun_is_named() {
+    let peer = Peer::start(|_, connection| connection.ended());
+    on_runtime("p05 scope", async |_| {
+        for (turns, cancels) in (0..12).flat_map(|turns| [(turns, false), (turns, true)]) {
+            let client = Client::builder().timeouts(patient()).http2_prior_knowledge().build();
+            let began = now_ns();
+            let limit = if cancels { LONG } else { 4 * MS };
+            let ended = scope("checkout", limit, async |scope| {
+                let canceller = scope.canceller();
+                let holds = spawn(async move {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
+                    if cancels {
+                        canceller.cancel("enough").expect("the loop is there");
+                    }
+                    // The connect is done by then.
+                    std::thread::sleep(5 * MS);
+                });
+                let sent = client.get(peer.url("/")).send().await.map(drop);
+                (sent, holds)
+            });
+            let (sent, holds) =
+                ended.await.unwrap_or_else(|error| error.into_value().expect("its body returned"));
+            let error = sent.expect_err("there is no answer");
+            if cancels {
+                let cause = error.cause().map(ToString::to_string);
+                assert_eq!(cause.as_deref(), Some("enough"), "{turns}: {error}");
+            } else {
+                assert_passed(began, limit);
+                let deadline = error.deadline().unwrap_or_else(|| panic!("{turns}: whose? {error}"));
+                assert_eq!(deadline.scope(), Some("checkout"), "{turns}: {error}");
+            }
+            holds.await.expect("no panic");
+        }
+    });
 }
