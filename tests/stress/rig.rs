@@ -28,13 +28,13 @@ pub fn since(then_ns: u64) -> Duration {
     Duration::from_nanos(now_ns() - then_ns)
 }
 
-/// O4: no source, timer, wheel entry, task, scope is left in `runtime`, and nothing fired early by its own account. What has been
-/// let go of has two seconds to end.
+/// O4: what is left in `runtime`: sources, timers, wheel entries, tasks, scopes; and whether anything fired early by its own
+/// account. What has been let go of has two seconds to end.
 ///
 /// # Panics
-/// If something is left.
-#[track_caller]
-pub fn assert_baseline(runtime: &Runtime) {
+/// If a turn of the loop fails.
+#[must_use]
+pub fn left_in(runtime: &Runtime) -> Vec<String> {
     let left = || {
         let now = runtime.metrics();
         (now.live_sources, now.live_timers, now.live_wheel_entries, now.live_tasks, now.live_scopes)
@@ -43,8 +43,36 @@ pub fn assert_baseline(runtime: &Runtime) {
     while left() != (0, 0, 0, 0, 0) && since(began) < Duration::from_secs(2) {
         runtime.turn(Some(5 * MS)).expect("a turn");
     }
-    assert_eq!(left(), (0, 0, 0, 0, 0), "sources, timers, wheel entries, tasks, scopes left");
-    assert_eq!(runtime.drift().early, 0, "fired early");
+    let mut all = Vec::new();
+    if left() != (0, 0, 0, 0, 0) {
+        all.push(format!("left are sources, timers, wheel entries, tasks, scopes: {:?}", left()));
+    }
+    if runtime.drift().early > 0 {
+        all.push(format!("{} fired early", runtime.drift().early));
+    }
+    all
+}
+
+/// Sees that nothing is [left](left_in) in `runtime`.
+///
+/// # Panics
+/// If something is.
+#[track_caller]
+pub fn assert_baseline(runtime: &Runtime) {
+    assert_eq!(left_in(runtime), Vec::<String>::new());
+}
+
+/// `ECONNRESET`, as [`Kind::Kernel`](punctual::net::Kind::Kernel) says it.
+pub const ECONNRESET: i32 = rustix::io::Errno::CONNRESET.raw_os_error();
+/// `EPIPE`.
+pub const EPIPE: i32 = rustix::io::Errno::PIPE.raw_os_error();
+/// `ECONNREFUSED`.
+pub const ECONNREFUSED: i32 = rustix::io::Errno::CONNREFUSED.raw_os_error();
+
+/// What descriptors there are that were not there `before`.
+#[must_use]
+pub fn descriptors_beyond(before: &BTreeSet<String>) -> Vec<String> {
+    descriptors().difference(before).map(|what| format!("a descriptor is left: {what}")).collect()
 }
 
 /// The descriptors of this process, each by its number and what it is.
