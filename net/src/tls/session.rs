@@ -220,8 +220,11 @@ fn push<T: StreamTransport>(
     io: &T::Io,
 ) -> io::Result<()> {
     while connection.wants_write() {
-        if connection.write_tls(&mut Wire { socket, io, asked: 0 })? == 0 {
-            return Err(ErrorKind::WriteZero.into());
+        match connection.write_tls(&mut Wire { socket, io, asked: 0 }) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            // Begun anew by whoever called, what it was given just now would be encrypted, and sent, a second time.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            sent => sent.map(drop)?,
         }
     }
     Ok(())
