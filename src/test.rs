@@ -75,7 +75,7 @@ pub struct DropAtPoll<F> {
 }
 
 impl<F: Future> DropAtPoll<F> {
-    /// Polls `future` at most `polls` times; where one more would come, it is dropped instead. So with 0 it is never polled.
+    /// Polls `future` at most `polls` times, and drops it right after the last; with 0 it is never polled.
     pub fn new(future: F, polls: u64) -> DropAtPoll<F> {
         DropAtPoll { future: Some(Box::pin(future)), polls_left: polls }
     }
@@ -87,12 +87,17 @@ impl<F: Future> Future for DropAtPoll<F> {
     /// # Panics
     /// After it has ended.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls_left == 0 {
-            self.future = None;
-            return Poll::Ready(None);
+        let mut future = self.future.take().expect("it has not ended");
+        if let Some(left) = self.polls_left.checked_sub(1) {
+            self.polls_left = left;
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(value));
+            }
         }
-        self.polls_left -= 1;
-        let future = self.future.as_mut().expect("it has not ended");
-        future.as_mut().poll(cx).map(Some)
+        if self.polls_left > 0 {
+            self.future = Some(future);
+            return Poll::Pending;
+        }
+        Poll::Ready(None)
     }
 }

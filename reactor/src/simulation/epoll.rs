@@ -155,7 +155,10 @@ impl Kernel {
                 found = found.or(one.filter(|one| !one.queued).map(|one| (one.file, one.mask)));
             }
         }
-        found.is_some_and(|(file, asked)| self.state_of(file) & asked & mask != 0)
+        // One that lacks descriptors is tried again after a pause, and not when it is told.
+        found.is_some_and(|(file, asked)| {
+            !self.file(file).refused && self.state_of(file) & asked & mask != 0
+        })
     }
 }
 

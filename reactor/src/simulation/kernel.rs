@@ -240,6 +240,7 @@ impl Kernel {
             Happening::Release { file, bits } => {
                 if let Some(open) = self.try_file(file) {
                     open.held &= !bits;
+                    self.note("released", &[bits.into()]);
                     self.edge(file);
                 }
             }
@@ -326,8 +327,7 @@ impl Kernel {
 
     /// What may be done with a file now, in the bits of epoll.
     pub(crate) fn state_of(&mut self, id: FileId) -> u32 {
-        let File { kind, held, refused, .. } = self.files[id.0].as_ref().expect("the file is open");
-        let (held, _) = (*held, refused);
+        let File { kind, held, .. } = self.files[id.0].as_ref().expect("the file is open");
         let state = match kind {
             Kind::Epoll(_) => 0,
             Kind::Event(0) => OUT,

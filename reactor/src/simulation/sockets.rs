@@ -266,7 +266,10 @@ impl Kernel {
             Socket::Stream(end) => {
                 let end = *end;
                 if self.ends[end.0].stage == Stage::Open {
-                    self.blocks_for_no_reason(file, OUT)?;
+                    // It is told of room, once there is some.
+                    let blocks = self.blocks_for_no_reason(file, OUT);
+                    self.end(end).starved |= blocks.is_err();
+                    blocks?;
                 }
                 let mut most = bytes.len();
                 if most > 1 && self.random.happens(self.faults.short_writes) {

@@ -44,7 +44,7 @@ pub(crate) struct End {
     pub(crate) room: usize,
     window: usize,
     /// A write found too little room, and is to be told of more.
-    starved: bool,
+    pub(crate) starved: bool,
     pub(crate) fin_sent: bool,
     pub(crate) shut_read: bool,
     pub(crate) error: Option<Errno>,
