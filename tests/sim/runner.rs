@@ -130,7 +130,7 @@ impl Run {
     }
 }
 
-/// Runs `body` as `plan` has it; returns whether it came to its own end.
+/// Runs `body` as `plan` has it, its points counted from now; returns whether it came to its own end.
 async fn disturb(plan: Plan, network: Network, body: Pin<Box<dyn Future<Output = ()>>>) -> bool {
     match plan {
         Plan::Undisturbed => {
@@ -138,21 +138,20 @@ async fn disturb(plan: Plan, network: Network, body: Pin<Box<dyn Future<Output =
             true
         }
         Plan::CancelAt(point) => {
+            let reached = Rc::new(Cell::new(false));
             let ended = scope("runner", Unbounded, async |scope| {
-                let canceller = scope.canceller();
-                network.at_point(point, move || {
+                let (canceller, reached) = (scope.canceller(), reached.clone());
+                network.at_point(network.next_point() + point, move || {
+                    reached.set(true);
                     // It may be over.
                     let _ = canceller.cancel(CAUSE);
                 });
                 body.await;
             });
-            match ended.await {
-                Ok(()) => true,
-                Err(error) => {
-                    assert!(error.failures().is_empty(), "a task has failed: {error}");
-                    false
-                }
+            if let Err(error) = ended.await {
+                assert!(error.failures().is_empty(), "a task has failed: {error}");
             }
+            !reached.get()
         }
         Plan::DropAt(point) => drop_at(point, network, body).await,
         Plan::DropAfterPolls(polls) => DropAtPoll::new(body, polls).await.is_some(),
@@ -164,7 +163,7 @@ async fn drop_at(point: LoopPoint, network: Network, body: Pin<Box<dyn Future<Ou
     let reached = Rc::new(Cell::new(false));
     let waker = Rc::new(RefCell::new(Waker::noop().clone()));
     let (now_reached, wakes) = (reached.clone(), waker.clone());
-    network.at_point(point, move || {
+    network.at_point(network.next_point() + point, move || {
         now_reached.set(true);
         wakes.borrow().wake_by_ref();
     });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use punctual::net::{Error, Kind, TcpListener};
 use punctual::test::{Network, Script};
-use punctual::{ScopeError, metrics};
+use punctual::{JoinError, ScopeError, metrics};
 
 /// A kernel, simulated or real, and numbers that follow from the seed.
 #[derive(Clone)]
@@ -262,6 +262,17 @@ impl World {
             }
             kind => panic!("{kind:?} is no way to end here: {error}"),
         }
+    }
+
+    /// A task of the scenario's is over: it has not panicked.
+    ///
+    /// # Panics
+    /// If it has.
+    #[track_caller]
+    pub fn joined<T>(&self, result: Result<T, JoinError>) -> Option<T> {
+        let panicked = matches!(&result, Err(error) if error.is_panic());
+        assert!(!panicked, "a task has panicked: {:?}", result.err());
+        result.ok()
     }
 
     /// A scope of the scenario's is over: nothing in it has panicked.

@@ -19,7 +19,7 @@ pub(super) async fn run(world: World) {
             })
             .collect();
         for one in both {
-            one.await.expect("no panic");
+            world.joined(one.await);
         }
     })
     .await;

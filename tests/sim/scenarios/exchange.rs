@@ -22,7 +22,7 @@ pub(super) async fn run(world: World) {
             })
             .collect();
         for client in clients {
-            client.await.expect("no panic");
+            world.joined(client.await);
         }
         server.abort();
         let _ = server.await;

@@ -34,14 +34,14 @@ pub(super) async fn run(world: World) {
             })
             .collect();
         for request in requests {
-            request.await.expect("no panic");
+            world.joined(request.await);
         }
         drop(client);
         drainer.drain(Duration::from_millis(world.below(50)));
-        server.await.expect("no panic")
+        world.joined(server.await)
     })
     .await;
-    if let Some(drained) = world.over(over) {
+    if let Some(drained) = world.over(over).flatten() {
         world.ended(drained);
     }
     // The client's connections are tasks of their own, which end when they see that nobody holds them.

@@ -29,7 +29,7 @@ pub(super) async fn run(world: World) {
             })
             .collect();
         for asker in askers {
-            asker.await.expect("no panic");
+            world.joined(asker.await);
         }
     })
     .await;

@@ -26,7 +26,8 @@ async fn tree(world: World, held: Held, depth: u64) {
     let limit = if world.is_simulated() { world.below(5_000) } else { world.below(10) };
     let limit = Duration::from_millis(limit);
     let began = Instant::now();
-    let ended = scope("node", limit, async |scope: &Scope| {
+    let name = format!("node {}", world.new_id());
+    let ended = scope(name.clone(), limit, async |scope: &Scope| {
         for _ in 0..=world.below(3) {
             let (world, held) = (world.clone(), held.clone());
             scope.spawn(async move { wait(&world, &held).await });
@@ -50,7 +51,7 @@ async fn tree(world: World, held: Held, depth: u64) {
     assert!(error.failures().is_empty(), "{error}");
     match error.end() {
         Some(ScopeEnd::Elapsed(elapsed)) => {
-            let own = elapsed.of.budget() == Some(limit);
+            let own = elapsed.of.name() == name;
             assert!(!own || began.elapsed() >= limit, "early: {:?} of {limit:?}", began.elapsed());
         }
         Some(ScopeEnd::Cancelled(cause)) => {

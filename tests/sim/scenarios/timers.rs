@@ -17,7 +17,7 @@ pub(super) async fn run(world: World) {
             })
             .collect();
         for sleeper in sleepers {
-            sleeper.await.expect("no panic");
+            world.joined(sleeper.await);
         }
     })
     .await;
