@@ -51,6 +51,8 @@ pub(crate) struct End {
     /// When the last that was sent arrives: later ones do not overtake it.
     arrives_ns: u64,
     pub(crate) reset_on_close: bool,
+    /// A reset is under way, and nothing comes through any more.
+    broken: bool,
 }
 
 /// After so many seconds each a SYN is sent again.
@@ -79,6 +81,7 @@ impl Kernel {
             error: None,
             arrives_ns: 0,
             reset_on_close: false,
+            broken: false,
         });
         EndId(self.ends.len() - 1)
     }
@@ -251,7 +254,7 @@ impl Kernel {
     /// Hands `bytes` to the network, in pieces.
     fn transmit(&mut self, from: EndId, mut bytes: &[u8]) {
         let Some(to) = self.end(from).peer else { return };
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !self.end(from).broken {
             let in_pieces = self.random.happens(self.faults.pieces);
             let most = bytes.len() as u64;
             let length = if in_pieces { 1 + self.random.below(most) } else { most } as usize;
@@ -261,6 +264,7 @@ impl Kernel {
                 self.counts.resets += 1;
                 self.send_reset(from);
                 self.end(from).stage = Stage::Open;
+                self.end(from).broken = true;
                 let at_ns = self.now_ns + self.latency_ns();
                 return self.schedule(at_ns, Happening::Reset { to: from });
             }

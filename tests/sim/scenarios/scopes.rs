@@ -13,7 +13,9 @@ pub(super) async fn run(world: World) {
     let address = listener.local_addr().expect("an address");
     let connecting = TcpStream::connect(address);
     let Some(stream) = world.ended(connecting.await) else { return };
-    let Some((other, _)) = world.ended(listener.accept().await) else { return };
+    // It may be gone before it is accepted.
+    let accepted = timeout(Duration::from_secs(60), listener.accept()).await;
+    let Some(Some((other, _))) = accepted.ok().map(|accepted| world.ended(accepted)) else { return };
     let held = Rc::new((listener, stream));
     tree(world.clone(), held, 3).await;
     drop(other);

@@ -63,6 +63,7 @@ async fn serve(
     }
     let budget = world.budget();
     let deadline = Instant::now() + budget;
+    world.ended(stream.set_timeout(None))?;
     world.ended(stream.set_deadline(Some(punctual::Instant::now() + budget)))?;
     world.by(deadline, stream.shutdown()).await?;
     // The client ends when it has everything.
