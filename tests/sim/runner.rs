@@ -27,8 +27,6 @@ pub enum Plan {
     DropAt(LoopPoint),
     /// Drops it after so many polls.
     DropAfterPolls(u64),
-    /// Shuts the runtime down at this point.
-    ShutDownAt(LoopPoint),
 }
 
 /// How it has ended.
@@ -107,6 +105,8 @@ impl Run {
             settle().await;
             world.assert_nothing_left();
             assert_eq!(network.descriptors(), before, "descriptors are left");
+            let (told, dropped) = (network.counts().stale, metrics().stale_events);
+            assert!(dropped >= told, "of {told} events of ended registrations {dropped} were dropped");
             Ended { by_itself, tally: world.tally() }
         })
     }
@@ -155,7 +155,6 @@ async fn disturb(plan: Plan, network: Network, body: Pin<Box<dyn Future<Output =
         }
         Plan::DropAt(point) => drop_at(point, network, body).await,
         Plan::DropAfterPolls(polls) => DropAtPoll::new(body, polls).await.is_some(),
-        Plan::ShutDownAt(_) => unreachable!("the runtime is shut down by whoever has it"),
     }
 }
 
