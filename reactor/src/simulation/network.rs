@@ -63,12 +63,12 @@ impl Script {
         Script::default()
     }
 
-    /// Reads until `pattern` has come.
+    /// Reads until `pattern` has come. What comes along behind it is read too, and is there for the next step.
     pub fn expect(self, pattern: impl Into<Vec<u8>>) -> Script {
         self.then(Step::Expect(pattern.into()))
     }
 
-    /// Reads so many bytes.
+    /// Reads so many bytes, and no more.
     pub fn read(self, bytes: usize) -> Script {
         self.then(Step::Read(bytes))
     }
@@ -208,9 +208,13 @@ impl Kernel {
 
     fn take_reading_step(&mut self, id: EndId, step: &Step) -> Outcome {
         let Owner::Script(script) = &self.end(id).owner else { return Outcome::Waits };
-        // What cannot be sent back fills the window.
-        let full = matches!(step, Step::Echo) && script.read.len() >= ECHO_KEEPS_MAX;
-        let mut came = vec![0; if full { 0 } else { self.end(id).received.len() }];
+        let most = match step {
+            Step::Read(bytes) => bytes.saturating_sub(script.read.len()),
+            // What cannot be sent back fills the window.
+            Step::Echo => ECHO_KEEPS_MAX.saturating_sub(script.read.len()),
+            _ => usize::MAX,
+        };
+        let mut came = vec![0; most.min(self.end(id).received.len())];
         let came_bytes = self.end_receive(id, &mut came, false).unwrap_or(0);
         came.truncate(came_bytes);
         let ended = self.end(id).ended;
