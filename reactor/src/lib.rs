@@ -81,6 +81,7 @@ mod precise;
 pub mod profile;
 mod reactor;
 mod readiness;
+mod registered;
 mod registration;
 mod remote;
 mod scope;

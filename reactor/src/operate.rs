@@ -1,20 +1,18 @@
 //! Operations as their owner runs them: the system call, the waking, the giving up. The reactor's part is in
 //! `operation.rs`.
 
-use std::cell::{Cell, RefMut};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use mio::event::Source as MioSource;
 
 use crate::failure::Failure;
-use crate::instant::Instant;
 use crate::operation::{Done, Operation, Step};
 use crate::phases::PhaseEnding;
-use crate::reactor::Reactor;
 use crate::readiness::Direction;
 use crate::registration::Registration;
 
@@ -33,6 +31,7 @@ where
 {
     type Output = Result<T, Failure>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Operate { registration, operation, attempt } = &mut *self;
         registration.poll_operation(cx, operation, attempt)
@@ -40,8 +39,9 @@ where
 }
 
 impl<S: MioSource, F> Drop for Operate<'_, S, F> {
+    #[inline]
     fn drop(&mut self) {
-        self.registration.end(&mut self.operation, PhaseEnding::Dropped);
+        self.registration.of.end(&mut self.operation, PhaseEnding::Dropped);
     }
 }
 
@@ -62,15 +62,6 @@ impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Beside")
     }
-}
-
-/// What came of a system call.
-enum Attempt<T> {
-    Done(T),
-    /// It moved something and is to go on.
-    Step,
-    WouldBlock,
-    Failed(Failure),
 }
 
 impl<S: MioSource> Registration<S> {
@@ -117,7 +108,7 @@ impl<S: MioSource> Registration<S> {
 
     /// Gives up what waits [there](Registration::poll_beside), if anything does.
     pub fn give_up(&self, room: &Beside) {
-        self.end(&mut room.0.take(), PhaseEnding::Dropped);
+        self.of.end(&mut room.0.take(), PhaseEnding::Dropped);
     }
 
     fn poll_in<T>(
@@ -130,10 +121,10 @@ impl<S: MioSource> Registration<S> {
         let mut operation = slot.get();
         let waited = operation.waiting;
         if waited {
-            self.end_if_given_up(&mut operation);
-            if operation.waiting && operation.scope != self.driver().scope() {
+            self.of.end_if_given_up(&mut operation);
+            if operation.waiting && operation.scope != self.of.driver.scope() {
                 // Whoever began it was in another scope, and has left it.
-                self.end(&mut operation, PhaseEnding::Dropped);
+                self.of.end(&mut operation, PhaseEnding::Dropped);
                 operation = Operation::new(direction);
             }
         } else {
@@ -148,6 +139,7 @@ impl<S: MioSource> Registration<S> {
         poll
     }
 
+    #[inline(always)]
     pub(crate) fn poll_operation<T>(
         &self,
         cx: &mut Context<'_>,
@@ -155,159 +147,97 @@ impl<S: MioSource> Registration<S> {
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
         loop {
-            let step = self.step(operation);
-            if matches!(step, Step::Try | Step::TryOnceMore) {
-                match self.attempt(operation.direction, attempt) {
-                    Attempt::Done(value) => {
-                        self.end(operation, PhaseEnding::Done);
+            match self.of.step(operation) {
+                Step::Try => match self.attempt(operation.direction, attempt) {
+                    Ok(Some(value)) => {
+                        self.of.done(operation);
                         return Poll::Ready(Ok(value));
                     }
-                    Attempt::Failed(failure) => return self.failed(operation, failure),
-                    Attempt::Step if step == Step::Try => continue,
-                    Attempt::Step | Attempt::WouldBlock => {}
-                }
+                    Ok(None) => {}
+                    Err(Some(failure)) => return self.failed(operation, failure),
+                    Err(None) => break,
+                },
+                Step::Wait => break,
+                rarely => return self.poll_rarely(cx, operation, rarely, attempt),
             }
-            return match step {
-                Step::Try | Step::Wait => {
-                    operation.blocked = true;
-                    self.wait(cx, operation)
-                }
-                Step::Yield => {
-                    self.driver().wake_next_turn(cx.waker().clone());
-                    self.wait(cx, operation)
-                }
-                Step::TryOnceMore | Step::Fail => {
-                    let failure = self.failure(operation);
-                    self.failed(operation, failure)
-                }
-            };
+        }
+        operation.blocked = true;
+        self.wait(cx, operation)
+    }
+
+    /// What seldom has to be done.
+    #[cold]
+    #[inline(never)]
+    fn poll_rarely<T>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: &mut Operation,
+        step: Step,
+        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Poll<Result<T, Failure>> {
+        if step == Step::Yield {
+            self.of.driver.wake_next_turn(cx.waker().clone());
+            return self.wait(cx, operation);
+        }
+        let once_more = if step == Step::TryOnceMore {
+            self.attempt(operation.direction, attempt)
+        } else {
+            Err(None)
+        };
+        match once_more {
+            Ok(Some(value)) => {
+                self.of.done(operation);
+                Poll::Ready(Ok(value))
+            }
+            Ok(None) | Err(None) => {
+                let failure = self.of.failure(operation);
+                self.failed(operation, failure)
+            }
+            Err(Some(failure)) => self.failed(operation, failure),
         }
     }
 
-    /// Mostly nothing but readiness has a say, and the reactor need not be asked.
-    #[inline]
-    fn step(&self, operation: &mut Operation) -> Step {
-        let (driver, source) = (self.driver(), self.source());
-        let scope = if operation.begun { operation.scope } else { driver.scope() };
-        if scope.is_some() || source.is_unusual(operation.direction, operation.waiting) {
-            return self.reactor().step(source, operation, scope);
-        }
-        operation.begun = true;
-        source.step(operation.direction, driver.turn_number(), &driver.budget)
-    }
-
+    /// Makes the system call. `Ok(None)`: it is to go on; `Err(None)`: it would block.
     #[inline]
     fn attempt<T>(
         &self,
         direction: Direction,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Attempt<T> {
+    ) -> Result<Option<T>, Option<Failure>> {
         loop {
-            return match self.attempt_on(attempt) {
-                None => Attempt::Failed(Failure::Closed),
+            let result = self.io.borrow().as_ref().map(&mut *attempt);
+            let error = match result {
                 Some(Ok(done)) => {
-                    let turn = self.driver().turn_number();
-                    self.source().moved(direction, turn, done.bytes, done.drained);
-                    done.value.map_or(Attempt::Step, Attempt::Done)
+                    self.of.moved(direction, done.bytes, done.drained);
+                    return Ok(done.value);
                 }
-                Some(Err(error)) => match error.kind() {
-                    io::ErrorKind::Interrupted => continue,
-                    io::ErrorKind::WouldBlock => {
-                        self.source().blocked(direction);
-                        Attempt::WouldBlock
-                    }
-                    _ => Attempt::Failed(Failure::Io(error)),
-                },
+                Some(Err(error)) => error,
+                None => return Err(Some(Failure::Closed)),
             };
-        }
-    }
-
-    fn wait<T>(&self, cx: &Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
-        match self.begin_to_wait(cx.waker(), operation) {
-            true => Poll::Pending,
-            false => {
-                let failure = self.failure(operation);
-                self.failed(operation, failure)
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => {
+                    self.of.source.blocked(direction);
+                    return Err(None);
+                }
+                _ => return Err(Some(Failure::Io(error))),
             }
         }
     }
 
-    /// Returns whether it waits now: otherwise the source is closed, or the scope has ended.
-    fn begin_to_wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
-        let driver = self.driver();
-        let wakeup = driver.wakeup(waker);
-        if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
-            return false;
-        }
-        operation.guard_ns = driver.frame.until_ns();
-        let poller = driver.poller();
-        let before = self.reactor().wait(self.token(), self.source(), operation, wakeup, poller);
-        before.is_ok()
-    }
-
-    /// Whether the attempt itself, or the clone of the waker, has ended the scope: both may be anybody's code.
-    fn has_ended_meanwhile(&self, operation: &Operation) -> bool {
-        operation.scope.is_some_and(|scope| self.reactor().scopes.ended(scope).is_some())
-    }
-
-    fn failure(&self, operation: &Operation) -> Failure {
-        // A scope whose deadline has passed may have ended just now, by being looked at.
-        self.driver().wake_ended();
-        self.reactor().failure(self.source(), operation)
-    }
-
-    /// Sees off an operation of the poll-based interface that nobody polls any more.
-    pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
-        let given_up = self.reactor().was_given_up(self.source(), operation);
-        if given_up {
-            self.end(operation, PhaseEnding::Dropped);
-            *operation = Operation::new(operation.direction);
-        }
-    }
-
-    fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
-        let ending = PhaseEnding::of(&failure, operation.direction);
-        let ended_by = match &failure {
-            Failure::Elapsed(elapsed) => Some(elapsed.deadline),
-            _ => None,
-        };
-        // A failure is recorded also of one that did not wait.
-        self.leave(operation, true, ending, ended_by);
-        Poll::Ready(Err(failure))
-    }
-
-    /// The operation is done, or was given up. One that did not wait has nothing to end.
     #[inline]
-    pub(crate) fn end(&self, operation: &mut Operation, ending: PhaseEnding) {
-        if operation.waiting {
-            self.leave(operation, operation.blocked, ending, None);
+    fn wait<T>(&self, cx: &mut Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
+        if self.of.wait(cx.waker(), operation) {
+            return Poll::Pending;
         }
+        let failure = self.of.failure(operation);
+        self.failed(operation, failure)
     }
 
-    /// Takes it out of those that wait, and has it be recorded if it is a phase. Not inlined: whoever does not wait
-    /// is to carry no more than the branch.
-    #[inline(never)]
-    fn leave(
-        &self,
-        operation: &mut Operation,
-        recorded: bool,
-        ending: PhaseEnding,
-        ended_by: Option<Instant>,
-    ) {
-        let mut reactor = self.reactor();
-        let phase = self.phases[operation.direction.side()].get();
-        if let Some(phase) = phase.filter(|_| recorded) {
-            reactor.record_operation(self.source(), operation, phase, ending, ended_by);
-        }
-        if std::mem::take(&mut operation.waiting) {
-            let wakeup = reactor.leave(self.source(), operation);
-            drop(reactor);
-            drop(wakeup);
-        }
-    }
-
-    fn reactor(&self) -> RefMut<'_, Reactor> {
-        self.driver().reactor.borrow_mut()
+    #[cold]
+    fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
+        self.of.failed(operation, &failure);
+        Poll::Ready(Err(failure))
     }
 }
 

@@ -172,6 +172,14 @@ impl Operation {
     }
 }
 
+impl Note {
+    #[inline]
+    fn of(operation: &Operation, poller: Poller) -> Note {
+        let Operation { begun_at_ns: since_ns, own_ns: until_ns, scope, .. } = *operation;
+        Note { since_ns, until_ns, poller, scope }
+    }
+}
+
 impl Default for Operation {
     fn default() -> Operation {
         Operation::new(Direction::Read)
@@ -184,7 +192,7 @@ impl Source {
     pub(crate) fn step(&self, direction: Direction, turn: u32, budget: &Budget) -> Step {
         if !self.readiness.get().allows(direction) {
             Step::Wait
-        } else if self.side(direction).had_its_share(turn, budget.operations, budget.bytes) {
+        } else if self.side(direction).had_its_share(turn, budget) {
             Step::Yield
         } else {
             Step::Try
@@ -212,16 +220,7 @@ impl Source {
 impl Reactor {
     /// What an operation is to do next where more than readiness has a say: a scope, a deadline, an end of the source.
     #[inline(never)]
-    pub(crate) fn step(
-        &mut self,
-        source: &Source,
-        operation: &mut Operation,
-        scope: Option<Id>,
-    ) -> Step {
-        let begins = !std::mem::replace(&mut operation.begun, true);
-        if begins {
-            operation.scope = scope;
-        }
+    pub(crate) fn step(&mut self, source: &Source, operation: &mut Operation, begins: bool) -> Step {
         if let Some(scope) = operation.scope
             && let Some(step) = self.step_in_scope(source, operation, scope, begins)
         {
@@ -272,6 +271,69 @@ impl Reactor {
         told && side.elapsed().in_turn <= self.all_ran_in_turn
     }
 
+    /// Has the task that is polled woken when the side is ready or the operation's time is up: as nearly all wait, where
+    /// [nothing else does](Source::is_free).
+    #[inline]
+    pub(crate) fn wait_alone(
+        &mut self,
+        token: Token,
+        source: &Source,
+        operation: &mut Operation,
+        poller: Poller,
+    ) {
+        let side = source.side(operation.direction);
+        self.fix_begin(side, operation);
+        self.count_waiting(source, operation);
+        side.waiting.set(1);
+        self.waiting_sides += usize::from(!source.in_memory.get());
+        let note = Note::of(operation, poller);
+        side.waiters_mut().borrow_mut().set_only(operation.name, Wakeup::Task(poller.task), note);
+        side.own.set(operation.own_ns);
+        let wanted_ns = side.deadline().min(operation.own_ns);
+        if wanted_ns != side.wanted.get() {
+            self.want(token.id, source, operation.direction, wanted_ns);
+        }
+    }
+
+    /// Its own time begins where it waits, if it has not begun before.
+    #[inline]
+    fn fix_begin(&mut self, side: &Side, operation: &mut Operation) {
+        if operation.begun_at_ns != 0 {
+        } else if side.timeout() != NEVER {
+            operation.fix_deadline(side, self);
+        } else {
+            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
+            // while it waits, what came before in this turn counts as part of its wait.
+            operation.begun_at_ns = self.now_ns;
+        }
+    }
+
+    /// It waits from now on, under a name of its own.
+    #[inline]
+    fn count_waiting(&mut self, source: &Source, operation: &mut Operation) {
+        let side = source.side(operation.direction);
+        operation.waiting = true;
+        let turn_so_far_ns = operation.begun_at_ns.saturating_sub(self.wait.woke_ns);
+        operation.held_up_before_ns = self.wait.held_up_ns + turn_so_far_ns;
+        operation.name = side.last_operation.get().wrapping_add(1);
+        side.last_operation.set(operation.name);
+    }
+
+    /// An operation that waited alone, and was woken, waits no longer. Returns whether that is how it was.
+    #[inline]
+    pub(crate) fn leave_alone(&mut self, source: &Source, operation: &Operation) -> bool {
+        let side = source.side(operation.direction);
+        let alone = side.waiting.get() == 1 && operation.scope.is_none();
+        if !alone || source.is_closed() || side.has_waiters() {
+            return false;
+        }
+        side.waiting.set(0);
+        side.wanted.set(NEVER);
+        side.own.set(NEVER);
+        self.waiting_sides -= usize::from(!source.in_memory.get());
+        true
+    }
+
     /// Has `wakeup` done when the side is ready or the operation's time is up. Returns the one it had before,
     /// to be dropped where its drop can do no harm, or `wakeup` itself if the source is closed.
     pub(crate) fn wait(
@@ -286,19 +348,12 @@ impl Reactor {
             return Err(wakeup);
         }
         let side = source.side(operation.direction);
-        if operation.begun_at_ns == 0 && side.timeout() != NEVER {
-            operation.fix_deadline(side, self);
-        } else if operation.begun_at_ns == 0 {
-            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
-            // while it waits, what came before in this turn counts as part of its wait.
-            operation.begun_at_ns = self.now_ns;
-        }
+        self.fix_begin(side, operation);
         if !operation.waiting {
             self.begin_to_wait(token, source, operation);
         }
-        let Operation { name, begun_at_ns: since_ns, scope, .. } = *operation;
-        let note = Note { since_ns, until_ns: operation.own_ns, poller, scope };
-        let before = side.waiters_mut().borrow_mut().set(name, wakeup, note);
+        let note = Note::of(operation, poller);
+        let before = side.waiters_mut().borrow_mut().set(operation.name, wakeup, note);
         // Others may wait too: the side is told at the earliest time of all.
         let alone = side.waiting.get() == 1;
         let own_ns = if alone { operation.own_ns } else { operation.own_ns.min(side.own.get()) };
@@ -310,16 +365,11 @@ impl Reactor {
         Ok(before)
     }
 
-    #[inline]
     fn begin_to_wait(&mut self, token: Token, source: &Source, operation: &mut Operation) {
+        self.count_waiting(source, operation);
         let side = source.side(operation.direction);
-        operation.waiting = true;
-        let turn_so_far_ns = operation.begun_at_ns.saturating_sub(self.wait.woke_ns);
-        operation.held_up_before_ns = self.wait.held_up_ns + turn_so_far_ns;
         let others = side.waiting.replace(side.waiting.get() + 1);
         self.waiting_sides += usize::from(others == 0 && !source.in_memory.get());
-        operation.name = side.last_operation.get().wrapping_add(1);
-        side.last_operation.set(operation.name);
         if let Some(scope) = operation.scope {
             let Operation { direction, name, .. } = *operation;
             let member =

@@ -70,20 +70,16 @@ impl Readiness {
         })
     }
 
+    #[inline]
     pub(crate) fn of(event: &mio::event::Event) -> Readiness {
-        let mut set = Readiness::NONE;
-        let mut add = |holds: bool, flag| {
-            if holds {
-                set |= flag;
-            }
-        };
-        add(event.is_readable(), Readiness::READABLE);
-        add(event.is_writable(), Readiness::WRITABLE);
-        add(event.is_read_closed(), Readiness::READ_CLOSED);
-        add(event.is_write_closed(), Readiness::WRITE_CLOSED);
-        add(event.is_error(), Readiness::ERROR);
-        add(event.is_priority(), Readiness::PRIORITY);
-        set
+        Readiness(
+            u8::from(event.is_readable())
+                | u8::from(event.is_writable()) << 1
+                | u8::from(event.is_read_closed()) << 2
+                | u8::from(event.is_write_closed()) << 3
+                | u8::from(event.is_error()) << 4
+                | u8::from(event.is_priority()) << 5,
+        )
     }
 }
 

@@ -4,20 +4,19 @@ use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Source as MioSource;
 
 use crate::event::Cause;
-use crate::executor::{Driver, context};
+use crate::executor::context;
 use crate::failure::Failure;
 use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
 use crate::operation::Operation;
-use crate::phases::{PhaseEnding, PhaseIndex};
+use crate::phases::PhaseEnding;
 use crate::readiness::{Direction, Readiness};
-
+use crate::registered::Registered;
 use crate::set_readiness::SetReadiness;
 use crate::source::{NEVER, Source};
 use crate::sys;
@@ -37,15 +36,10 @@ use crate::waits::{Label, Subject};
 ///
 /// Dropping it deregisters before it closes; [`close`](Registration::close) does so while others wait.
 pub struct Registration<S: MioSource> {
-    driver: Rc<Driver>,
-    token: Token,
-    /// The reactor has it too, until this is closed.
-    source: Rc<Source>,
-    io: RefCell<Option<S>>,
+    pub(crate) of: Registered,
+    pub(crate) io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side.
     pub(crate) polled: [Cell<Operation>; 2],
-    /// As which phase what waits on a side is recorded.
-    pub(crate) phases: [Cell<Option<PhaseIndex>>; 2],
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -86,8 +80,7 @@ impl<S: MioSource> Registration<S> {
             drop(driver.reactor.borrow_mut().forget(token));
             return Err((error, source));
         }
-        let (polled, phases) = Default::default();
-        Ok(Registration { driver, token, source: kept, io: RefCell::new(Some(source)), polled, phases })
+        Ok(Registration::over(Registered::new(driver, token, kept), source))
     }
 
     /// Adds a source that the kernel knows nothing of, as one end of a stream in memory. It is not registered with
@@ -102,9 +95,11 @@ impl<S: MioSource> Registration<S> {
         let (token, kept) = driver.reactor.borrow_mut().add(assume);
         kept.in_memory.set(true);
         let set_readiness = SetReadiness { driver: driver.clone(), token };
-        let (polled, phases) = Default::default();
-        let io = RefCell::new(Some(source));
-        (Registration { driver, token, source: kept, io, polled, phases }, set_readiness)
+        (Registration::over(Registered::new(driver, token, kept), source), set_readiness)
+    }
+
+    fn over(of: Registered, source: S) -> Registration<S> {
+        Registration { of, io: RefCell::new(Some(source)), polled: Default::default() }
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that
@@ -112,7 +107,7 @@ impl<S: MioSource> Registration<S> {
     /// [`tcp_interest`] asks for: a Unix stream also cuts a read short where a descriptor was sent along, and
     /// the rest would wait for an event that never comes.
     pub fn trust_short_reads(&self) {
-        self.source.short_reads_drain.set(sys::PRIORITY.is_some());
+        self.of.source.short_reads_drain.set(sys::PRIORITY.is_some());
     }
 
     /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
@@ -127,7 +122,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn put_label(&self, direction: Direction, label: Label) {
-        self.source.side(direction).label.set(label);
+        self.of.source.side(direction).label.set(label);
     }
 
     /// Has the operations on a side recorded as [phases](crate::Runtime::phases) called `phase`; `None`, as it is
@@ -135,8 +130,8 @@ impl<S: MioSource> Registration<S> {
     /// it took is taken from the turns of the loop, so that no clock is read for it. One that has its result without
     /// waiting is not recorded, and costs nothing.
     pub fn set_phase(&self, direction: Direction, phase: Option<&'static str>) {
-        let index = phase.map(|phase| self.driver.reactor.borrow_mut().phases.index_of(phase));
-        self.phases[direction.side()].set(index);
+        let index = phase.map(|phase| self.of.driver.reactor.borrow_mut().phases.index_of(phase));
+        self.of.phases[direction.side()].set(index);
     }
 
     /// Sets with whom or what its operations wait, for the [audit](crate::waits) to say: a store, put into words when
@@ -144,14 +139,14 @@ impl<S: MioSource> Registration<S> {
     pub fn set_subject(&self, subject: impl Into<Subject>) {
         let subject = subject.into();
         // It may be anybody's, and is dropped while nothing is borrowed.
-        let before = self.source.subject.replace(Some(subject));
+        let before = self.of.source.subject.replace(Some(subject));
         drop(before);
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
     #[must_use]
     pub fn token(&self) -> Token {
-        self.token
+        self.of.token
     }
 
     /// The source, unless it was closed. Let go of it soon: [`close`](Registration::close) panics while it is
@@ -170,8 +165,8 @@ impl<S: MioSource> Registration<S> {
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
         let set_at = Some(Location::caller());
-        let mut reactor = self.driver.reactor.borrow_mut();
-        reactor.put_deadline(self.token, direction, at_ns, set_at).map_err(|_| Failure::Closed)
+        let mut reactor = self.of.driver.reactor.borrow_mut();
+        reactor.put_deadline(self.of.token, direction, at_ns, set_at).map_err(|_| Failure::Closed)
     }
 
     /// The deadline of a side.
@@ -205,7 +200,12 @@ impl<S: MioSource> Registration<S> {
     /// # Errors
     /// [`Failure::Closed`]; nothing was set.
     pub fn set_leeway(&self, leeway: Leeway) -> Result<(), Failure> {
-        self.driver.reactor.borrow_mut().set_leeway(self.token, leeway).map_err(|_| Failure::Closed)
+        self.of
+            .driver
+            .reactor
+            .borrow_mut()
+            .set_leeway(self.of.token, leeway)
+            .map_err(|_| Failure::Closed)
     }
 
     /// Takes `readiness` for granted, as if the kernel had said it, and has waiting operations try again:
@@ -216,7 +216,7 @@ impl<S: MioSource> Registration<S> {
     pub fn assume(&self, readiness: Readiness) -> Result<(), Failure> {
         let source = self.open().ok_or(Failure::Closed)?;
         source.latch(readiness);
-        self.driver.wake_all(source.take_waiters());
+        self.of.driver.wake_all(source.take_waiters());
         Ok(())
     }
 
@@ -224,10 +224,10 @@ impl<S: MioSource> Registration<S> {
     pub fn cancel(&self, cause: impl Into<Cause>) {
         let cause = cause.into();
         let waiters = {
-            let mut reactor = self.driver.reactor.borrow_mut();
-            reactor.cancel(self.token, cause).ok().flatten()
+            let mut reactor = self.of.driver.reactor.borrow_mut();
+            reactor.cancel(self.of.token, cause).ok().flatten()
         };
-        waiters.into_iter().for_each(|waiters| self.driver.wake_all(waiters));
+        waiters.into_iter().for_each(|waiters| self.of.driver.wake_all(waiters));
     }
 
     /// Deregisters and closes the source. Operations that wait end with [`Failure::Closed`] in the next
@@ -249,34 +249,17 @@ impl<S: MioSource> Registration<S> {
     fn deregister(&self, source: Option<S>) -> Option<S> {
         let mut source = source?;
         // Of a source in memory it does nothing. It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
-        let _ = self.driver.registry.deregister(&mut source);
-        let forgotten = self.driver.reactor.borrow_mut().forget(self.token);
+        let _ = self.of.driver.registry.deregister(&mut source);
+        let forgotten = self.of.driver.reactor.borrow_mut().forget(self.of.token);
         if forgotten.is_ok() {
-            self.driver.wake_all(self.source.take_waiters());
+            self.of.driver.wake_all(self.of.source.take_waiters());
         }
         Some(source)
     }
 
-    pub(crate) fn driver(&self) -> &Driver {
-        &self.driver
-    }
-
-    #[inline]
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
     /// What is kept of it, unless it was closed.
     fn open(&self) -> Option<&Source> {
-        if self.source.is_closed() { None } else { Some(&self.source) }
-    }
-
-    #[inline]
-    pub(crate) fn attempt_on<T>(
-        &self,
-        attempt: &mut impl FnMut(&S) -> io::Result<T>,
-    ) -> Option<io::Result<T>> {
-        self.io.borrow().as_ref().map(attempt)
+        if self.of.source.is_closed() { None } else { Some(&self.of.source) }
     }
 }
 
@@ -284,7 +267,7 @@ impl<S: MioSource> Drop for Registration<S> {
     fn drop(&mut self) {
         // Those of the poll-based interface have no owner but this, and a scope may know of them.
         for polled in &self.polled {
-            self.end(&mut polled.take(), PhaseEnding::Dropped);
+            self.of.end(&mut polled.take(), PhaseEnding::Dropped);
         }
         let source = self.io.take();
         drop(self.deregister(source));
@@ -293,6 +276,6 @@ impl<S: MioSource> Drop for Registration<S> {
 
 impl<S: MioSource + fmt::Debug> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").field("token", &self.token).field("io", &self.io).finish()
+        f.debug_struct("Registration").field("token", &self.of.token).field("io", &self.io).finish()
     }
 }

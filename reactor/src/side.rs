@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::Location;
 
+use crate::budget::Budget;
 use crate::drift::Wait;
 use crate::leeway::Leeway;
 use crate::source::NEVER;
@@ -59,8 +60,8 @@ struct Used {
     /// The lower half of the turn's number: after 2^32 turns without any use it is taken for this one, and an operation
     /// may have to wait for the next.
     turn: u32,
-    bytes: u32,
-    operations: u16,
+    operations: u32,
+    bytes: u64,
 }
 
 impl Side {
@@ -138,21 +139,21 @@ impl Side {
 
     /// Whether it has had its share of this turn.
     #[inline]
-    pub(crate) fn had_its_share(&self, turn: u32, operations: u16, bytes: u32) -> bool {
+    pub(crate) fn had_its_share(&self, turn: u32, budget: &Budget) -> bool {
         let used = self.used.get();
-        used.turn == turn && (used.operations >= operations || used.bytes >= bytes)
+        used.turn == turn
+            && (used.operations >= u32::from(budget.operations) || used.bytes >= u64::from(budget.bytes))
     }
 
-    /// Books a system call of this turn.
+    /// Books a system call of this turn. A turn has fewer of them than 2^32, and no buffer as many bytes as would not add up.
     #[inline]
     pub(crate) fn book(&self, turn: u32, bytes: usize) {
-        let before = self.used.get();
-        let before = if before.turn == turn { before } else { Used { turn, ..Used::default() } };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.used.set(Used {
-            turn,
-            bytes: before.bytes.saturating_add(bytes),
-            operations: before.operations.saturating_add(1),
+        let Used { turn: before, operations, bytes: moved } = self.used.get();
+        let bytes = bytes as u64;
+        self.used.set(if before == turn {
+            Used { turn, operations: operations.wrapping_add(1), bytes: moved.wrapping_add(bytes) }
+        } else {
+            Used { turn, operations: 1, bytes }
         });
     }
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use crate::arena::Id;
 use crate::event::Cause;
 use crate::leeway::Leeway;
+use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
 use crate::side::{Elapsed, Side};
 use crate::timers::{Due, TimerKey, Timers};
@@ -107,6 +108,13 @@ impl Source {
         let Unusual(of_side) =
             if waits { Unusual::fired(direction) } else { Unusual::bounded(direction) };
         self.unusual.get().0 & (Unusual::ENDED.0 | of_side) != 0
+    }
+
+    /// Whether `operation`, which is to wait, is in no scope, and neither it nor another waits there yet.
+    #[inline]
+    pub(crate) fn is_free(&self, operation: &Operation) -> bool {
+        let nobody_waits = self.side(operation.direction).waiting.get() == 0;
+        nobody_waits && operation.scope.is_none() && !self.is_closed()
     }
 
     fn mark(&self, what: Unusual, holds: bool) {

@@ -82,18 +82,9 @@ pub(crate) struct Poller {
 
 impl Waiters {
     /// Has `operation` woken through `wakeup`; returns through what it was before.
-    #[inline]
     #[must_use]
     pub(crate) fn set(&mut self, operation: u32, wakeup: Wakeup, note: Note) -> Option<Wakeup> {
         let waiter = Waiter { operation, wakeup, note };
-        if self.is_empty() {
-            self.first = Some(waiter);
-            return None;
-        }
-        self.set_beside(waiter)
-    }
-
-    fn set_beside(&mut self, waiter: Waiter) -> Option<Wakeup> {
         let mut all = self.first.iter_mut().chain(&mut self.more);
         if let Some(known) = all.find(|known| known.operation == waiter.operation) {
             return Some(std::mem::replace(known, waiter).wakeup);
@@ -105,18 +96,16 @@ impl Waiters {
         None
     }
 
-    /// Forgets `operation`; returns through what it was to be woken.
+    /// The same where nobody waits yet.
     #[inline]
-    #[must_use]
-    pub(crate) fn remove(&mut self, operation: u32) -> Option<Wakeup> {
-        match &self.first {
-            // Whoever was woken is here no longer.
-            None if self.more.is_empty() => None,
-            _ => self.remove_among(operation),
-        }
+    pub(crate) fn set_only(&mut self, operation: u32, wakeup: Wakeup, note: Note) {
+        debug_assert!(self.is_empty(), "somebody waits already");
+        self.first = Some(Waiter { operation, wakeup, note });
     }
 
-    fn remove_among(&mut self, operation: u32) -> Option<Wakeup> {
+    /// Forgets `operation`; returns through what it was to be woken.
+    #[must_use]
+    pub(crate) fn remove(&mut self, operation: u32) -> Option<Wakeup> {
         if self.first.as_ref().is_some_and(|first| first.operation == operation) {
             return std::mem::replace(&mut self.first, self.more.pop()).map(|waiter| waiter.wakeup);
         }

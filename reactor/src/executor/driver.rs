@@ -1,7 +1,6 @@
 //! [`Driver`]: the reactor, the tasks and the run queue of one runtime.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -25,6 +24,7 @@ use crate::executor::laps::Laps;
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
 use crate::executor::polling::POLLS_AT_LEAST;
+use crate::executor::run_queue::RunQueue;
 use crate::executor::task::{Body, MAIN, Main, SpareWakers, Task, TaskWaker};
 use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
@@ -50,7 +50,7 @@ pub(crate) struct Driver {
     pub(crate) budget: Budget,
     turn_number: Cell<u32>,
     pub(super) tasks: RefCell<Arena<Task>>,
-    pub(super) run_queue: RefCell<VecDeque<Id>>,
+    pub(super) run_queue: RefCell<RunQueue>,
     pub(super) spare_wakers: SpareWakers,
     pub(crate) counts: Counts,
     /// Whether the length of every poll is accounted.
@@ -129,7 +129,7 @@ impl Driver {
             tasks: RefCell::new(Arena::new()),
             observer: Observer::default(),
             main: RefCell::new(None),
-            run_queue: RefCell::new(VecDeque::new()),
+            run_queue: RefCell::default(),
             spare_wakers: SpareWakers::default(),
             counts: Counts::default(),
             next_turn: RefCell::new(Vec::new()),
@@ -153,17 +153,22 @@ impl Driver {
     }
 
     pub(crate) fn queue(&self, task: Id) {
-        self.run_queue.borrow_mut().push_back(task);
+        self.run_queue.borrow_mut().push(task);
     }
 
     /// How whoever waits with `waker` is to be woken: if it is that of the task that is polled, as it nearly always is, by the
     /// name of that.
-    #[inline]
     pub(crate) fn wakeup(&self, waker: &Waker) -> Wakeup {
-        if self.polled_by.get() == WakerName::of(waker) {
+        if self.is_polled_with(waker) {
             return Wakeup::Task(self.task.get());
         }
         Wakeup::Waker(waker.clone())
+    }
+
+    /// Whether it is that of the task that is polled.
+    #[inline]
+    pub(crate) fn is_polled_with(&self, waker: &Waker) -> bool {
+        self.polled_by.get() == WakerName::of(waker)
     }
 
     /// Queues a task of this runtime, unless it is queued.
@@ -429,7 +434,7 @@ impl Driver {
         let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.run_queue.borrow_mut());
         reactor.turn_waking(max_wait, |id| {
             if tasks.get_mut(id).is_some_and(|task| task.flag.is_to_be_queued()) {
-                queue.push_back(id);
+                queue.push(id);
             }
         })?;
         self.turn_number.set(reactor.metrics.turns as u32);

@@ -18,6 +18,7 @@ mod locals;
 mod observer;
 mod polling;
 mod remote_join;
+mod run_queue;
 mod runtime;
 mod send_future;
 mod task;

@@ -35,7 +35,7 @@ impl Driver {
         let mut short = ShortPolls::default();
         let mut done = Poll::Pending;
         for polled in 1..=budget.tasks {
-            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            let Some(task) = self.run_queue.borrow_mut().pop() else { break };
             #[cfg(feature = "profile")]
             profile::changes();
             self.task.set(task);

@@ -35,6 +35,8 @@ pub(super) struct Budgets {
     kept: Vec<Kept>,
     /// Where the last one was: nearly always the next one's place.
     last: usize,
+    /// What the last one was given: nearly always what the next one is.
+    last_ns: u64,
     /// Those that were given no time at all: they could have taken for ever.
     pub(super) unbounded: BudgetCounts,
 }
@@ -54,6 +56,13 @@ impl Budgets {
         if budget_ns == NEVER {
             return &mut self.unbounded;
         }
+        if budget_ns != self.last_ns || self.kept.is_empty() {
+            self.turn_to(budget_ns);
+        }
+        &mut self.kept[self.last].counts
+    }
+
+    fn turn_to(&mut self, budget_ns: u64) {
         let bucket = bucket_of(budget_ns);
         if self.kept.get(self.last).is_none_or(|last| last.bucket != bucket) {
             self.find(bucket, budget_ns);
@@ -61,7 +70,7 @@ impl Budgets {
         let kept = &mut self.kept[self.last];
         kept.shortest_ns = kept.shortest_ns.min(budget_ns);
         kept.longest_ns = kept.longest_ns.max(budget_ns);
-        &mut kept.counts
+        self.last_ns = budget_ns;
     }
 
     #[cold]

@@ -1,0 +1,166 @@
+//! [`Registered`]: the part of a registration that is the same whatever is registered, and is compiled once.
+
+use std::cell::{Cell, RefMut};
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::executor::Driver;
+use crate::failure::Failure;
+use crate::instant::Instant;
+use crate::operation::{Operation, Step};
+use crate::phases::{PhaseEnding, PhaseIndex};
+use crate::reactor::Reactor;
+use crate::readiness::Direction;
+use crate::source::Source;
+use crate::token::Token;
+
+pub(crate) struct Registered {
+    pub(crate) driver: Rc<Driver>,
+    pub(crate) token: Token,
+    /// The reactor has it too, until it is closed.
+    pub(crate) source: Rc<Source>,
+    /// As which phase what waits on a side is recorded.
+    pub(crate) phases: [Cell<Option<PhaseIndex>>; 2],
+}
+
+impl Registered {
+    pub(crate) fn new(driver: Rc<Driver>, token: Token, source: Rc<Source>) -> Registered {
+        Registered { driver, token, source, phases: Default::default() }
+    }
+
+    /// What an operation is to do. Mostly nothing but readiness has a say, and the reactor need not be asked.
+    #[inline]
+    pub(crate) fn step(&self, operation: &mut Operation) -> Step {
+        let begins = !operation.begun;
+        if begins {
+            operation.begun = true;
+            operation.scope = self.driver.scope();
+        }
+        let Operation { direction, waiting, .. } = *operation;
+        if operation.scope.is_some() || self.source.is_unusual(direction, waiting) {
+            return self.reactor().step(&self.source, operation, begins);
+        }
+        self.source.step(direction, self.driver.turn_number(), &self.driver.budget)
+    }
+
+    /// Books a system call that moved something.
+    #[inline]
+    pub(crate) fn moved(&self, direction: Direction, bytes: usize, drained: bool) {
+        self.source.moved(direction, self.driver.turn_number(), bytes, drained);
+    }
+
+    /// Has `operation` wait. Returns whether it does: otherwise the source is closed, or the scope has ended.
+    #[inline(never)]
+    pub(crate) fn wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
+        let driver = &*self.driver;
+        operation.guard_ns = driver.frame.until_ns();
+        let polled = driver.is_polled_with(waker);
+        if polled && self.source.is_free(operation) {
+            let mut reactor = self.reactor();
+            reactor.wait_alone(self.token, &self.source, operation, driver.poller());
+            return true;
+        }
+        self.wait_beside_others(waker, operation)
+    }
+
+    /// The same in a scope, for a waker that is not the task's, or where another operation waits or this one did.
+    #[inline(never)]
+    fn wait_beside_others(&self, waker: &Waker, operation: &mut Operation) -> bool {
+        let driver = &*self.driver;
+        let wakeup = driver.wakeup(waker);
+        if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
+            return false;
+        }
+        let poller = driver.poller();
+        self.reactor().wait(self.token, &self.source, operation, wakeup, poller).is_ok()
+    }
+
+    /// Whether the attempt itself, or the clone of the waker, has ended the scope: both may be anybody's code.
+    fn has_ended_meanwhile(&self, operation: &Operation) -> bool {
+        operation.scope.is_some_and(|scope| self.reactor().scopes.ended(scope).is_some())
+    }
+
+    #[cold]
+    pub(crate) fn failure(&self, operation: &Operation) -> Failure {
+        // A scope whose deadline has passed may have ended just now, by being looked at.
+        self.driver.wake_ended();
+        self.reactor().failure(&self.source, operation)
+    }
+
+    /// Sees off an operation of the poll-based interface that nobody polls any more.
+    pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
+        let given_up = self.reactor().was_given_up(&self.source, operation);
+        if given_up {
+            self.end(operation, PhaseEnding::Dropped);
+            *operation = Operation::new(operation.direction);
+        }
+    }
+
+    #[cold]
+    pub(crate) fn failed(&self, operation: &mut Operation, failure: &Failure) {
+        let ending = PhaseEnding::of(failure, operation.direction);
+        let ended_by = match failure {
+            Failure::Elapsed(elapsed) => Some(elapsed.deadline),
+            _ => None,
+        };
+        // A failure is recorded also of one that did not wait.
+        self.leave(operation, true, ending, ended_by);
+    }
+
+    /// The operation has its result. One that did not wait has nothing to end.
+    #[inline]
+    pub(crate) fn done(&self, operation: &mut Operation) {
+        if operation.waiting {
+            self.leave_done(operation);
+        }
+    }
+
+    #[inline(never)]
+    fn leave_done(&self, operation: &mut Operation) {
+        let phase = self.phases[operation.direction.side()].get().filter(|_| operation.blocked);
+        operation.waiting = false;
+        let mut reactor = self.reactor();
+        if let Some(phase) = phase {
+            reactor.record_done(&self.source, operation, phase);
+        }
+        if !reactor.leave_alone(&self.source, operation) {
+            let wakeup = reactor.leave(&self.source, operation);
+            drop(reactor);
+            drop(wakeup);
+        }
+    }
+
+    /// The operation is over, or was given up.
+    #[inline]
+    pub(crate) fn end(&self, operation: &mut Operation, ending: PhaseEnding) {
+        if operation.waiting {
+            self.leave(operation, operation.blocked, ending, None);
+        }
+    }
+
+    /// Takes it out of those that wait, and has it be recorded if it is a phase. Not inlined: whoever does not wait
+    /// is to carry no more than the branch.
+    #[inline(never)]
+    fn leave(
+        &self,
+        operation: &mut Operation,
+        recorded: bool,
+        ending: PhaseEnding,
+        ended_by: Option<Instant>,
+    ) {
+        let mut reactor = self.reactor();
+        let phase = self.phases[operation.direction.side()].get();
+        if let Some(phase) = phase.filter(|_| recorded) {
+            reactor.record_operation(&self.source, operation, phase, ending, ended_by);
+        }
+        if std::mem::take(&mut operation.waiting) {
+            let wakeup = reactor.leave(&self.source, operation);
+            drop(reactor);
+            drop(wakeup);
+        }
+    }
+
+    fn reactor(&self) -> RefMut<'_, Reactor> {
+        self.driver.reactor.borrow_mut()
+    }
+}
