@@ -49,6 +49,7 @@ impl Clock {
     }
 
     /// Reads the clock.
+    #[inline]
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.0 {

@@ -195,6 +195,12 @@ impl<S: MioSource> Registration<S> {
         (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns))
     }
 
+    /// The widest leeway of its deadlines.
+    #[must_use]
+    pub fn leeway(&self) -> Leeway {
+        self.of.source.side(Direction::Read).leeway.get()
+    }
+
     /// Sets the widest leeway of its deadlines.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::Location;
 
+use crate::arena::Id;
 use crate::budget::Budget;
 use crate::drift::Wait;
 use crate::leeway::Leeway;
@@ -126,6 +127,12 @@ impl Side {
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.waiters().is_some_and(|waiters| !waiters.borrow().is_empty())
+    }
+
+    /// See [`Waiters::wake_lone_task`].
+    #[inline]
+    pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
+        self.waiters().is_none_or(|waiters| waiters.borrow_mut().wake_lone_task(wake))
     }
 
     #[inline]

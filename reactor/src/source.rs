@@ -274,13 +274,10 @@ impl Source {
     /// Has the tasks woken that wait alone for any of `readiness`. Returns whether nobody else waits for it.
     #[inline]
     pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
-        let mut nobody_else = true;
-        for direction in Direction::BOTH.into_iter().filter(|direction| readiness.allows(*direction)) {
-            if let Some(waiters) = self.side(direction).waiters() {
-                nobody_else &= waiters.borrow_mut().wake_lone_task(wake);
-            }
-        }
-        nobody_else
+        let [read, write] = &self.sides;
+        let read = !readiness.allows(Direction::Read) || read.wake_lone_task(wake);
+        let write = !readiness.allows(Direction::Write) || write.wake_lone_task(wake);
+        read && write
     }
 
     /// The same; mostly it is one.

@@ -81,14 +81,14 @@ async fn await_outcome(
     leeway: Option<Leeway>,
     deadline: Instant,
 ) -> Result<SocketAddr, Failure> {
-    if let Some(leeway) = leeway {
-        io.set_leeway(leeway)?;
-    }
+    let of_streams = io.leeway();
+    io.set_leeway(leeway.unwrap_or(Leeway::NONE))?;
     io.set_label(Direction::Write, "tcp-connect");
     io.set_deadline(Direction::Write, Some(deadline))?;
     let peer = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr())).await?;
     io.set_deadline(Direction::Write, None)?;
     io.set_label(Direction::Write, "write");
+    io.set_leeway(leeway.unwrap_or(of_streams))?;
     Ok(peer)
 }
 

@@ -179,9 +179,52 @@ impl Driver {
 /// By which the wakers of tasks are known.
 pub(super) type TaskWakers = [&'static RawWakerVTable; 2];
 
+/// The polls of a turn: the end of one is the beginning of the next.
+pub(super) struct PollsOfTurn {
+    /// When the last one ended.
+    pub(super) at_ns: u64,
+    short: ShortPolls,
+}
+
+/// One of them.
+pub(super) struct Lap {
+    pub(super) began_ns: u64,
+    pub(super) ended_ns: u64,
+    /// Whether it is to be noted by itself.
+    pub(super) is_long: bool,
+}
+
+impl PollsOfTurn {
+    pub(super) fn from(began_ns: u64) -> PollsOfTurn {
+        PollsOfTurn { at_ns: began_ns, short: ShortPolls::default() }
+    }
+
+    /// What `task` did since the last one is over.
+    #[inline]
+    pub(super) fn lap(&mut self, driver: &Driver, task: Id) -> Lap {
+        let began_ns = self.at_ns;
+        if !driver.accounts {
+            return Lap { began_ns, ended_ns: began_ns, is_long: false };
+        }
+        let ended_ns = driver.end_lap(began_ns);
+        self.at_ns = ended_ns;
+        let took_ns = ended_ns.saturating_sub(began_ns);
+        let is_long = took_ns >= driver.floor_ns;
+        if !is_long {
+            self.short.add(task, took_ns);
+        }
+        Lap { began_ns, ended_ns, is_long }
+    }
+
+    /// Notes those that were too short to be noted by themselves, if they are worth it together.
+    pub(super) fn note_short(self, driver: &Driver, began_ns: u64) {
+        self.short.note(driver, began_ns, self.at_ns);
+    }
+}
+
 /// The polls of one turn that were too short to be noted each.
 #[derive(Default)]
-pub(super) struct ShortPolls {
+struct ShortPolls {
     count: u64,
     held_ns: u64,
     longest_ns: u64,
@@ -190,7 +233,7 @@ pub(super) struct ShortPolls {
 
 impl ShortPolls {
     #[inline]
-    pub(super) fn add(&mut self, task: Id, took_ns: u64) {
+    fn add(&mut self, task: Id, took_ns: u64) {
         self.count += 1;
         self.held_ns += took_ns;
         if took_ns > self.longest_ns {
@@ -200,7 +243,7 @@ impl ShortPolls {
 
     /// Notes them, if they are worth it together: the longest by its name, if that is still known, and the rest.
     #[inline]
-    pub(super) fn note(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
+    fn note(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
         if self.held_ns >= driver.floor_ns {
             self.note_all(driver, began_ns, ended_ns);
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::arena::Id;
 use crate::executor::Driver;
-use crate::executor::account::ShortPolls;
+use crate::executor::account::PollsOfTurn;
 use crate::executor::driver::{count, drop_contained};
 use crate::executor::task::{Body, MAIN, Main, TaskWaker};
 use crate::executor::task_info::{Origin, Polls, TaskId};
@@ -24,96 +24,104 @@ pub(super) const POLLS_AT_LEAST: usize = POLLS_PER_CLOCK_READ;
 impl Driver {
     /// Runs tasks within the budget. Returns whether `main` is done.
     pub(super) fn run_tasks(&self, main: &mut dyn FnMut() -> Poll<()>) -> Poll<()> {
-        let (budget, budgeted_from_ns) = {
-            let reactor = self.reactor.borrow();
-            (reactor.budget, reactor.now_ns)
-        };
-        // The end of one poll is the beginning of the next.
+        let budgeted_from_ns = self.reactor.borrow().now_ns;
         self.laps.begin();
         let first_ns = self.lap_ns.get();
-        let mut at_ns = first_ns;
-        let mut short = ShortPolls::default();
+        let mut polls = PollsOfTurn::from(first_ns);
         let mut done = Poll::Pending;
-        for polled in 1..=budget.tasks {
-            let Some(task) = self.run_queue.borrow_mut().pop() else { break };
-            #[cfg(feature = "profile")]
-            profile::changes();
-            self.task.set(task);
-            self.polling.set(true);
+        let mut polled = 0;
+        while let Some(task) = self.next_task() {
             self.poll_begins(task);
-            let began_ns = at_ns;
-            at_ns = if task == MAIN {
-                let noted_ns = self.noted_ns.get();
-                done = main();
-                self.account_main(began_ns, noted_ns)
+            if task == MAIN {
+                done = self.poll_main(main, &mut polls);
             } else {
-                self.poll_task(task, began_ns)
-            };
-            self.poll_ends(task);
-            #[cfg(feature = "profile")]
-            profile::changes();
-            self.task.set(MAIN);
-            self.polling.set(false);
-            let took_ns = at_ns.saturating_sub(began_ns);
-            if self.accounts && took_ns < self.floor_ns {
-                short.add(task, took_ns);
+                self.poll_task(task, &mut polls);
             }
-            if done.is_ready() {
+            self.poll_ends(task);
+            polled += 1;
+            let looks = polled % POLLS_PER_CLOCK_READ == 0;
+            if done.is_ready()
+                || polled >= self.budget.tasks
+                || looks && self.had_their_time(&polls, budgeted_from_ns)
+            {
                 break;
             }
-            if polled.is_multiple_of(POLLS_PER_CLOCK_READ) {
-                let now_ns = if self.accounts { at_ns } else { self.now_ns() };
-                if now_ns.saturating_sub(budgeted_from_ns) >= nanos(budget.task_time) {
-                    break;
-                }
-            }
         }
-        let ended_ns = if self.laps.is_reckoned(at_ns) { self.now_ns() } else { at_ns };
-        short.note(self, first_ns, ended_ns);
-        self.lap_ns.set(ended_ns);
+        #[cfg(feature = "profile")]
+        profile::changes();
+        self.task.set(MAIN);
+        self.polling.set(false);
+        if self.laps.is_reckoned(polls.at_ns) {
+            polls.at_ns = self.now_ns();
+        }
+        self.lap_ns.set(polls.at_ns);
+        polls.note_short(self, first_ns);
         done
     }
 
-    /// Polls a task, and drops it if it is done. Returns when that was over, if polls are accounted.
-    fn poll_task(&self, id: Id, began_ns: u64) -> u64 {
+    #[inline]
+    fn next_task(&self) -> Option<Id> {
+        let task = self.run_queue.borrow_mut().pop()?;
+        #[cfg(feature = "profile")]
+        profile::changes();
+        self.task.set(task);
+        self.polling.set(true);
+        Some(task)
+    }
+
+    #[inline(never)]
+    fn had_their_time(&self, polls: &PollsOfTurn, from_ns: u64) -> bool {
+        let now_ns = if self.accounts { polls.at_ns } else { self.now_ns() };
+        now_ns.saturating_sub(from_ns) >= nanos(self.budget.task_time)
+    }
+
+    /// Polls a task, and drops it if it is done.
+    #[inline]
+    fn poll_task(&self, id: Id, polls: &mut PollsOfTurn) {
         let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
-            None => return began_ns,
+            None => return,
             Some(task) => {
                 task.flag.about_to_poll();
                 (task.body.take(), task.aborted)
             }
         };
-        let Some(mut body) = body else { return began_ns };
+        let Some(mut body) = body else { return };
         let noted_ns = self.noted_ns.get();
-        if !aborted && self.poll_body(&mut body).is_pending() {
-            let ended_ns = self.end_lap(began_ns);
-            let mut tasks = self.tasks.borrow_mut();
-            if let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) {
-                task.body = Some(body);
-                if self.accounts {
-                    task.polls.add(began_ns, ended_ns);
-                    if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
-                        let origin = task.origin.clone();
-                        drop(tasks);
-                        self.note_task(id, origin, began_ns, ended_ns, noted_ns);
-                    }
-                }
-                return ended_ns;
-            }
+        if aborted || self.poll_body(&mut body).is_ready() {
+            return self.drop_task(id, body, polls, noted_ns);
         }
+        let mut tasks = self.tasks.borrow_mut();
+        let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) else {
+            drop(tasks);
+            return self.drop_task(id, body, polls, noted_ns);
+        };
+        task.body = Some(body);
+        let lap = polls.lap(self, id);
+        if self.accounts {
+            task.polls.add(lap.began_ns, lap.ended_ns);
+        }
+        if lap.is_long {
+            let origin = task.origin.clone();
+            drop(tasks);
+            self.note_task(id, origin, lap.began_ns, lap.ended_ns, noted_ns);
+        }
+    }
+
+    /// It is done, or was aborted. To drop it is a part of its last poll.
+    #[inline(never)]
+    fn drop_task(&self, id: Id, body: Body, polls: &mut PollsOfTurn, noted_ns: u64) {
         drop_contained(body.future);
         // While its name can be looked up.
         #[cfg(feature = "profile")]
         profile::changes();
         let task = self.tasks.borrow_mut().remove(id);
-        let ended_ns = self.end_lap(began_ns);
+        let lap = polls.lap(self, id);
         if let Some(task) = task {
             self.spare_wakers.keep(task.flag, body.waker);
-            if ended_ns.saturating_sub(began_ns) >= self.floor_ns {
-                self.note_task(id, task.origin, began_ns, ended_ns, noted_ns);
+            if lap.is_long {
+                self.note_task(id, task.origin, lap.began_ns, lap.ended_ns, noted_ns);
             }
         }
-        ended_ns
     }
 
     fn poll_body(&self, body: &mut Body) -> Poll<()> {
@@ -126,21 +134,21 @@ impl Driver {
         poll.unwrap_or(Poll::Ready(()))
     }
 
-    /// Accounts a poll of the future of `block_on`, which is over now. Returns when that is.
-    fn account_main(&self, began_ns: u64, noted_ns: u64) -> u64 {
-        if !self.accounts {
-            return began_ns;
+    /// Polls the future of `block_on`.
+    #[inline(never)]
+    fn poll_main(&self, main: &mut dyn FnMut() -> Poll<()>, polls: &mut PollsOfTurn) -> Poll<()> {
+        let noted_ns = self.noted_ns.get();
+        let done = main();
+        let lap = polls.lap(self, MAIN);
+        if let Some(main) = self.main.borrow_mut().as_mut().filter(|_| self.accounts) {
+            main.polls.add(lap.began_ns, lap.ended_ns);
         }
-        let ended_ns = self.end_lap(began_ns);
-        if let Some(main) = &mut *self.main.borrow_mut() {
-            main.polls.add(began_ns, ended_ns);
-        }
-        if ended_ns.saturating_sub(began_ns) >= self.floor_ns
+        if lap.is_long
             && let Some(origin) = self.origin(TaskId { id: MAIN, reactor: self.id })
         {
-            self.note_task(MAIN, origin, began_ns, ended_ns, noted_ns);
+            self.note_task(MAIN, origin, lap.began_ns, lap.ended_ns, noted_ns);
         }
-        ended_ns
+        done
     }
 
     /// Makes `flag` and `origin` those of the future of `block_on`, until this is dropped.

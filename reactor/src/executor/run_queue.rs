@@ -59,7 +59,7 @@ mod tests {
         let mut queue = RunQueue::default();
         let (mut pushed, mut popped) = (0..1_000, Vec::new());
         // Three in, two out, until all are in.
-        while !queue.is_empty() || pushed.len() > 0 {
+        while !queue.is_empty() || !pushed.is_empty() {
             for index in pushed.by_ref().take(3) {
                 queue.push(Id { index, generation: 1 });
             }
