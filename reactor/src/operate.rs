@@ -16,36 +16,38 @@ use crate::phases::PhaseEnding;
 use crate::readiness::Direction;
 use crate::registration::Registration;
 
-/// One operation; made by [`Registration::operate`].
+/// One operation; made by [`Registration::operate`] and [`Registration::operate_or`].
 #[must_use = "an operation does nothing unless it is awaited"]
-pub struct Operate<'a, S: MioSource, F> {
+pub struct Operate<'a, S: MioSource, F, E = fn(Failure) -> Failure> {
     registration: &'a Registration<S>,
     operation: Operation,
     attempt: F,
+    failed: E,
 }
 
-impl<S, T, F> Future for Operate<'_, S, F>
+impl<S, T, F, E, Error> Future for Operate<'_, S, F, E>
 where
     S: MioSource,
     F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+    E: FnMut(Failure) -> Error + Unpin,
 {
-    type Output = Result<T, Failure>;
+    type Output = Result<T, Error>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Operate { registration, operation, attempt } = &mut *self;
-        registration.poll_operation(cx, operation, attempt)
+        let Operate { registration, operation, attempt, failed } = &mut *self;
+        registration.poll_operation(cx, operation, attempt, failed)
     }
 }
 
-impl<S: MioSource, F> Drop for Operate<'_, S, F> {
+impl<S: MioSource, F, E> Drop for Operate<'_, S, F, E> {
     #[inline]
     fn drop(&mut self) {
         self.registration.of.end(&mut self.operation, PhaseEnding::Dropped);
     }
 }
 
-impl<S: MioSource, F> fmt::Debug for Operate<'_, S, F> {
+impl<S: MioSource, F, E> fmt::Debug for Operate<'_, S, F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operate").field("operation", &self.operation).finish_non_exhaustive()
     }
@@ -73,7 +75,23 @@ impl<S: MioSource> Registration<S> {
     where
         F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
     {
-        Operate { registration: self, operation: Operation::new(direction), attempt }
+        self.operate_or(direction, attempt, |failure| failure)
+    }
+
+    /// As [`operate`](Registration::operate), and makes an error of one's own of a failure, where it happens: one that is
+    /// smaller costs the operations less that do not fail.
+    #[inline]
+    pub fn operate_or<T, F, Error, E>(
+        &self,
+        direction: Direction,
+        attempt: F,
+        failed: E,
+    ) -> Operate<'_, S, F, E>
+    where
+        F: FnMut(&S) -> io::Result<Done<T>> + Unpin,
+        E: FnMut(Failure) -> Error + Unpin,
+    {
+        Operate { registration: self, operation: Operation::new(direction), attempt, failed }
     }
 
     /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
@@ -130,7 +148,7 @@ impl<S: MioSource> Registration<S> {
         } else {
             operation = Operation::new(direction);
         }
-        let poll = self.poll_operation(cx, &mut operation, &mut attempt);
+        let poll = self.poll_operation(cx, &mut operation, &mut attempt, &mut |failure| failure);
         if poll.is_pending() {
             slot.set(operation);
         } else if waited {
@@ -140,12 +158,13 @@ impl<S: MioSource> Registration<S> {
     }
 
     #[inline(always)]
-    pub(crate) fn poll_operation<T>(
+    pub(crate) fn poll_operation<T, Error>(
         &self,
         cx: &mut Context<'_>,
         operation: &mut Operation,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
+        failed: &mut impl FnMut(Failure) -> Error,
+    ) -> Poll<Result<T, Error>> {
         loop {
             match self.of.step(operation) {
                 Step::Try => match self.attempt(operation.direction, attempt) {
@@ -154,56 +173,48 @@ impl<S: MioSource> Registration<S> {
                         return Poll::Ready(Ok(value));
                     }
                     Ok(None) => {}
-                    Err(Some(failure)) => return self.failed(operation, failure),
                     Err(None) => break,
+                    Err(Some(error)) => return self.failed(operation, Failed::Attempt(error), failed),
                 },
                 Step::Wait => break,
-                rarely => return self.poll_rarely(cx, operation, rarely, attempt),
+                Step::Yield => {
+                    self.of.driver.wake_next_turn(cx.waker().clone());
+                    return self.wait(cx, operation, failed);
+                }
+                Step::TryOnceMore => return self.poll_last(operation, attempt, failed),
+                Step::Fail => return self.failed(operation, Failed::Ended, failed),
             }
         }
         operation.blocked = true;
-        self.wait(cx, operation)
+        self.wait(cx, operation, failed)
     }
 
-    /// What seldom has to be done.
+    /// Tries once more, since its time is over.
     #[cold]
     #[inline(never)]
-    fn poll_rarely<T>(
+    fn poll_last<T, Error>(
         &self,
-        cx: &mut Context<'_>,
         operation: &mut Operation,
-        step: Step,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        if step == Step::Yield {
-            self.of.driver.wake_next_turn(cx.waker().clone());
-            return self.wait(cx, operation);
-        }
-        let once_more = if step == Step::TryOnceMore {
-            self.attempt(operation.direction, attempt)
-        } else {
-            Err(None)
-        };
-        match once_more {
+        failed: &mut impl FnMut(Failure) -> Error,
+    ) -> Poll<Result<T, Error>> {
+        match self.attempt(operation.direction, attempt) {
             Ok(Some(value)) => {
                 self.of.done(operation);
                 Poll::Ready(Ok(value))
             }
-            Ok(None) | Err(None) => {
-                let failure = self.of.failure(operation);
-                self.failed(operation, failure)
-            }
-            Err(Some(failure)) => self.failed(operation, failure),
+            Ok(None) | Err(None) => self.failed(operation, Failed::Ended, failed),
+            Err(Some(error)) => self.failed(operation, Failed::Attempt(error), failed),
         }
     }
 
-    /// Makes the system call. `Ok(None)`: it is to go on; `Err(None)`: it would block.
+    /// Makes the system call. `Ok(None)`: it is to go on; `Err(None)`: it would block, or there is no source any more.
     #[inline]
     fn attempt<T>(
         &self,
         direction: Direction,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Result<Option<T>, Option<Failure>> {
+    ) -> Result<Option<T>, Option<io::Error>> {
         loop {
             let result = self.io.borrow().as_ref().map(&mut *attempt);
             let error = match result {
@@ -212,7 +223,7 @@ impl<S: MioSource> Registration<S> {
                     return Ok(done.value);
                 }
                 Some(Err(error)) => error,
-                None => return Err(Some(Failure::Closed)),
+                None => return Err(None),
             };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
@@ -220,25 +231,47 @@ impl<S: MioSource> Registration<S> {
                     self.of.source.blocked(direction);
                     return Err(None);
                 }
-                _ => return Err(Some(Failure::Io(error))),
+                _ => return Err(Some(error)),
             }
         }
     }
 
+    /// Whatever cannot wait, as on a source that was closed meanwhile, has failed.
     #[inline]
-    fn wait<T>(&self, cx: &mut Context<'_>, operation: &mut Operation) -> Poll<Result<T, Failure>> {
+    fn wait<T, Error>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: &mut Operation,
+        failed: &mut impl FnMut(Failure) -> Error,
+    ) -> Poll<Result<T, Error>> {
         if self.of.wait(cx.waker(), operation) {
             return Poll::Pending;
         }
-        let failure = self.of.failure(operation);
-        self.failed(operation, failure)
+        self.failed(operation, Failed::Ended, failed)
     }
 
     #[cold]
-    fn failed<T>(&self, operation: &mut Operation, failure: Failure) -> Poll<Result<T, Failure>> {
+    #[inline(never)]
+    fn failed<T, Error>(
+        &self,
+        operation: &mut Operation,
+        why: Failed,
+        failed: &mut impl FnMut(Failure) -> Error,
+    ) -> Poll<Result<T, Error>> {
+        let failure = match why {
+            Failed::Attempt(error) => Failure::Io(error),
+            Failed::Ended => self.of.failure(operation),
+        };
         self.of.failed(operation, &failure);
-        Poll::Ready(Err(failure))
+        Poll::Ready(Err(failed(failure)))
     }
+}
+
+/// Why an operation has failed.
+enum Failed {
+    Attempt(io::Error),
+    /// Its time, its scope or its source has ended: the reactor knows.
+    Ended,
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use crate::drift::Wait;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
-use crate::readiness::Direction;
+use crate::readiness::{Direction, Readiness};
 use crate::scope::tree::Member;
 use crate::side::{Elapsed, Side};
-use crate::source::{NEVER, Source};
+use crate::source::{NEVER, Source, Unusual};
 use crate::token::Token;
 use crate::waiters::{Note, Poller, Wakeup};
 
@@ -62,6 +62,10 @@ impl Done<usize> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) direction: Direction,
+    /// What lets it try.
+    awaits: Readiness,
+    /// What else it has to look for on its source.
+    pub(crate) minds: Unusual,
     pub(crate) begun: bool,
     /// Whether it is counted among those that wait.
     pub(crate) waiting: bool,
@@ -105,6 +109,8 @@ impl Operation {
     pub(crate) fn new(direction: Direction) -> Operation {
         Operation {
             direction,
+            awaits: Readiness::that_allow(direction),
+            minds: Unusual::when_beginning(direction),
             begun: false,
             waiting: false,
             blocked: false,
@@ -189,10 +195,10 @@ impl Default for Operation {
 impl Source {
     /// What an operation is to do next, if nothing but its readiness and its share of the turn have a say.
     #[inline]
-    pub(crate) fn step(&self, direction: Direction, turn: u32, budget: &Budget) -> Step {
-        if !self.readiness.get().allows(direction) {
+    pub(crate) fn step(&self, operation: &Operation, turn: u32, budget: &Budget) -> Step {
+        if !self.readiness.get().intersects(operation.awaits) {
             Step::Wait
-        } else if self.side(direction).had_its_share(turn, budget) {
+        } else if self.side(operation.direction).had_its_share(turn, budget) {
             Step::Yield
         } else {
             Step::Try
@@ -237,7 +243,7 @@ impl Reactor {
         if source.interrupted().is_some() || begins && !operation.begin(side, self) {
             return Step::Fail;
         }
-        source.step(operation.direction, self.metrics.turns as u32, &self.budget)
+        source.step(operation, self.metrics.turns as u32, &self.budget)
     }
 
     /// What the scope of an operation makes of it: nothing, as long as the scope has not ended.
@@ -313,6 +319,7 @@ impl Reactor {
     fn count_waiting(&mut self, source: &Source, operation: &mut Operation) {
         let side = source.side(operation.direction);
         operation.waiting = true;
+        operation.minds = Unusual::when_waiting(operation.direction);
         let turn_so_far_ns = operation.begun_at_ns.saturating_sub(self.wait.woke_ns);
         operation.held_up_before_ns = self.wait.held_up_ns + turn_so_far_ns;
         operation.name = side.last_operation.get().wrapping_add(1);

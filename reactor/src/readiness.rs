@@ -50,10 +50,15 @@ impl Readiness {
     /// Whether an operation in `direction` is worth a system call.
     #[must_use]
     pub const fn allows(self, direction: Direction) -> bool {
-        self.intersects(match direction {
+        self.intersects(Readiness::that_allow(direction))
+    }
+
+    /// Of which any makes an operation in `direction` worth a system call.
+    pub(crate) const fn that_allow(direction: Direction) -> Readiness {
+        match direction {
             Direction::Read => Readiness(1 | 4 | 16 | 32),
             Direction::Write => Readiness(2 | 8 | 16),
-        })
+        }
     }
 
     /// Whether a short read proves that the socket is drained.

@@ -36,11 +36,10 @@ impl Registered {
             operation.begun = true;
             operation.scope = self.driver.scope();
         }
-        let Operation { direction, waiting, .. } = *operation;
-        if operation.scope.is_some() || self.source.is_unusual(direction, waiting) {
+        if operation.scope.is_some() || self.source.has(operation.minds) {
             return self.reactor().step(&self.source, operation, begins);
         }
-        self.source.step(direction, self.driver.turn_number(), &self.driver.budget)
+        self.source.step(operation, self.driver.turn_number(), &self.driver.budget)
     }
 
     /// Books a system call that moved something.

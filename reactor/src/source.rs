@@ -61,7 +61,7 @@ pub(crate) enum Interrupt {
 /// What makes an operation look twice; a set, one bit each. With none of them an operation depends on nothing but
 /// readiness and its share of the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unusual(u8);
+pub(crate) struct Unusual(u8);
 
 impl Unusual {
     const NOTHING: Unusual = Unusual(0);
@@ -76,6 +76,16 @@ impl Unusual {
     /// A deadline has fired on this side.
     const fn fired(direction: Direction) -> Unusual {
         Unusual(8 << direction.side())
+    }
+
+    /// What an operation looks for that begins.
+    pub(crate) const fn when_beginning(direction: Direction) -> Unusual {
+        Unusual(Unusual::ENDED.0 | Unusual::bounded(direction).0)
+    }
+
+    /// What one looks for that waits.
+    pub(crate) const fn when_waiting(direction: Direction) -> Unusual {
+        Unusual(Unusual::ENDED.0 | Unusual::fired(direction).0)
     }
 }
 
@@ -102,12 +112,10 @@ impl Source {
         &self.sides[direction.side()]
     }
 
-    /// Whether an operation that begins, or waits, may be ended by something else than its readiness.
+    /// Whether there is any of what an operation looks for.
     #[inline]
-    pub(crate) fn is_unusual(&self, direction: Direction, waits: bool) -> bool {
-        let Unusual(of_side) =
-            if waits { Unusual::fired(direction) } else { Unusual::bounded(direction) };
-        self.unusual.get().0 & (Unusual::ENDED.0 | of_side) != 0
+    pub(crate) fn has(&self, unusual: Unusual) -> bool {
+        self.unusual.get().0 & unusual.0 != 0
     }
 
     /// Whether `operation`, which is to wait, is in no scope, and neither it nor another waits there yet.

@@ -69,16 +69,19 @@ impl<T: Transport> Socket<T> {
         &self.io
     }
 
+    #[cold]
     pub(crate) fn failed(&self, phase: Phase, failure: Failure) -> Error {
         T::explain(self, Error::failed(phase, failure))
     }
 
     /// Of a single read, whose timeout is an idle timeout.
+    #[cold]
     pub(crate) fn read_failed(&self, failure: Failure) -> Error {
         self.failed(Phase::Read, failure).with_deadline(|info| info.idle = true)
     }
 
     /// An operation on nothing waits for nothing, but a deadline that has passed still ends it.
+    #[inline]
     pub(crate) fn trivial_if(&self, nothing: bool, direction: Direction) {
         if nothing {
             // A closed socket says so in the operation itself.

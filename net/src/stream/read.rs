@@ -1,5 +1,6 @@
 //! Reading from a stream.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, IoSliceMut};
 
 use punctual_reactor::{Direction, Done};
@@ -19,14 +20,14 @@ impl<T: StreamTransport> Socket<T> {
     /// `Kernel(ECONNRESET)`.
     pub async fn read(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Read);
-        let done = self.io.operate(Direction::Read, |io| {
+        let attempt = |io: &T::Io| {
             if buffer.is_empty() {
                 return Ok(Done::new(0));
             }
             let asked = buffer.len();
             self.received(T::read(io, buffer)).map(|bytes| Done::bytes(bytes, asked))
-        });
-        done.await.map_err(|failure| self.read_failed(failure).tell())
+        };
+        self.io.operate_or(Direction::Read, attempt, |failure| self.read_failed(failure).tell()).await
     }
 
     /// As [`read`](Socket::read), into several buffers in turn (readv(2)).
@@ -36,13 +37,13 @@ impl<T: StreamTransport> Socket<T> {
     pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let asked = buffers.iter().take(SLICES_MAX).map(|buffer| buffer.len()).sum();
         self.trivial_if(asked == 0, Direction::Read);
-        let done = self.io.operate(Direction::Read, |io| {
+        let attempt = |io: &T::Io| {
             if asked == 0 {
                 return Ok(Done::new(0));
             }
             self.received(T::read_vectored(io, buffers)).map(|bytes| Done::bytes(bytes, asked))
-        });
-        done.await.map_err(|failure| self.read_failed(failure).tell())
+        };
+        self.io.operate_or(Direction::Read, attempt, |failure| self.read_failed(failure).tell()).await
     }
 
     /// As [`read`](Socket::read), but leaves the bytes to be read again.
@@ -70,23 +71,24 @@ impl<T: StreamTransport> Socket<T> {
     pub async fn read_exact(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let asked = buffer.len();
         self.trivial_if(asked == 0, Direction::Read);
-        let mut filled = 0;
-        let done = self.io.operate(Direction::Read, |io| {
-            if filled == asked {
+        let filled = Cell::new(0);
+        let attempt = |io: &T::Io| {
+            let before = filled.get();
+            if before == asked {
                 return Ok(Done::new(()));
             }
-            let rest = &mut buffer[filled..];
+            let rest = &mut buffer[before..];
             let room = rest.len();
             match self.received(T::read(io, rest))? {
                 0 => Err(ErrorKind::UnexpectedEof.into()),
                 bytes => {
-                    filled += bytes;
+                    filled.set(before + bytes);
                     let step = Done::step(bytes, room);
-                    Ok(if filled == asked { step.ends_with(()) } else { step })
+                    Ok(if before + bytes == asked { step.ends_with(()) } else { step })
                 }
             }
-        });
-        let done = done.await;
-        done.map_err(|failure| self.failed(Phase::Read, failure).with_transferred(filled).tell())
+        };
+        let failed = |failure| self.failed(Phase::Read, failure).with_transferred(filled.get()).tell();
+        self.io.operate_or(Direction::Read, attempt, failed).await
     }
 }

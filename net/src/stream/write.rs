@@ -1,5 +1,6 @@
 //! Writing to a stream.
 
+use std::cell::Cell;
 use std::io::IoSlice;
 
 use punctual_reactor::{Direction, Done};
@@ -17,8 +18,9 @@ impl<T: StreamTransport> Socket<T> {
     /// `Kernel(EPIPE)`.
     pub async fn write(&self, buffer: &[u8]) -> Result<usize, Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| self.try_send(io, buffer));
-        done.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
+        let attempt = |io: &T::Io| self.try_send(io, buffer);
+        let failed = |failure| self.failed(Phase::Write, failure).tell();
+        self.io.operate_or(Direction::Write, attempt, failed).await
     }
 
     /// As [`write`](Socket::write), from several buffers in turn (sendmsg(2)).
@@ -27,8 +29,9 @@ impl<T: StreamTransport> Socket<T> {
     /// As [`write`](Socket::write).
     pub async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.trivial_if(buffers.iter().all(|buffer| buffer.is_empty()), Direction::Write);
-        let done = self.io.operate(Direction::Write, |io| self.try_send_vectored(io, buffers));
-        done.await.map_err(|failure| self.failed(Phase::Write, failure).tell())
+        let attempt = |io: &T::Io| self.try_send_vectored(io, buffers);
+        let failed = |failure| self.failed(Phase::Write, failure).tell();
+        self.io.operate_or(Direction::Write, attempt, failed).await
     }
 
     /// Writes all of `buffer`. It is one operation: the write timeout bounds the whole of it.
@@ -40,18 +43,18 @@ impl<T: StreamTransport> Socket<T> {
     /// Not cancel-safe: dropped midway, some may have been sent, without saying how many.
     pub async fn write_all(&self, buffer: &[u8]) -> Result<(), Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
-        let mut sent = 0;
-        let done = self.io.operate(Direction::Write, |io| {
-            let rest = &buffer[sent..];
+        let sent = Cell::new(0);
+        let attempt = |io: &T::Io| {
+            let rest = &buffer[sent.get()..];
             if rest.is_empty() {
                 return Ok(Done::new(()));
             }
             let bytes = self.try_send_some(io, rest)?;
-            sent += bytes;
+            sent.set(sent.get() + bytes);
             let step = Done::step(bytes, rest.len());
-            Ok(if sent == buffer.len() { step.ends_with(()) } else { step })
-        });
-        let done = done.await;
-        done.map_err(|failure| self.failed(Phase::Write, failure).with_transferred(sent).tell())
+            Ok(if bytes == rest.len() { step.ends_with(()) } else { step })
+        };
+        let failed = |failure| self.failed(Phase::Write, failure).with_transferred(sent.get()).tell();
+        self.io.operate_or(Direction::Write, attempt, failed).await
     }
 }
