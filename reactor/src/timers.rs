@@ -21,7 +21,25 @@ pub(crate) enum Due {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     class: Leeway,
-    key: Key,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Wheel(Key),
+    /// It is the one that was the so-manieth in hand.
+    Hand(u32),
+}
+
+/// A timer that is in no wheel.
+#[derive(Clone, Copy, Debug)]
+struct InHand {
+    number: u32,
+    deadline_ns: u64,
+    leeway: Leeway,
+    due: Due,
+    /// Whether its time had come when they were looked at last.
+    is_due: bool,
 }
 
 /// A timer of its own, not of a source, from its arming until it fires, is cancelled, or its owner has seen
@@ -49,24 +67,44 @@ pub(crate) struct Alarm {
     pub(crate) exact: bool,
 }
 
+/// All timers of a loop.
+///
+/// A timer of its own that comes before all others is kept in hand, if nothing is, and never sees a wheel: most loops wait for one
+/// sleep after the other. What is armed later may still come before it.
 #[derive(Debug)]
 pub(crate) struct Timers {
     /// Made at first use: most loops use two or three classes.
     wheels: [Option<Box<Wheel<Due>>>; Leeway::COUNT],
+    in_hand: Option<InHand>,
+    /// How many have been in hand.
+    hands: u32,
     tick: Tick,
     now_ns: u64,
-    /// What is next, as long as no wheel has been touched.
+    /// What is next, as long as nothing has been touched.
     outlook: Option<Outlook>,
-    /// Whether an advance has made something due that was not popped yet.
+    /// Whether an advance has made something due that was not popped yet, and whether some of it is in a wheel.
     due: bool,
+    wheels_due: bool,
 }
 
-/// What is next in all wheels together.
+/// What is next of all timers together.
 #[derive(Clone, Copy, Debug)]
 struct Outlook {
     /// The earliest deadline; [`NEVER`] if there is none.
     deadline_ns: u64,
+    /// That of those in the wheels.
+    wheels_ns: u64,
     alarm: Option<Alarm>,
+}
+
+impl Outlook {
+    fn add(&mut self, deadline_ns: u64, leeway: Leeway) {
+        self.deadline_ns = self.deadline_ns.min(deadline_ns);
+        let at_ns = deadline_ns.saturating_add(leeway.as_nanos());
+        if self.alarm.is_none_or(|alarm| at_ns < alarm.at_ns) {
+            self.alarm = Some(Alarm { at_ns, exact: leeway == Leeway::NONE });
+        }
+    }
 }
 
 /// How long a wheel may be left alone with nothing due: it files by the distance from where it stands.
@@ -74,33 +112,71 @@ const ADVANCE_EVERY_NS: u64 = 1 << 20;
 
 impl Timers {
     pub(crate) fn new(now_ns: u64, tick: Tick) -> Timers {
-        Timers { wheels: Default::default(), tick, now_ns, outlook: None, due: false }
+        Timers {
+            wheels: Default::default(),
+            in_hand: None,
+            hands: 0,
+            tick,
+            now_ns,
+            outlook: None,
+            due: false,
+            wheels_due: false,
+        }
     }
 
     pub(crate) fn insert(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
+        if matches!(due, Due::Timer(_))
+            && self.in_hand.is_none()
+            && deadline_ns < self.outlook().deadline_ns
+        {
+            return self.take_in_hand(deadline_ns, leeway, due);
+        }
         self.outlook = None;
         let (now_ns, tick) = (self.now_ns, self.tick);
         let wheel =
             self.wheels[leeway.class()].get_or_insert_with(|| Box::new(Wheel::with_tick(now_ns, tick)));
-        TimerKey { class: leeway, key: wheel.insert(deadline_ns, due) }
+        TimerKey { class: leeway, place: Place::Wheel(wheel.insert(deadline_ns, due)) }
+    }
+
+    fn take_in_hand(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
+        self.outlook = None;
+        // After 2^32 of them a key that was kept for so long could name another: those who keep one take it out first.
+        self.hands = self.hands.wrapping_add(1);
+        let number = self.hands;
+        self.in_hand = Some(InHand { number, deadline_ns, leeway, due, is_due: false });
+        TimerKey { class: leeway, place: Place::Hand(number) }
     }
 
     pub(crate) fn cancel(&mut self, key: TimerKey) {
         self.outlook = None;
-        if let Some(wheel) = &mut self.wheels[key.class.class()] {
-            wheel.cancel(key.key);
+        match key.place {
+            Place::Hand(number) => drop(self.in_hand.take_if(|hand| hand.number == number)),
+            Place::Wheel(key_there) => {
+                if let Some(wheel) = &mut self.wheels[key.class.class()] {
+                    wheel.cancel(key_there);
+                }
+            }
         }
     }
 
     /// Moves a timer; `false` if it has fired or was cancelled.
     pub(crate) fn reset(&mut self, key: TimerKey, deadline_ns: u64) -> bool {
         self.outlook = None;
-        let wheel = self.wheels[key.class.class()].as_mut();
-        wheel.is_some_and(|wheel| wheel.reset(key.key, deadline_ns))
+        match key.place {
+            Place::Hand(number) => {
+                let hand = self.in_hand.as_mut().filter(|hand| hand.number == number);
+                hand.map(|hand| (hand.deadline_ns, hand.is_due) = (deadline_ns, false)).is_some()
+            }
+            Place::Wheel(key_there) => {
+                let wheel = self.wheels[key.class.class()].as_mut();
+                wheel.is_some_and(|wheel| wheel.reset(key_there, deadline_ns))
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.wheels.iter().flatten().map(|wheel| wheel.len()).sum()
+        let in_wheels: usize = self.wheels.iter().flatten().map(|wheel| wheel.len()).sum();
+        in_wheels + usize::from(self.in_hand.is_some())
     }
 
     /// The earliest deadline, or a moment before it (see [`Wheel::next_deadline`]).
@@ -113,19 +189,24 @@ impl Timers {
         self.outlook().alarm
     }
 
+    #[inline]
     fn outlook(&mut self) -> Outlook {
-        if let Some(outlook) = self.outlook {
-            return outlook;
+        match self.outlook {
+            Some(outlook) => outlook,
+            None => self.look_out(),
         }
-        let mut outlook = Outlook { deadline_ns: NEVER, alarm: None };
+    }
+
+    fn look_out(&mut self) -> Outlook {
+        let mut outlook = Outlook { deadline_ns: NEVER, wheels_ns: NEVER, alarm: None };
         for leeway in Leeway::all() {
             let Some(wheel) = &mut self.wheels[leeway.class()] else { continue };
             let Some(deadline_ns) = wheel.next_deadline().filter(|at| *at != NEVER) else { continue };
-            outlook.deadline_ns = outlook.deadline_ns.min(deadline_ns);
-            let at_ns = deadline_ns.saturating_add(leeway.as_nanos());
-            if outlook.alarm.is_none_or(|alarm| at_ns < alarm.at_ns) {
-                outlook.alarm = Some(Alarm { at_ns, exact: leeway == Leeway::NONE });
-            }
+            outlook.add(deadline_ns, leeway);
+        }
+        outlook.wheels_ns = outlook.deadline_ns;
+        if let Some(hand) = self.in_hand.filter(|hand| hand.deadline_ns != NEVER) {
+            outlook.add(hand.deadline_ns, hand.leeway);
         }
         self.outlook = Some(outlook);
         outlook
@@ -133,18 +214,36 @@ impl Timers {
 
     /// Makes up to `fires` of the timers due by `now_ns` ready to be popped. Returns whether that was
     /// all of them.
-    pub(crate) fn advance(&mut self, now_ns: u64, fires: usize) -> bool {
-        if now_ns < self.outlook().deadline_ns && now_ns < self.now_ns.saturating_add(ADVANCE_EVERY_NS) {
+    pub(crate) fn advance(&mut self, now_ns: u64, mut fires: usize) -> bool {
+        let Outlook { deadline_ns, wheels_ns, .. } = self.outlook();
+        let lately = now_ns < self.now_ns.saturating_add(ADVANCE_EVERY_NS);
+        if now_ns < deadline_ns && lately {
             return true;
         }
+        if let Some(hand) = self.in_hand.as_mut().filter(|hand| hand.deadline_ns <= now_ns) {
+            hand.is_due = true;
+            self.due = true;
+            fires = fires.saturating_sub(1);
+        }
+        if now_ns < wheels_ns && lately {
+            return true;
+        }
+        if fires == 0 {
+            return now_ns < wheels_ns;
+        }
+        self.advance_wheels(now_ns, fires)
+    }
+
+    fn advance_wheels(&mut self, now_ns: u64, fires: usize) -> bool {
         self.now_ns = now_ns;
-        self.outlook = None;
         let budget = wheel::Budget { fires, ..wheel::Budget::default() };
         let mut complete = true;
         for wheel in self.wheels.iter_mut().flatten() {
+            self.outlook = None;
             complete &= wheel.advance(now_ns, budget).complete;
-            self.due |= wheel.peek().is_some();
+            self.wheels_due |= wheel.peek().is_some();
         }
+        self.due |= self.wheels_due;
         complete
     }
 
@@ -154,13 +253,26 @@ impl Timers {
             return None;
         }
         self.outlook = None;
-        let due = self.wheels.iter_mut().flatten();
-        let earliest = due
-            .filter_map(|wheel| wheel.peek().map(|at| (at, wheel)))
-            .min_by_key(|(deadline_ns, _)| *deadline_ns);
-        let expired = earliest.and_then(|(_, wheel)| wheel.pop());
-        self.due = expired.is_some();
+        let in_wheels = if self.wheels_due { self.peek_wheels() } else { None };
+        // One as late as that was armed after it.
+        let hand = self.in_hand.take_if(|hand| {
+            hand.is_due && in_wheels.is_none_or(|(deadline_ns, _)| hand.deadline_ns <= deadline_ns)
+        });
+        if let Some(hand) = hand {
+            return Some((hand.deadline_ns, hand.due));
+        }
+        let wheel = in_wheels.and_then(|(_, class)| self.wheels[class].as_mut());
+        let expired = wheel.and_then(|wheel| wheel.pop());
+        self.wheels_due = expired.is_some();
+        self.due = self.wheels_due;
         expired.map(|expired| (expired.deadline, expired.value))
+    }
+
+    /// The deadline of the earliest due timer in the wheels, and its class.
+    fn peek_wheels(&self) -> Option<(u64, usize)> {
+        let peeks = self.wheels.iter().enumerate();
+        let due = peeks.filter_map(|(class, wheel)| Some((wheel.as_ref()?.peek()?, class)));
+        due.min_by_key(|(deadline_ns, _)| *deadline_ns)
     }
 
     /// Whether a due timer may wait to be popped.
@@ -204,5 +316,32 @@ mod tests {
         timers.cancel(exact);
         assert_eq!(timers.alarm(), Some(Alarm { at_ns: 6_000_000, exact: false }));
         assert!(!timers.reset(exact, 1));
+    }
+
+    #[test]
+    fn the_one_in_hand_fires_in_the_order_of_all_and_can_be_moved_and_taken_back() {
+        let mut timers = timers();
+        let hand = timers.insert(4_000_000, Leeway::NONE, Due::Timer(0));
+        assert!(matches!(hand.place, Place::Hand(_)));
+        let of_source = timers.insert(3_000_000, Leeway::NONE, Due::Source(1));
+        let second = timers.insert(2_500_000, Leeway::NONE, Due::Timer(2));
+        assert!(matches!((of_source.place, second.place), (Place::Wheel(_), Place::Wheel(_))));
+        assert_eq!((timers.len(), timers.next_deadline()), (3, Some(2_500_000)));
+        assert!(timers.advance(4_000_000, 3), "within the budget are the one in hand and two more");
+        let fired: Vec<_> = std::iter::from_fn(|| timers.pop()).collect();
+        let expected =
+            [(2_500_000, Due::Timer(2)), (3_000_000, Due::Source(1)), (4_000_000, Due::Timer(0))];
+        assert_eq!(fired, expected);
+        assert!(!timers.reset(hand, 1) && !timers.has_due());
+
+        let hand = timers.insert(5_000_000, Leeway::MILLISECOND, Due::Timer(3));
+        assert!(timers.reset(hand, 9_000_000));
+        assert_eq!(timers.alarm(), Some(Alarm { at_ns: 10_000_000, exact: false }));
+        assert!(timers.advance(9_000_000, 1));
+        assert!(timers.reset(hand, 9_500_000), "due, it can be moved until it is popped");
+        assert_eq!(timers.pop(), None);
+        assert!(timers.advance(9_500_000, 1));
+        timers.cancel(hand);
+        assert_eq!((timers.pop(), timers.len(), timers.next_deadline()), (None, 0, None));
     }
 }
