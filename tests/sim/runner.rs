@@ -158,25 +158,63 @@ async fn disturb(plan: Plan, network: Network, body: Pin<Box<dyn Future<Output =
     }
 }
 
+thread_local! {
+    /// Who is to be dropped, and whom to wake for it.
+    static TO_BE_DROPPED: RefCell<(bool, Option<Waker>)> = const { RefCell::new((false, None)) };
+}
+
+thread_local! {
+    /// When a command was sent to the loop, and how often its sleeps had been disturbed until then.
+    static SENT: Cell<Option<(punctual::Instant, u64)>> = const { Cell::new(None) };
+    static NETWORK: Cell<Option<Network>> = const { Cell::new(None) };
+}
+
+/// How often a sleep was interrupted, ended late, or went on while the clock jumped.
+fn disturbances(network: Network) -> u64 {
+    let counts = network.counts();
+    NETWORK.set(Some(network));
+    counts.interrupted + counts.late + counts.jumps
+}
+
+/// K02: a command ends the sleep of the loop at once. (What a scenario holds the loop up for is less than this bound.)
+fn check_that_it_came_at_once() {
+    let (Some((sent, disturbed)), Some(network)) = (SENT.get(), NETWORK.get()) else { return };
+    let took = network.now().saturating_duration_since(sent);
+    let came_at_once = took < Duration::from_millis(200) || disturbances(network) > disturbed;
+    assert!(came_at_once, "a command has waited for {took:?}: its wake-up was lost");
+}
+
 async fn drop_at(point: LoopPoint, network: Network, body: Pin<Box<dyn Future<Output = ()>>>) -> bool {
-    let reached = Rc::new(Cell::new(false));
-    let waker = Rc::new(RefCell::new(Waker::noop().clone()));
-    let (now_reached, wakes) = (reached.clone(), waker.clone());
+    let handle = network.handle();
     network.at_point(network.next_point() + point, move || {
-        now_reached.set(true);
-        wakes.borrow().wake_by_ref();
+        SENT.set(Some((network.now(), disturbances(network))));
+        let told = handle.call(|| {
+            check_that_it_came_at_once();
+            let waker = TO_BE_DROPPED.with_borrow_mut(|(now, waker)| {
+                *now = true;
+                waker.take()
+            });
+            waker.into_iter().for_each(Waker::wake);
+        });
+        told.expect("there is room");
     });
     let mut body = pin!(Some(body));
-    poll_fn(|cx| {
-        waker.replace(cx.waker().clone());
-        if reached.get() {
+    let by_itself = poll_fn(|cx| {
+        let now = TO_BE_DROPPED.with_borrow_mut(|(now, waker)| {
+            *waker = Some(cx.waker().clone());
+            *now
+        });
+        if now {
             body.set(None);
             return Poll::Ready(false);
         }
         let body = body.as_mut().as_pin_mut().expect("it is there until it is over");
         body.poll(cx).map(|()| true)
-    })
-    .await
+    });
+    let by_itself = by_itself.await;
+    // A waker holds its loop, which is to go.
+    TO_BE_DROPPED.take();
+    by_itself
 }
 
 /// Waits until what was let go of has ended: tasks that are aborted, connections that close.

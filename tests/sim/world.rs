@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use punctual::net::{Error, Kind, TcpListener};
+use punctual::net::{Connect, Error, Kind, Phase, TcpListener, TcpStream};
 use punctual::test::{Network, Script};
 use punctual::{JoinError, ScopeError, metrics};
 
@@ -168,6 +168,15 @@ impl World {
         self.ended(TcpListener::bind(address))
     }
 
+    /// A connect that may take as long as `budget`, and is then given up.
+    ///
+    /// # Panics
+    /// As [`within`](World::within).
+    pub async fn connect(&self, address: SocketAddr, budget: Duration) -> Option<TcpStream> {
+        let connect = Connect::to(address).timeout(budget).connect_timeout(budget);
+        self.within(budget, connect.connect()).await
+    }
+
     /// What has ended in time, or not before its time was up; `None` if it failed as things may fail here.
     ///
     /// # Panics
@@ -255,6 +264,9 @@ impl World {
                 assert!(!self.0.harmless, "there was all the time: {error}");
                 // Told to have fired at a time that is not before its deadline.
                 assert!(info.fired() >= info.deadline(), "early: {error}");
+            }
+            Kind::Kernel(_) if error.phase() == Phase::Accept => {
+                panic!("a listener takes the next, or waits for descriptors: {error}")
             }
             Kind::Kernel(_) | Kind::UnexpectedEof | Kind::Dns | Kind::Tls | Kind::Protocol => {
                 tally.failed += 1;

@@ -11,8 +11,10 @@ use super::faults::Faults;
 use super::kernel::{Counts, Kernel};
 use super::network::{Host, Names, Script};
 use crate::builder::Builder;
+use crate::executor::context;
 use crate::instant::Instant;
 use crate::metrics::Metrics;
+use crate::remote::Handle;
 
 thread_local! {
     /// Whether this thread is in a simulation. Apart from the kernel, because it has no destructor: it can be read at any time.
@@ -294,9 +296,18 @@ impl Network {
     }
 
     /// Calls `hook` when the loop comes to `point`, counted from the start of the simulation. It is called as from
-    /// another thread, in the midst of a turn: what it may use is a [`Handle`](crate::Handle).
+    /// another thread, in the midst of a turn: what it may use is a [`handle`](Network::handle), and no waker.
     pub fn at_point(&self, point: LoopPoint, hook: impl FnOnce() + 'static) {
         HOOKS.with(|hooks| hooks.borrow_mut().push((point, Box::new(hook))));
+    }
+
+    /// What reaches the runtime that calls this, as from another thread: for hooks.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: context::current("Network::handle").remote.clone() }
     }
 
     /// The next point that the loop comes to.

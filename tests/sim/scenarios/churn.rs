@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use punctual::net::{TcpListener, TcpStream};
+use punctual::net::TcpListener;
 use punctual::{Unbounded, scope, sleep};
 
 use crate::pattern;
@@ -59,8 +59,7 @@ async fn serve(world: World, listener: TcpListener) {
 /// Comes, reads some or all of it, and goes: in order, with a reset, or in the midst of a wait.
 async fn visit(world: &World, address: SocketAddr) -> Option<()> {
     let budget = world.budget();
-    let connect = TcpStream::connect_timeout(address, budget);
-    let stream = world.within(budget, connect).await?;
+    let stream = world.connect(address, budget).await?;
     let id = world.new_id();
     let budget = world.budget();
     world.ended(stream.set_timeout(Some(budget)))?;

@@ -60,8 +60,7 @@ async fn echo(world: &World, stream: &TcpStream) -> Option<()> {
 
 async fn client(world: World, address: SocketAddr) -> Option<()> {
     let budget = world.budget();
-    let connect = TcpStream::connect_timeout(address, budget);
-    let stream = Rc::new(world.within(budget, connect).await?);
+    let stream = Rc::new(world.connect(address, budget).await?);
     let id = world.new_id();
     let length = world.below(world.one_of(&[1, 100, 6_000, 30_000]));
     let over = scope("client", Unbounded, async |scope| {

@@ -88,6 +88,8 @@ async fn ask(world: &World, resolver: &Resolver, peer: SocketAddr, id: u64) -> O
             None
         }
         Err(error) if error.is_timeout() => None,
+        // Nobody listens at the other address, and the answer with this one was lost.
+        Err(error) if error.kind() == Kind::Kernel(111) && world.network().counts().lost > 0 => None,
         Err(error) => {
             world.check(&error);
             None

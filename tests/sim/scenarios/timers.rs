@@ -55,7 +55,7 @@ async fn sleeper(world: &World) {
                 let least = period * number;
                 assert!(began.elapsed() >= least, "tick {number} early: {:?}", began.elapsed());
                 if world.is_simulated() && world.once_in(3) {
-                    world.network().busy(time(world) / 1_000);
+                    world.network().busy((time(world) / 1_000).min(Duration::from_millis(20)));
                 }
             }
             return;
@@ -72,6 +72,6 @@ async fn sleeper(world: &World) {
     }
     assert!(began.elapsed() >= wanted, "early: {:?} of {wanted:?}", began.elapsed());
     if world.is_simulated() && world.once_in(4) {
-        world.network().busy(Duration::from_millis(world.below(40)));
+        world.network().busy(Duration::from_millis(world.below(20)));
     }
 }

@@ -24,8 +24,7 @@ pub(super) async fn run(world: World) {
             serve(&serving, &acceptor, stream, id, length).await
         });
         let budget = world.budget();
-        let connect = TcpStream::connect_timeout(address, budget);
-        let stream = world.within(budget, connect).await;
+        let stream = world.connect(address, budget).await;
         let read = match stream {
             Some(stream) => client(&world, &connector, stream, id).await,
             None => None,

@@ -5,14 +5,15 @@ use std::ffi::{c_int, c_ulong, c_void};
 use libc::{iovec, size_t, ssize_t};
 
 use super::{call, given, is_simulated, next, number, room, set_errno, size, status};
-use crate::simulation::{Errno, Kernel, Kind};
+use crate::simulation::{Errno, Kernel, Kind, is_entered};
 
 /// # Safety
 /// As close(2) has it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn close(fd: c_int) -> c_int {
     if is_simulated(fd) {
-        return status(call(|kernel| kernel.close(fd)));
+        // What outlives its simulation is gone already; the standard library would abort over it.
+        return if is_entered() { status(call(|kernel| kernel.close(fd))) } else { 0 };
     }
     let next = next!(close: unsafe extern "C" fn(c_int) -> c_int);
     // SAFETY: no pointer is passed.
@@ -134,6 +135,9 @@ unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssi
 /// As fcntl(2) has it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int {
+    if is_simulated(fd) && command == libc::F_GETFD && !is_entered() {
+        return libc::FD_CLOEXEC;
+    }
     if is_simulated(fd) {
         return number(call(|kernel| match command {
             libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => kernel.duplicate(fd),
