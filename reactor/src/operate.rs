@@ -107,7 +107,7 @@ impl<S: MioSource> Registration<S> {
         direction: Direction,
         attempt: impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
-        self.poll_in(&self.polled[direction.side()], cx, direction, attempt)
+        self.poll_in(self.polled(direction), cx, direction, attempt)
     }
 
     /// As [`poll_operate`](Registration::poll_operate), with room of its own: neither takes the other's waker.

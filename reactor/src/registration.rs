@@ -1,6 +1,6 @@
 //! [`Registration`]: a source in the runtime, and the operations on it.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -38,8 +38,8 @@ use crate::waits::{Label, Subject};
 pub struct Registration<S: MioSource> {
     pub(crate) of: Registered,
     pub(crate) io: RefCell<Option<S>>,
-    /// The operations of the poll-based interface, one a side.
-    pub(crate) polled: [Cell<Operation>; 2],
+    /// The operations of the poll-based interface, one a side. Most connections are never used through that.
+    polled: OnceCell<Box<[Cell<Operation>; 2]>>,
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -99,7 +99,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn over(of: Registered, source: S) -> Registration<S> {
-        Registration { of, io: RefCell::new(Some(source)), polled: Default::default() }
+        Registration { of, io: RefCell::new(Some(source)), polled: OnceCell::new() }
     }
 
     /// Takes a short read as proof that nothing more is to be read, which saves the system call that
@@ -263,6 +263,11 @@ impl<S: MioSource> Registration<S> {
         Some(source)
     }
 
+    /// Room for the operation of the poll-based interface on a side.
+    pub(crate) fn polled(&self, direction: Direction) -> &Cell<Operation> {
+        &self.polled.get_or_init(Box::default)[direction.side()]
+    }
+
     /// What is kept of it, unless it was closed.
     fn open(&self) -> Option<&Source> {
         if self.of.source.is_closed() { None } else { Some(&self.of.source) }
@@ -272,7 +277,7 @@ impl<S: MioSource> Registration<S> {
 impl<S: MioSource> Drop for Registration<S> {
     fn drop(&mut self) {
         // Those of the poll-based interface have no owner but this, and a scope may know of them.
-        for polled in &self.polled {
+        for polled in self.polled.get().into_iter().flat_map(|polled| polled.iter()) {
             self.of.end(&mut polled.take(), PhaseEnding::Dropped);
         }
         let source = self.io.take();

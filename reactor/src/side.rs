@@ -130,9 +130,12 @@ impl Side {
     }
 
     /// See [`Waiters::wake_lone_task`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
-        self.waiters().is_none_or(|waiters| waiters.borrow_mut().wake_lone_task(wake))
+        match self.waiters() {
+            None => true,
+            Some(waiters) => waiters.borrow_mut().wake_lone_task(wake),
+        }
     }
 
     #[inline]

@@ -283,8 +283,11 @@ impl Source {
     #[inline]
     pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
         let [read, write] = &self.sides;
+        // Mostly nobody waits to write, and nobody ever has.
+        let write = write.waiters().is_none()
+            || !readiness.allows(Direction::Write)
+            || write.wake_lone_task(wake);
         let read = !readiness.allows(Direction::Read) || read.wake_lone_task(wake);
-        let write = !readiness.allows(Direction::Write) || write.wake_lone_task(wake);
         read && write
     }
 

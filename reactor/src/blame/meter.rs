@@ -2,7 +2,7 @@
 //!
 //! To ask costs two system calls, which a poll cannot afford. So they are made once in a millisecond of the loop's work,
 //! and once more after something took long: what the thread ran between the two is what it ran in the long time, and a
-//! millisecond more at the most. Where system calls are slow, as under a tracer, it is up to sixteen: the looks are to
+//! millisecond more at the most. Where system calls are slow, as under a tracer, it is up to 32: the looks are to
 //! take no more than a thousandth of the work.
 
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::sys;
 
 /// How much work passes between two looks at the least, and at the most.
-const EVERY_NS: RangeInclusive<u64> = 1_000_000..=16_000_000;
+const EVERY_NS: RangeInclusive<u64> = 1_000_000..=32_000_000;
 
 /// So many times what a look takes passes between two.
 const LOOKS_PART: u64 = 1_000;

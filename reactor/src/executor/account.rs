@@ -200,7 +200,7 @@ impl PollsOfTurn {
     }
 
     /// What `task` did since the last one is over.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lap(&mut self, driver: &Driver, task: Id) -> Lap {
         let began_ns = self.at_ns;
         if !driver.accounts {

@@ -78,16 +78,16 @@ impl Driver {
     /// Polls a task, and drops it if it is done.
     #[inline]
     fn poll_task(&self, id: Id, polls: &mut PollsOfTurn) {
-        let (body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
+        let (mut body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
             None => return,
             Some(task) => {
                 task.flag.about_to_poll();
                 (task.body.take(), task.aborted)
             }
         };
-        let Some(mut body) = body else { return };
+        let Some(polled) = &mut body else { return };
         let noted_ns = self.noted_ns.get();
-        if aborted || self.poll_body(&mut body).is_ready() {
+        if aborted || self.poll_body(polled).is_ready() {
             return self.drop_task(id, body, polls, noted_ns);
         }
         let mut tasks = self.tasks.borrow_mut();
@@ -95,7 +95,7 @@ impl Driver {
             drop(tasks);
             return self.drop_task(id, body, polls, noted_ns);
         };
-        task.body = Some(body);
+        task.body = body;
         let lap = polls.lap(self, id);
         if self.accounts {
             task.polls.add(lap.began_ns, lap.ended_ns);
@@ -109,15 +109,16 @@ impl Driver {
 
     /// It is done, or was aborted. To drop it is a part of its last poll.
     #[inline(never)]
-    fn drop_task(&self, id: Id, body: Body, polls: &mut PollsOfTurn, noted_ns: u64) {
-        drop_contained(body.future);
+    fn drop_task(&self, id: Id, body: Option<Body>, polls: &mut PollsOfTurn, noted_ns: u64) {
+        let Some(Body { future, waker }) = body else { return };
+        drop_contained(future);
         // While its name can be looked up.
         #[cfg(feature = "profile")]
         profile::changes();
         let task = self.tasks.borrow_mut().remove(id);
         let lap = polls.lap(self, id);
         if let Some(task) = task {
-            self.spare_wakers.keep(task.flag, body.waker);
+            self.spare_wakers.keep(task.flag, waker);
             if lap.is_long {
                 self.note_task(id, task.origin, lap.began_ns, lap.ended_ns, noted_ns);
             }
