@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::arena::Id;
 use crate::budget::Budget;
+use crate::clock::Clock;
 use crate::drift::Wait;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
@@ -130,15 +131,23 @@ impl Operation {
         if !side.may_let_none_begin() {
             return true;
         }
-        self.fix_deadline(side, reactor);
+        self.fix_deadline(side, &reactor.clock);
+        reactor.now_ns = self.begun_at_ns.max(reactor.now_ns);
         self.due_ns(side) > self.begun_at_ns
+    }
+
+    /// Its own time begins where it waits, if it has not begun before.
+    #[inline]
+    pub(crate) fn about_to_wait(&mut self, side: &Side, clock: &Clock) {
+        if self.begun_at_ns == 0 && side.timeout() != NEVER {
+            self.fix_deadline(side, clock);
+        }
     }
 
     /// Fixes its own deadline, by a clock read now.
     #[inline]
-    fn fix_deadline(&mut self, side: &Side, reactor: &mut Reactor) {
-        let now_ns = reactor.clock.now().as_nanos();
-        reactor.now_ns = now_ns.max(reactor.now_ns);
+    fn fix_deadline(&mut self, side: &Side, clock: &Clock) {
+        let now_ns = clock.now().as_nanos();
         self.own_ns = now_ns.saturating_add(side.timeout());
         self.begun_at_ns = now_ns;
     }
@@ -288,7 +297,6 @@ impl Reactor {
         poller: Poller,
     ) {
         let side = source.side(operation.direction);
-        self.fix_begin(side, operation);
         self.count_waiting(source, operation);
         side.waiting.set(1);
         self.waiting_sides += usize::from(!source.in_memory.get());
@@ -301,23 +309,16 @@ impl Reactor {
         }
     }
 
-    /// Its own time begins where it waits, if it has not begun before.
-    #[inline]
-    fn fix_begin(&mut self, side: &Side, operation: &mut Operation) {
-        if operation.begun_at_ns != 0 {
-        } else if side.timeout() != NEVER {
-            operation.fix_deadline(side, self);
-        } else {
-            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
-            // while it waits, what came before in this turn counts as part of its wait.
-            operation.begun_at_ns = self.now_ns;
-        }
-    }
-
     /// It waits from now on, under a name of its own.
     #[inline]
     fn count_waiting(&mut self, source: &Source, operation: &mut Operation) {
         let side = source.side(operation.direction);
+        self.now_ns = self.now_ns.max(operation.begun_at_ns);
+        if operation.begun_at_ns == 0 {
+            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
+            // while it waits, what came before in this turn counts as part of its wait.
+            operation.begun_at_ns = self.now_ns;
+        }
         operation.waiting = true;
         operation.minds = Unusual::when_waiting(operation.direction);
         let turn_so_far_ns = operation.begun_at_ns.saturating_sub(self.wait.woke_ns);
@@ -355,7 +356,6 @@ impl Reactor {
             return Err(wakeup);
         }
         let side = source.side(operation.direction);
-        self.fix_begin(side, operation);
         if !operation.waiting {
             self.begin_to_wait(token, source, operation);
         }

@@ -52,6 +52,7 @@ impl Registered {
     #[inline(never)]
     pub(crate) fn wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
         let driver = &*self.driver;
+        operation.about_to_wait(self.source.side(operation.direction), &driver.clock);
         operation.guard_ns = driver.frame.until_ns();
         let polled = driver.is_polled_with(waker);
         if polled && self.source.is_free(operation) {

@@ -229,6 +229,7 @@ impl Source {
     }
 
     /// Files the wheel entry for the earlier wish of the two sides, if there is one.
+    #[inline(never)]
     pub(crate) fn file(&self, index: u32, now_ns: u64, timers: &mut Timers) {
         self.unfile(timers);
         let wishes = || self.sides.iter().map(|side| (side.wanted.get(), side.leeway.get()));
