@@ -169,11 +169,11 @@ thread_local! {
     static NETWORK: Cell<Option<Network>> = const { Cell::new(None) };
 }
 
-/// How often a sleep was interrupted, ended late, or went on while the clock jumped.
+/// How often a sleep ended late, or went on while the clock jumped.
 fn disturbances(network: Network) -> u64 {
     let counts = network.counts();
     NETWORK.set(Some(network));
-    counts.interrupted + counts.late + counts.jumps
+    counts.late + counts.jumps
 }
 
 /// K02: a command ends the sleep of the loop at once. (What a scenario holds the loop up for is less than this bound.)
