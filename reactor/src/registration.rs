@@ -290,3 +290,39 @@ impl<S: MioSource + fmt::Debug> fmt::Debug for Registration<S> {
         f.debug_struct("Registration").field("token", &self.of.token).field("io", &self.io).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::Runtime;
+    use crate::operation::Done;
+
+    #[test]
+    fn a_task_learns_of_a_close_also_while_the_loop_sleeps_in_anothers_poll() {
+        let runtime = Runtime::new().expect("a runtime");
+        let (near, _far) = mio::net::UnixStream::pair().expect("a pair");
+        let near = runtime.block_on(async {
+            Registration::new(near, mio::Interest::READABLE, Readiness::NONE).expect("registered")
+        });
+        let near = Rc::new(near);
+        let waiting = runtime.spawn({
+            let near = near.clone();
+            async move {
+                let blocks = |_: &_| Err::<Done<()>, _>(io::Error::from(io::ErrorKind::WouldBlock));
+                poll_fn(|cx| near.poll_operate(cx, Direction::Read, blocks)).await
+            }
+        });
+        for _ in 0..3 {
+            runtime.turn(Some(Duration::ZERO)).expect("a turn");
+        }
+        runtime.prepare().expect("an alarm");
+        let before = runtime.metrics().remote_signals;
+        near.close();
+        assert_eq!(runtime.metrics().remote_signals, before + 1, "otherwise the other poll sleeps on");
+        runtime.turn(Some(Duration::ZERO)).expect("a turn");
+        assert!(waiting.is_finished());
+    }
+}

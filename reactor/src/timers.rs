@@ -214,24 +214,20 @@ impl Timers {
 
     /// Makes up to `fires` of the timers due by `now_ns` ready to be popped. Returns whether that was
     /// all of them.
-    pub(crate) fn advance(&mut self, now_ns: u64, mut fires: usize) -> bool {
+    pub(crate) fn advance(&mut self, now_ns: u64, fires: usize) -> bool {
         let Outlook { deadline_ns, wheels_ns, .. } = self.outlook();
         let lately = now_ns < self.now_ns.saturating_add(ADVANCE_EVERY_NS);
         if now_ns < deadline_ns && lately {
             return true;
         }
+        let complete = now_ns < wheels_ns && lately || self.advance_wheels(now_ns, fires);
+        let before = if complete { None } else { self.peek_wheels() };
         if let Some(hand) = self.in_hand.as_mut().filter(|hand| hand.deadline_ns <= now_ns) {
-            hand.is_due = true;
-            self.due = true;
-            fires = fires.saturating_sub(1);
+            // What is left in the wheels for the next turn may come before it, unless it comes before all.
+            hand.is_due = before.is_none_or(|(first_ns, _)| hand.deadline_ns <= first_ns);
+            self.due |= hand.is_due;
         }
-        if now_ns < wheels_ns && lately {
-            return true;
-        }
-        if fires == 0 {
-            return now_ns < wheels_ns;
-        }
-        self.advance_wheels(now_ns, fires)
+        complete
     }
 
     fn advance_wheels(&mut self, now_ns: u64, fires: usize) -> bool {
@@ -327,8 +323,11 @@ mod tests {
         let second = timers.insert(2_500_000, Leeway::NONE, Due::Timer(2));
         assert!(matches!((of_source.place, second.place), (Place::Wheel(_), Place::Wheel(_))));
         assert_eq!((timers.len(), timers.next_deadline()), (3, Some(2_500_000)));
-        assert!(timers.advance(4_000_000, 3), "within the budget are the one in hand and two more");
-        let fired: Vec<_> = std::iter::from_fn(|| timers.pop()).collect();
+        assert!(!timers.advance(4_000_000, 1), "one is left, and the one in hand comes after it");
+        let mut fired: Vec<_> = std::iter::from_fn(|| timers.pop()).collect();
+        assert_eq!(fired, [(2_500_000, Due::Timer(2))]);
+        assert!(timers.advance(4_000_000, 1));
+        fired.extend(std::iter::from_fn(|| timers.pop()));
         let expected =
             [(2_500_000, Due::Timer(2)), (3_000_000, Due::Source(1)), (4_000_000, Due::Timer(0))];
         assert_eq!(fired, expected);
