@@ -288,6 +288,9 @@ impl Driver {
     /// Drops tasks of a scope that is over, on this thread and before this returns, unless it is called from
     /// such a drop: then right after that.
     pub(crate) fn drop_tasks(&self, tasks: Vec<Id>) {
+        if tasks.is_empty() {
+            return;
+        }
         for id in tasks {
             let mut all = self.tasks.borrow_mut();
             let away = all.get_mut(id).is_some_and(|task| {

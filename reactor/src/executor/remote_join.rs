@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::executor::context;
 use crate::executor::join::JoinError;
-use crate::remote::{Handle, SendError};
+use crate::remote::{Handle, SendError, Shared};
 use crate::scope::Waiting;
 use crate::text::Text;
 use crate::waits::{Label, Subject};
@@ -23,7 +23,7 @@ use crate::waits::{Label, Subject};
 pub struct RemoteJoinHandle<T> {
     shared: Arc<Exchange<T>>,
     /// Known to the scope and to the audit of the loop on which it is awaited, while it is.
-    waiting: Option<Waiting>,
+    waiting: Option<Waiting<Arc<Shared>>>,
 }
 
 const GIVEN: &str = "a RemoteJoinHandle was awaited again after it had given its result";

@@ -136,6 +136,7 @@ pub(crate) struct SpanInfo {
 
 impl Origin {
     /// Of what is spawned now.
+    #[inline]
     pub(crate) fn new(name: Option<Text>, spawned_at: &'static Location<'static>) -> Origin {
         let span = SpanInfo::current();
         let more = (name.is_some() || span.is_some()).then(|| Arc::new(More { name, span }));
@@ -152,11 +153,13 @@ impl Origin {
 }
 
 impl SpanInfo {
+    #[inline]
     fn current() -> Option<SpanInfo> {
         // Without a subscriber nothing is asked.
-        if LevelFilter::current() == LevelFilter::OFF {
-            return None;
-        }
+        if LevelFilter::current() == LevelFilter::OFF { None } else { SpanInfo::of_subscriber() }
+    }
+
+    fn of_subscriber() -> Option<SpanInfo> {
         let span = tracing::Span::current();
         let metadata = span.metadata()?;
         span.id().map(|id| SpanInfo { metadata, id: id.into_u64() })

@@ -3,155 +3,16 @@
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use crate::arena::Id;
 use crate::executor::{Driver, ShutdownRequested, context};
 use crate::failure::Failure;
 use crate::instant::Instant;
-use crate::remote::{Handle, Shared};
 use crate::scope::strand::Entered;
-use crate::scope::tree::Member;
-use crate::scope::{ScopeEnd, ScopeId};
+use crate::scope::{ScopeEnd, ScopeId, Waiting};
 use crate::source::NEVER;
-use crate::waiters::Note;
-use crate::waits::{Frame, Label, OtherWait, Subject, WaitGuard};
-
-/// Something that waits in the current scope: it is told of the end, and the audit sees it. It may be dropped on
-/// another thread than it began on.
-pub(crate) struct Waiting {
-    remote: Arc<Shared>,
-    since_ns: u64,
-    note: usize,
-    frame: Frame,
-    scope: Option<Id>,
-    member: Option<usize>,
-}
-
-impl Waiting {
-    /// `label` is how the audit calls it, and `subject` for what it waits.
-    ///
-    /// # Errors
-    /// That of the scope, if it has ended: nothing may begin in it.
-    fn begin(
-        driver: &Driver,
-        label: Label,
-        subject: Option<Subject>,
-        frame: Option<Frame>,
-    ) -> Result<Waiting, ScopeEnd> {
-        let scope = driver.scope();
-        let refused = scope.and_then(|scope| driver.reactor.borrow_mut().refuses(scope));
-        if let Some(end) = refused {
-            driver.wake_ended();
-            return Err(end);
-        }
-        let since_ns = driver.reactor.borrow().now_ns;
-        let note = Note { since_ns, until_ns: NEVER, poller: driver.poller(), scope };
-        let frame = frame.unwrap_or_else(|| driver.frame.make());
-        let note = driver.waits.borrow_mut().insert(OtherWait { label, subject, frame, note });
-        Ok(Waiting { remote: driver.remote.clone(), since_ns, note, frame, scope, member: None })
-    }
-
-    /// As a member of the current scope, which begins to wait if it did not wait there already. Outside of a
-    /// runtime nothing is done.
-    ///
-    /// # Errors
-    /// The end of the scope, once it has ended; then it waits no longer.
-    pub(crate) fn poll(
-        slot: &mut Option<Waiting>,
-        label: Label,
-        subject: Subject,
-        cx: &Context<'_>,
-    ) -> Result<(), ScopeEnd> {
-        let Some(driver) = context::try_current() else { return Ok(()) };
-        let stays = |waiting: &Waiting| waiting.is_of(&driver) && waiting.scope == driver.scope();
-        if !slot.as_ref().is_some_and(stays) {
-            // First, so that it is forgotten where it was.
-            *slot = None;
-            *slot = Some(Waiting::begin(&driver, label, Some(subject), None)?);
-        } else if let Some(waiting) = slot {
-            waiting.polled_again(&driver);
-        }
-        let end = slot.as_mut().and_then(|waiting| waiting.poll_end(&driver, cx));
-        match end {
-            None => Ok(()),
-            Some(end) => {
-                *slot = None;
-                Err(end)
-            }
-        }
-    }
-
-    /// When it began.
-    pub(crate) fn since_ns(&self) -> u64 {
-        self.since_ns
-    }
-
-    /// It is ended by itself then.
-    pub(crate) fn until(&self, driver: &Driver, until_ns: u64) {
-        if let Some(wait) = driver.waits.borrow_mut().get_mut(self.note) {
-            wait.note.until_ns = until_ns;
-        }
-    }
-
-    /// It may have gone to another task, or another frame.
-    fn polled_again(&self, driver: &Driver) {
-        if let Some(wait) = driver.waits.borrow_mut().get_mut(self.note) {
-            wait.note.poller = driver.poller();
-        }
-    }
-
-    fn is_of(&self, driver: &Driver) -> bool {
-        driver.is_reached_by(&self.remote)
-    }
-
-    /// What ended the scope, if it has ended; whoever polls is woken when it does.
-    fn poll_end(&mut self, driver: &Driver, cx: &Context<'_>) -> Option<ScopeEnd> {
-        let scope = self.scope?;
-        // First: it may be anybody's code, and end the scope.
-        let waker = cx.waker().clone();
-        let end = driver.reactor.borrow_mut().scopes.end_of(scope);
-        if let Some((_, end)) = end {
-            return Some(end);
-        }
-        let before = {
-            let scopes = &mut driver.reactor.borrow_mut().scopes;
-            match self.member {
-                Some(member) => scopes.set_member_waker(scope, member, waker),
-                None => {
-                    self.member = scopes.join(scope, Member::Waker(waker));
-                    None
-                }
-            }
-        };
-        drop(before);
-        None
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let (note, place) = (self.note, self.scope.zip(self.member));
-        let forget = move |driver: &Driver| {
-            // What it waits for may be anybody's: dropped while nothing is borrowed.
-            let wait = driver.waits.borrow_mut().try_remove(note);
-            drop(wait);
-            if let Some((scope, member)) = place {
-                let member = driver.reactor.borrow_mut().scopes.leave(scope, member);
-                drop(member);
-            }
-        };
-        match context::try_current() {
-            Some(driver) if self.is_of(&driver) => forget(&driver),
-            _ => {
-                // On another thread, or between two runs of the loop, which then does it.
-                let handle = Handle { shared: self.remote.clone() };
-                handle.tell(move || context::try_current().iter().for_each(|here| forget(here)));
-            }
-        }
-    }
-}
+use crate::waits::{Frame, Label, Subject, WaitGuard};
 
 /// Awaits `future` in the current [scope](crate::scope) as if it were one of this runtime's own operations: it
 /// ends with the scope, and with the runtime.
@@ -222,9 +83,9 @@ async fn within<F: Future>(
     future: F,
 ) -> Result<F::Output, Failure> {
     let driver = context::current("in_scope");
-    let waiting = Waiting::begin(&driver, Label::new(what), subject, frame);
-    let mut waiting = waiting.map_err(|end| end.failure(None))?;
-    let (began_ns, frame) = (waiting.since_ns, waiting.frame);
+    let waiting = Waiting::begin(driver.clone(), Label::new(what), subject, frame);
+    let mut waiting: Waiting = waiting.map_err(|end| end.failure(None))?;
+    let (began_ns, frame) = (waiting.since_ns(), waiting.frame());
     let mut shutdown = ShutdownRequested::unlisted();
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -22,6 +22,7 @@ mod shield;
 mod strand;
 pub(crate) mod tree;
 mod turn;
+mod waiting;
 mod watch;
 
 pub use cancel::{Canceller, ScopeId};
@@ -29,11 +30,11 @@ pub use children::{ChildFailure, ScopedJoinHandle};
 pub use end::{ScopeDeadline, ScopeElapsed, ScopeEnd};
 pub use error::ScopeError;
 pub use hook::Hook;
-pub(crate) use inside::Waiting;
 pub use inside::{
     ScopeInfo, check_scope, current_scope, current_scope_id, in_scope, in_scope_as, in_scope_beside,
     in_scope_for, outside_scopes,
 };
 pub use open::{Limit, Scope, Unbounded, scope};
 pub use shield::shield;
+pub(crate) use waiting::Waiting;
 pub use watch::ScopeWatch;

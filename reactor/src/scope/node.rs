@@ -160,6 +160,11 @@ impl Node {
         self.rare.as_ref().and_then(|rare| rare.joins)
     }
 
+    /// Whether its body has returned, or it has ended: then the last of its tasks to go is waited for.
+    pub(super) fn waits_for_tasks(&self) -> bool {
+        self.end.is_some() || self.joins().is_some()
+    }
+
     pub(crate) fn take_hooks(&mut self) -> BTreeMap<u64, HookFn> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.hooks)).unwrap_or_default()
     }

@@ -307,7 +307,10 @@ impl Scopes {
         if is_task {
             parent.tasks -= 1;
             if parent.tasks == 0 {
-                woken.extend(parent.take_poller());
+                // A body that still runs asks for itself when it is done.
+                if parent.waits_for_tasks() {
+                    woken.extend(parent.take_poller());
+                }
                 let around = parent.links.parent;
                 self.wake_waiting(around);
             }

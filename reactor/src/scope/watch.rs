@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Context;
 
 use crate::executor::context;
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::remote::Shared;
 use crate::scope::Waiting;
 use crate::waits::{Label, Subject};
 
@@ -34,7 +36,7 @@ use crate::waits::{Label, Subject};
 pub struct ScopeWatch {
     what: &'static str,
     peer: Option<SocketAddr>,
-    waiting: Option<Waiting>,
+    waiting: Option<Waiting<Arc<Shared>>>,
 }
 
 impl ScopeWatch {
