@@ -53,10 +53,10 @@ impl<T> Arena<T> {
         Arena { slots: Slab::new(), generations: Vec::new(), retired: 0 }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Id {
-        let capacity = self.slots.capacity();
-        if self.slots.len() == capacity && capacity >= GROWS_BY_HALF {
-            self.slots.reserve_exact(capacity / 2);
+        if self.slots.len() == self.slots.capacity() {
+            self.grow();
         }
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
@@ -68,6 +68,14 @@ impl<T> Arena<T> {
         entry.insert(Slot { generation, value: Some(value) });
         // A slab of 2^32 slots would not fit in memory: each is at least 8 bytes, and then some.
         Id { index: slot as u32, generation }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let capacity = self.slots.capacity();
+        if capacity >= GROWS_BY_HALF {
+            self.slots.reserve_exact(capacity / 2);
+        }
     }
 
     /// The index that the next `insert` will use.

@@ -92,7 +92,6 @@ pub(crate) struct Plan {
 }
 
 /// What was left in a node that was closed, to be dropped where a drop does no harm.
-#[derive(Default)]
 pub(crate) struct Left {
     pub(crate) waker: Option<Waker>,
     pub(crate) members: Members,
@@ -100,6 +99,7 @@ pub(crate) struct Left {
 }
 
 impl Node {
+    #[inline]
     pub(super) fn new(plan: Plan) -> Node {
         let Plan { kind, parent: _, deadline, own_ns, unbounded } = plan;
         Node {
@@ -173,14 +173,11 @@ impl Node {
         self.rare.as_mut()?.hooks.remove(&number)
     }
 
-    pub(super) fn into_left(self) -> Left {
-        Left { waker: self.waker, members: self.members, rare: self.rare }
-    }
-}
-
-impl Left {
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.waker.is_none() && self.members.is_empty() && self.rare.is_none()
+    /// What is left of a node that is taken out, if anything is; `waker` was taken from it before.
+    pub(super) fn left_with(self, waker: Option<Waker>) -> Option<Left> {
+        let Node { members, rare, .. } = self;
+        let is_nothing = waker.is_none() && members.is_empty() && rare.is_none();
+        (!is_nothing).then_some(Left { waker, members, rare })
     }
 }
 

@@ -159,8 +159,8 @@ impl Drop for Opened {
         let Closed { tasks, left } = self.driver.reactor.borrow_mut().close_scope(self.id);
         self.driver.wake_ended();
         self.driver.drop_tasks(tasks);
-        if !left.is_nothing() {
-            drop_left(left);
+        if let Some(left) = left {
+            drop_left(*left);
         }
     }
 }

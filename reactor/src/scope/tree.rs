@@ -35,7 +35,7 @@ pub(crate) struct Scopes {
 #[derive(Default)]
 pub(crate) struct Closed {
     pub(crate) tasks: Vec<Id>,
-    pub(crate) left: Left,
+    pub(crate) left: Option<Box<Left>>,
 }
 
 /// What is to be known of a scope when its future is polled.
@@ -193,15 +193,15 @@ impl Scopes {
         woken.extend(node.take_poller());
         let hooks = node.take_hooks();
         hooks_due.extend(hooks.into_iter().map(|(number, hook)| (number, (ScopeEnd::clone(end), hook))));
-        self.tell_of_the_end(index, sources, timers);
+        if node.tells_of_its_end() {
+            self.tell_of_the_end(index, sources, timers);
+        }
     }
 
     /// Tells whoever waits in a node that has ended, or is to be closed.
     fn tell_of_the_end(&mut self, index: u32, sources: &mut Arena<Rc<Source>>, timers: &mut Timers) {
         let Scopes { nodes, woken, .. } = self;
-        let Some((_, node)) = nodes.at_index(index).filter(|(_, node)| node.tells_of_its_end()) else {
-            return;
-        };
+        let Some((_, node)) = nodes.at_index(index) else { return };
         if let Some(timer) = node.timer.take() {
             timers.cancel(timer);
         }
@@ -255,14 +255,16 @@ impl Scopes {
         // Whoever polled it needs not be told, and a scope that is done was not ended: its hooks do not run. But what
         // still waits in it is told.
         let waker = node.waker.take();
-        if node.end.is_none() {
+        let has_children = node.links.first_child != NONE;
+        if node.end.is_none() && node.tells_of_its_end() {
             self.tell_of_the_end(id.index, sources, timers);
         }
-        self.close_children(id.index, order, &mut closed.tasks, sources, timers);
-        self.unlink(id.index);
-        if let Some(node) = self.nodes.remove(id) {
-            closed.left = Left { waker, ..node.into_left() };
+        if has_children {
+            self.close_children(id.index, order, &mut closed.tasks, sources, timers);
         }
+        self.unlink(id.index);
+        let left = self.nodes.remove(id).and_then(|node| node.left_with(waker));
+        closed.left = left.map(Box::new);
         closed
     }
 
