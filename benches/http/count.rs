@@ -3,16 +3,56 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Output};
 
 use crate::servers::{Kind, Server};
 
-/// How many connections ask at once.
-pub(crate) const CONNECTIONS: [usize; 2] = [1, 64];
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// So many connections of HTTP/1.1 ask at once, and each once they all have their answer.
+    Http1 { connections: usize },
+    /// h2load, as in [`Load::ALL`](crate::load::Load::ALL), with a number of requests instead of a time.
+    Http2,
+}
+
+impl Asked {
+    pub(crate) const ALL: [Asked; 3] =
+        [Asked::Http1 { connections: 1 }, Asked::Http1 { connections: 64 }, Asked::Http2];
+
+    pub(crate) fn name(self) -> String {
+        match self {
+            Asked::Http1 { connections } => {
+                format!("{connections} connections that ask at once, a request each time (HTTP/1.1)")
+            }
+            Asked::Http2 => format!("h2load {} (HTTP/2)", H2LOAD.join(" ")),
+        }
+    }
+
+    /// How many requests are for warming up, and how many are made in the longer run.
+    fn requests(self) -> [usize; 2] {
+        match self {
+            // One connection needs more requests for the same precision; after the thousandth ours is closed.
+            Asked::Http1 { connections: 1 } => [10 * FEW, 10 * MANY],
+            Asked::Http1 { connections } => [FEW * connections, MANY * connections],
+            Asked::Http2 => [160 * FEW, 160 * MANY],
+        }
+    }
+
+    fn ask(self, port: u16, requests: usize) -> io::Result<()> {
+        match self {
+            Asked::Http1 { connections } => ask(port, connections, requests / connections),
+            Asked::Http2 => ask_http2(port, requests),
+        }
+    }
+}
+
+const H2LOAD: [&str; 3] = ["-t1", "-c16", "-m10"];
 
 /// What the vDSO needs for one read of the clock, in instructions.
 pub(crate) const CLOCK_READ: f64 = 60.0;
 
-/// How many requests of each connection are for warming up, and how many are counted.
+/// How many requests of each connection are for warming up, and how many are made in the longer run.
 const FEW: usize = 20;
 const MANY: usize = 60;
 
@@ -33,16 +73,14 @@ impl Cost {
     }
 }
 
-/// The cost of a request on each of so many connections.
-pub(crate) fn cost(kind: Kind, connections: usize) -> io::Result<Cost> {
-    // One connection needs more requests for the same precision; after the thousandth ours is closed.
-    let scale = if connections == 1 { 10 } else { 1 };
-    let [few, many] = [FEW * scale, MANY * scale];
-    let (before, _) = run(kind, connections, few, false)?;
-    let (after, _) = run(kind, connections, many, false)?;
-    let requests = ((many - few) * connections) as f64;
-    let (_, calls_before) = run(kind, connections, few, true)?;
-    let (_, mut calls) = run(kind, connections, many, true)?;
+/// The cost of a request.
+pub(crate) fn cost(kind: Kind, asked: Asked) -> io::Result<Cost> {
+    let [few, many] = asked.requests();
+    let (before, _) = run(kind, asked, few, false)?;
+    let (after, _) = run(kind, asked, many, false)?;
+    let requests = (many - few) as f64;
+    let (_, calls_before) = run(kind, asked, few, true)?;
+    let (_, mut calls) = run(kind, asked, many, true)?;
     calls.iter_mut().for_each(|(name, calls)| *calls -= calls_before.get(name).unwrap_or(&0.0));
     calls.iter_mut().for_each(|(_, calls)| *calls /= requests);
     let clock_reads = calls.remove("clock_gettime").unwrap_or(0.0);
@@ -50,26 +88,28 @@ pub(crate) fn cost(kind: Kind, connections: usize) -> io::Result<Cost> {
     Ok(Cost { instructions: (after - before) / requests, clock_reads, calls })
 }
 
-/// Leaves callgrind's file of a run at `path`, for `callgrind_annotate`.
-pub(crate) fn profile(kind: Kind, connections: usize, path: &str) -> io::Result<()> {
+/// Leaves callgrind's file of a run at `path`, for `callgrind_annotate`; returns how many requests it has answered.
+pub(crate) fn profile(kind: Kind, asked: Asked, path: &str) -> io::Result<usize> {
     let file = format!("--callgrind-out-file={path}");
-    let server = Server::start(kind, false, &["valgrind", "--tool=callgrind", &file])?;
-    let asked = ask(server.port, connections, 800);
+    let http2 = asked == Asked::Http2;
+    let server = Server::start(kind, http2, &["valgrind", "--tool=callgrind", &file])?;
+    let requests = 10 * asked.requests()[1];
+    let asked = asked.ask(server.port, requests);
     server.finish();
-    asked
+    asked.map(|()| requests)
 }
 
-/// One run of so many requests on each connection: all that was executed, or all calls of the system by name.
+/// One run of so many requests: all that was executed, or all calls of the system by name.
 fn run(
     kind: Kind,
-    connections: usize,
+    asked: Asked,
     requests: usize,
     calls: bool,
 ) -> io::Result<(f64, BTreeMap<String, f64>)> {
     let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let trace = ["valgrind", "--tool=none", "--trace-syscalls=yes"];
-    let server = Server::start(kind, false, if calls { &trace } else { &callgrind })?;
-    let asked = ask(server.port, connections, requests);
+    let server = Server::start(kind, asked == Asked::Http2, if calls { &trace } else { &callgrind })?;
+    let asked = asked.ask(server.port, requests);
     let stderr = server.finish();
     asked?;
     if calls {
@@ -92,6 +132,17 @@ fn by_name(trace: &str) -> BTreeMap<String, f64> {
         *calls.entry(name.to_owned()).or_insert(0.0) += 1.0;
     }
     calls
+}
+
+fn ask_http2(port: u16, requests: usize) -> io::Result<()> {
+    let mut command = Command::new("h2load");
+    command.args(H2LOAD).args(["-n", &requests.to_string()]);
+    let Output { stdout, .. } = command.arg(format!("http://127.0.0.1:{port}/")).output()?;
+    let told = String::from_utf8_lossy(&stdout);
+    if told.contains(&format!("{requests} succeeded, 0 failed")) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("not all requests were answered: {told}")))
 }
 
 /// Asks on all connections, then reads all answers, again and again.
