@@ -26,11 +26,18 @@ impl Timer {
         Timer { std, here: Instant::now() }
     }
 
-    fn here(&self, at: std::time::Instant) -> Instant {
+    /// Of the loop's clock.
+    pub(crate) fn here(&self, at: std::time::Instant) -> Instant {
         match at.checked_duration_since(self.std) {
             Some(after) => self.here + after,
             None => self.here - (self.std - at),
         }
+    }
+
+    /// Of hyper's.
+    pub(crate) fn there(&self, at: Instant) -> std::time::Instant {
+        let since = at.saturating_duration_since(self.here);
+        self.std.checked_add(since).unwrap_or(self.std)
     }
 
     fn sleep_at(deadline: Instant) -> Pin<Box<dyn ::hyper::rt::Sleep>> {
@@ -54,8 +61,7 @@ impl ::hyper::rt::Timer for Timer {
     }
 
     fn now(&self) -> std::time::Instant {
-        let since = Instant::now().saturating_duration_since(self.here);
-        self.std.checked_add(since).unwrap_or(self.std)
+        self.there(Instant::now())
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn ::hyper::rt::Sleep>>, deadline: std::time::Instant) {

@@ -1,6 +1,6 @@
 //! [`Scratch`]: room to read into, of which a thread has one.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 
 /// How much is read at once unless another size is asked for, in bytes. More than this does not stay between two reads.
@@ -8,26 +8,15 @@ pub(crate) const SIZE: usize = 64 * 1024;
 
 thread_local! {
     /// What is read lands here, so that a stream on which nothing is in flight holds no memory.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Lends the thread's room to `read`, which reads at most once and polls nobody.
 #[cfg(feature = "hyper")]
+#[inline]
 pub(crate) fn lend<R>(room: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut read = Some(read);
-    let lent = SCRATCH.try_with(|scratch| {
-        let mut buffer = scratch.try_borrow_mut().ok()?;
-        if buffer.len() < room {
-            buffer.resize(room, 0);
-        }
-        read.take().map(|read| read(&mut buffer[..room]))
-    });
-    match (lent, read) {
-        (Ok(Some(result)), _) => result,
-        // The thread ends.
-        (_, Some(read)) => read(&mut vec![0; room]),
-        (_, None) => unreachable!("a closure that was taken has been called"),
-    }
+    let mut scratch = Scratch::take(room);
+    read(scratch.room())
 }
 
 /// A stream that says it moved more than there was: an `impl` that is wrong, and no reason to panic.
@@ -43,8 +32,9 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    #[inline]
     pub(crate) fn take(room: usize) -> Scratch {
-        let mut buffer = SCRATCH.try_with(RefCell::take).unwrap_or_default();
+        let mut buffer = SCRATCH.try_with(Cell::take).unwrap_or_default();
         if buffer.len() < room {
             buffer.resize(room, 0);
         }

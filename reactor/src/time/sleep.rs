@@ -62,6 +62,11 @@ impl Sleep {
         self.timing.label = label;
     }
 
+    /// What it bounds, and where.
+    pub(crate) fn guards(&self) -> (&Driver, Frame) {
+        (&self.driver, self.timing.label.frame)
+    }
+
     /// Makes it the end of whatever is polled in `frame`, as it was set there.
     pub(crate) fn bounds(mut self, frame: Frame, set_at: &'static Location<'static>) -> Sleep {
         self.timing.label = TimerLabel { frame, set_at: Some(set_at), ..self.timing.label };
@@ -75,8 +80,9 @@ impl Sleep {
         self
     }
 
-    /// Reads the clock it lives by.
-    pub(crate) fn now(&self) -> Instant {
+    /// Reads the clock it lives by: [`Instant::now`] on its runtime, which need not be looked for.
+    #[must_use]
+    pub fn now(&self) -> Instant {
         self.driver.clock.now()
     }
 

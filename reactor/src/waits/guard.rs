@@ -36,6 +36,15 @@ impl Sleep {
         self
     }
 
+    /// Runs `poll` within the guard that this [bounds](Sleep::bounding): as [`WaitGuard::poll`], which has to look for the
+    /// runtime first.
+    #[inline]
+    pub fn poll_bounded<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let (driver, frame) = self.guards();
+        let _within = frame.is_some().then(|| driver.frame.go_in(frame));
+        poll()
+    }
+
     /// Has the [audit](crate::waits) call it `what`, as `retry-pause`, instead of `sleep`.
     pub fn named(mut self, what: &'static str) -> Sleep {
         self.label(TimerLabel { what, ..TimerLabel::SLEEP });

@@ -2,9 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use punctual_reactor::Instant;
@@ -100,7 +99,8 @@ impl Drain {
         drop(before);
     }
 
-    fn listen(self: &Rc<Self>, waker: Waker) -> Listening {
+    /// For the task whose waker it is. Must be the one that is polled later.
+    pub(super) fn listen(self: &Rc<Self>, waker: Waker) -> Listening {
         let place = self.free.borrow_mut().pop();
         let mut listeners = self.listeners.borrow_mut();
         let place = place.unwrap_or_else(|| {
@@ -127,13 +127,6 @@ impl Drain {
 pub(super) struct Listening {
     drain: Rc<Drain>,
     place: usize,
-}
-
-impl Listening {
-    /// For the task that polls this. Must be the one that is woken later.
-    pub(super) async fn begin(drain: &Rc<Drain>) -> Listening {
-        poll_fn(|cx| Poll::Ready(drain.listen(cx.waker().clone()))).await
-    }
 }
 
 impl Drop for Listening {

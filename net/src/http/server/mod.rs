@@ -15,10 +15,13 @@ mod connection;
 mod drain;
 mod expired;
 mod head;
+mod http1;
+mod http2;
 mod info;
 mod limits;
 mod piece;
 mod progress;
+mod pulse;
 mod refusal;
 #[cfg(feature = "rig")]
 pub(crate) mod rig;

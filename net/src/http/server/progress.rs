@@ -10,14 +10,14 @@
 //! Between stages nothing is armed and no clock is read: a stage that has been passed through before the connection waits
 //! again never had a deadline. Where it waits, the clock is read once, and the deadline kept; [`Alarm`] is the one timer.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use punctual_reactor::{Instant, Leeway, Sleep, WaitGuard, sleep_until};
+use punctual_reactor::{Firing, Instant, Leeway, Sleep, WaitGuard, sleep_until};
 
 use super::body::Fate;
 use super::expired::Expired;
@@ -68,7 +68,9 @@ pub(super) struct Progress {
     /// Of HTTP/2, whose requests have deadlines of their own.
     pub(super) multiplexed: Cell<bool>,
     /// Of those the one whose future comes next.
-    pub(super) announced: RefCell<Option<Rc<StreamState>>>,
+    pub(super) announced: Cell<Option<Rc<StreamState>>>,
+    /// One that is done, for the next.
+    pub(super) spare: Cell<Option<Rc<StreamState>>>,
 }
 
 /// Whether the client takes what it is sent.
@@ -98,7 +100,8 @@ impl Progress {
             heads: RefCell::default(),
             refused: Cell::new(false),
             multiplexed: Cell::new(false),
-            announced: RefCell::default(),
+            announced: Cell::default(),
+            spare: Cell::default(),
         }
     }
 
@@ -219,7 +222,7 @@ impl Progress {
     }
 
     /// What is to be over first, since when it is under way, and by when it must be over.
-    fn bound(&self, now: &Now) -> (Phase, Instant, Instant) {
+    fn bound(&self, now: &Now<'_>) -> (Phase, Instant, Instant) {
         let stage = self.of_stage(now);
         let since = match self.stall.get() {
             Stall::No => return stage,
@@ -231,7 +234,7 @@ impl Progress {
         if until < stage.2 { (Phase::ResponseWrite, since, until) } else { stage }
     }
 
-    fn of_stage(&self, now: &Now) -> (Phase, Instant, Instant) {
+    fn of_stage(&self, now: &Now<'_>) -> (Phase, Instant, Instant) {
         let began = self.began.get().unwrap_or_else(|| {
             let began = now.read();
             self.began.set(Some(began));
@@ -254,20 +257,25 @@ impl Progress {
     }
 }
 
-/// The clock, read once at most.
-#[derive(Default)]
-pub(super) struct Now(OnceCell<Instant>);
+/// The clock of an alarm, read once at most.
+pub(super) struct Now<'a> {
+    sleep: &'a Sleep,
+    read: Cell<Option<Instant>>,
+}
 
-impl Now {
+impl Now<'_> {
+    #[inline]
     pub(super) fn read(&self) -> Instant {
-        *self.0.get_or_init(Instant::now)
+        self.read.get().unwrap_or_else(|| {
+            let now = self.sleep.now();
+            self.read.set(Some(now));
+            now
+        })
     }
 }
 
 /// The timer of a connection. It is moved to what is due earlier at once, and to what is due later when it fires.
 pub(super) struct Alarm {
-    /// What is polled within it is known to the audit as bounded by this.
-    pub(super) guard: WaitGuard,
     sleep: Sleep,
     /// What it is set to, and the task waits for.
     set_to: Instant,
@@ -276,30 +284,42 @@ pub(super) struct Alarm {
 impl Alarm {
     /// For a wait that the audit calls `what`.
     pub(super) fn new(what: &'static str) -> Alarm {
-        let (guard, set_to) = (WaitGuard::new(), Instant::FAR_FUTURE);
-        let sleep = sleep_until(set_to).with_leeway(Leeway::MILLISECOND).bounding(guard, what);
-        Alarm { guard, sleep, set_to }
+        let set_to = Instant::FAR_FUTURE;
+        let sleep = sleep_until(set_to).with_leeway(Leeway::MILLISECOND);
+        Alarm { sleep: sleep.bounding(WaitGuard::new(), what), set_to }
+    }
+
+    /// What is polled within it is known to the audit as bounded by this.
+    #[inline]
+    pub(super) fn around<R>(&self, poll: impl FnOnce() -> R) -> R {
+        self.sleep.poll_bounded(poll)
     }
 
     /// Ready when `progress` has not got on in time.
+    #[inline]
     pub(super) fn poll(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<Expired> {
-        let now = Now::default();
-        let (phase, began, until) = progress.bound(&now);
-        let firing = ready!(self.poll_until(until, &now, cx));
+        self.poll_first(|now| progress.bound(now), cx)
+    }
+
+    /// Ready when what `first` says is over, wherever it was set to before: the phase, when it began, and until when it is not.
+    #[inline]
+    pub(super) fn poll_first(
+        &mut self,
+        first: impl FnOnce(&Now<'_>) -> (Phase, Instant, Instant),
+        cx: &mut Context<'_>,
+    ) -> Poll<Expired> {
+        let now = Now { sleep: &self.sleep, read: Cell::new(None) };
+        let (phase, began, until) = first(&now);
+        // It was polled when it was set, and wakes the same task: it need not be asked before it can have fired.
+        if self.set_to <= until && now.read.get().is_some_and(|now| now < self.set_to) {
+            return Poll::Pending;
+        }
+        let firing = ready!(self.poll_until(until, cx));
         Poll::Ready(Expired::new(phase, began, Some(until - began), until, firing))
     }
 
-    /// Ready at `until`, wherever it was before.
-    pub(super) fn poll_until(
-        &mut self,
-        until: Instant,
-        now: &Now,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<punctual_reactor::Firing>> {
-        // It was polled when it was set, and wakes the same task: it need not be asked before it can have fired.
-        if self.set_to <= until && now.0.get().is_some_and(|now| *now < self.set_to) {
-            return Poll::Pending;
-        }
+    #[inline(never)]
+    fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Option<Firing>> {
         loop {
             if until < self.set_to || self.sleep.is_elapsed() {
                 self.sleep.reset(until);

@@ -1,6 +1,6 @@
 //! One connection of a server, for fuzzers: see [`crate::rig`].
 
-use super::connection::{self, Caller};
+use super::connection::{Caller, Connection};
 use super::drain::Drain;
 use super::limits::Limits;
 use super::service::HttpService;
@@ -17,5 +17,6 @@ pub async fn serve_connection(stream: Duplex, service: impl HttpService) {
         acceptor: None,
     };
     let site = Site::new(ServerTimeouts::default(), Limits::default(), Drain::new(), true);
-    connection::serve(caller, service, site).await;
+    let Some(place) = site.admit(None) else { return };
+    Connection::new(caller, service, site, place).await;
 }

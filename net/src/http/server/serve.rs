@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use punctual_reactor::{Instant, Scope, Unbounded, scope, sleep_until};
 
-use super::connection::{self, Caller, TOO_MANY};
+use super::connection::{Caller, Connection, TOO_MANY};
 use super::drain::{Course, Drain, Drained, Drainer};
 use super::limits::Limits;
 use super::service::HttpService;
@@ -264,10 +264,7 @@ impl<S: HttpService> Door<S> {
             acceptor: self.acceptor.clone(),
         };
         let (service, site) = (self.service.clone(), self.site.clone());
-        drop(scope.spawn_named("http-connection", async move {
-            connection::serve(caller, service, site).await;
-            drop(place);
-        }));
+        drop(scope.spawn_named("http-connection", Connection::new(caller, service, site, place)));
     }
 
     /// Tells one that is one too many.

@@ -66,7 +66,7 @@ impl Site {
 
 /// The place of one connection, given back when dropped.
 pub(super) struct Place {
-    site: Rc<Site>,
+    pub(super) site: Rc<Site>,
     from: Option<IpAddr>,
 }
 
