@@ -15,10 +15,15 @@ pub(crate) struct Lateness {
 }
 
 impl Lateness {
-    /// Of so many, about. What the process costs counts from now on.
+    /// Of so many, about.
     pub(crate) fn new(expected: usize) -> Lateness {
         let late_ns = Vec::with_capacity(expected);
         Lateness { late_ns, cpu_before_ns: now_ns(ClockId::ProcessCPUTime) }
+    }
+
+    /// What the process costs counts from now on: what it took to begin does not.
+    pub(crate) fn begin(&mut self) {
+        self.cpu_before_ns = now_ns(ClockId::ProcessCPUTime);
     }
 
     /// What was to last until then is over.

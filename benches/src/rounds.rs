@@ -24,8 +24,13 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> =
-            self.turns.iter().flat_map(|figures| figures.keys().map(Cow::as_ref)).collect();
+        Row::names_of(std::slice::from_ref(self))
+    }
+
+    /// The figures that any of `rows` has.
+    pub(crate) fn names_of(rows: &[Row]) -> Vec<&str> {
+        let turns = rows.iter().flat_map(|row| &row.turns);
+        let mut names: Vec<&str> = turns.flat_map(|figures| figures.keys().map(Cow::as_ref)).collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::Report;
-use super::table::digits;
+use super::table::{by_param, cell};
+use crate::rounds::Row;
 
 pub(super) fn of(report: &Report) -> String {
     let mut out = String::new();
@@ -14,21 +15,15 @@ pub(super) fn of(report: &Report) -> String {
         out,
         "`cargo run --release -p punctual-benches -- {workload}`: medians of {rounds} rounds; {machine}"
     );
-    let mut param = None;
-    for row in &report.rows {
-        let names = row.names();
-        let head = Some((&row.subject.param, names.clone()));
-        if param != head {
-            param = head;
-            let _ = writeln!(out, "\n| {} | | {} |", row.subject.param, names.join(" | "));
-            let _ = writeln!(out, "|---|---|{}", "---:|".repeat(names.len()));
+    for rows in by_param(&report.rows) {
+        let names = Row::names_of(rows);
+        let _ = writeln!(out, "\n| {} | | {} |", rows[0].subject.param, names.join(" | "));
+        let _ = writeln!(out, "|---|---|{}", "---:|".repeat(names.len()));
+        for row in rows {
+            let _ = write!(out, "| {} | {} |", row.subject.peer, row.subject.variant);
+            names.iter().for_each(|name| out.push_str(&format!(" {} |", cell(row, name))));
+            out.push('\n');
         }
-        let _ = write!(out, "| {} | {} |", row.subject.peer, row.subject.variant);
-        for name in names {
-            let value = row.median(name).unwrap_or(f64::NAN);
-            let _ = write!(out, " {value:.*} |", digits(value));
-        }
-        out.push('\n');
     }
     out.push_str("\n| target | measured | at most | |\n|---|---:|---:|---|\n");
     for target in &report.targets {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::rounds::Row;
 
 /// How wide the columns are.
 const LABEL: usize = 34;
@@ -12,22 +13,17 @@ pub(super) fn of(report: &Report) -> String {
     let mut out = String::new();
     let _ =
         writeln!(out, "{}: medians of {} rounds; {}", report.workload, report.rounds, report.machine);
-    let mut param = None;
-    for row in &report.rows {
-        let names = row.names();
-        if param != Some(&row.subject.param) {
-            param = Some(&row.subject.param);
-            let _ = write!(out, "\n{:<LABEL$}", row.subject.param);
-            names.iter().for_each(|name| out.push_str(&format!("{name:>COLUMN$}")));
+    for rows in by_param(&report.rows) {
+        let names = Row::names_of(rows);
+        let _ = write!(out, "\n{:<LABEL$}", rows[0].subject.param);
+        names.iter().for_each(|name| out.push_str(&format!("{name:>COLUMN$}")));
+        out.push('\n');
+        for row in rows {
+            let label = format!("{:<9} {}", row.subject.peer, row.subject.variant);
+            let _ = write!(out, "{label:<LABEL$}");
+            names.iter().for_each(|name| out.push_str(&format!("{:>COLUMN$}", cell(row, name))));
             out.push('\n');
         }
-        let label = format!("{:<9} {}", row.subject.peer, row.subject.variant);
-        let _ = write!(out, "{label:<LABEL$}");
-        for name in names {
-            let value = row.median(name).unwrap_or(f64::NAN);
-            let _ = write!(out, "{value:>COLUMN$.*}", digits(value));
-        }
-        out.push('\n');
     }
     out.push('\n');
     for target in &report.targets {
@@ -37,7 +33,15 @@ pub(super) fn of(report: &Report) -> String {
     out
 }
 
-/// As many as say something.
-pub(super) fn digits(value: f64) -> usize {
-    if value.abs() >= 100.0 { 0 } else { 2 }
+/// Rows that stand together: what they measured is of one size.
+pub(super) fn by_param(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|a, b| a.subject.param == b.subject.param)
+}
+
+/// With as many digits as say something.
+pub(super) fn cell(row: &Row, figure: &str) -> String {
+    row.median(figure).map_or("–".into(), |value| {
+        let digits = if value.abs() >= 100.0 { 0 } else { 2 };
+        format!("{value:.digits$}")
+    })
 }

@@ -74,6 +74,9 @@ impl Sleeps {
     /// How long to sleep from now on; nothing if that was all.
     pub(crate) fn begin(&mut self) -> Option<Duration> {
         let duration = self.left.next()?;
+        if self.seen.len() == 0 {
+            self.seen.begin();
+        }
         self.deadline_ns = now_ns(ClockId::Monotonic) + duration.as_nanos() as u64;
         Some(duration)
     }
