@@ -68,6 +68,8 @@ mod histogram;
 mod instant;
 mod leeway;
 mod metrics;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod one_line;
 mod operate;
 mod operation;
@@ -84,12 +86,14 @@ mod readiness;
 mod registered;
 mod registration;
 mod remote;
+mod room;
 mod scope;
 mod set_readiness;
 mod side;
 #[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 pub mod simulation;
 mod source;
+mod sync;
 mod sys;
 mod system;
 mod tcp_info;

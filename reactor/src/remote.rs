@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -15,6 +15,7 @@ use crate::event::Cause;
 use crate::instant::Instant;
 use crate::parking::Parking;
 use crate::readiness::Direction;
+use crate::room::{NoRoom, Room};
 use crate::scope::ScopeId;
 use crate::token::{ReactorId, Token};
 
@@ -67,13 +68,10 @@ pub(crate) struct Shared {
     clock: Clock,
     parking: Parking,
     waker: mio::Waker,
-    /// Bounded by `queued` and `capacity` rather than by its own kind: a bounded crossbeam channel keeps what
+    /// Bounded by `room` rather than by its own kind: a bounded crossbeam channel keeps what
     /// it holds after its receiver is gone, and whoever waits for an answer to it would wait for ever.
     inbox: Sender<Command>,
-    queued: AtomicUsize,
-    capacity: usize,
-    /// Whether the loop has hung up.
-    closed: AtomicBool,
+    room: Room,
     /// Tasks woken by other threads. Not bounded by count, but every live task is in it at most once.
     woken: Sender<Id>,
     signals: AtomicU64,
@@ -121,7 +119,7 @@ impl Inbox {
         let command = if self.commands_notified { self.commands.try_recv().ok() } else { None };
         self.commands_notified &= command.is_some();
         if command.is_some() {
-            let depth = self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+            let depth = self.shared.room.leave();
             self.depth_max = self.depth_max.max(depth);
         }
         command
@@ -147,8 +145,7 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        // Before the receivers go, so that a sender who finds it full knows that it will stay so.
-        self.shared.closed.store(true, Ordering::Release);
+        self.shared.room.close();
         // A command is anybody's: one whose drop panics must not keep the others from being dropped, for whom
         // somebody may wait.
         while let Ok(command) = self.commands.try_recv() {
@@ -174,9 +171,7 @@ impl Shared {
             parking: Parking::new(),
             waker,
             inbox,
-            queued: AtomicUsize::new(0),
-            capacity,
-            closed: AtomicBool::new(false),
+            room: Room::new(capacity),
             woken: woken_in,
             signals: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -211,11 +206,11 @@ impl Shared {
 
     /// How many commands wait.
     pub(crate) fn depth(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.room.depth()
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.room.capacity()
     }
 
     /// Queues a task from another thread, and wakes the loop if it sleeps.
@@ -236,15 +231,14 @@ impl Shared {
     }
 
     fn send(&self, command: Command) -> Result<(), SendError<Command>> {
-        let room = |queued| (queued < self.capacity).then_some(queued + 1);
-        if self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
-            if self.closed.load(Ordering::Acquire) {
-                return Err(SendError::Closed(command));
+        match self.room.take() {
+            Ok(()) => self.put(command),
+            Err(NoRoom::Closed) => Err(SendError::Closed(command)),
+            Err(NoRoom::Full) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(SendError::Full(command))
             }
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(SendError::Full(command));
         }
-        self.put(command)
     }
 
     /// Puts in what has been counted.
@@ -300,7 +294,7 @@ impl Handle {
     /// Has `call` run on the loop's thread, also if the inbox is full: for what each thing of the loop's own says
     /// at most once. A loop that is gone is not told.
     pub(crate) fn tell(&self, call: impl FnOnce() + Send + 'static) {
-        self.shared.queued.fetch_add(1, Ordering::AcqRel);
+        self.shared.room.take_beyond();
         drop(self.shared.put(Command::Call { call: Box::new(call), from: None }));
     }
 

@@ -71,3 +71,49 @@ fn set_interval(period: Duration) -> io::Result<()> {
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Faults that the sanitizers are there to find, made on purpose: so that it shows if they find nothing.
+pub mod seeded {
+    use std::cell::UnsafeCell;
+    use std::hint::black_box;
+
+    struct Shared(UnsafeCell<u64>);
+
+    // SAFETY: it is not sound, which is the point.
+    unsafe impl Sync for Shared {}
+
+    /// Two threads add to one number, with nothing between them.
+    pub fn race() {
+        let shared = Shared(UnsafeCell::new(0));
+        let shared = &shared;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    for _ in 0..1000 {
+                        // SAFETY: the pointer is valid; that both write is the fault.
+                        unsafe { *shared.0.get() += 1 };
+                    }
+                });
+            }
+        });
+        // SAFETY: nobody else is left.
+        black_box(unsafe { *shared.0.get() });
+    }
+
+    /// Reads what has been given back.
+    pub fn use_after_free() {
+        let freed = Box::into_raw(black_box(Box::new(7_u64)));
+        // SAFETY: it came from a box; that it is read afterwards is the fault.
+        black_box(unsafe {
+            drop(Box::from_raw(freed));
+            freed.read_volatile()
+        });
+    }
+
+    /// Forgets memory to which nothing points.
+    pub fn leak() {
+        for _ in 0..10 {
+            std::mem::forget(black_box(vec![7_u8; 1000]));
+        }
+    }
+}
