@@ -76,6 +76,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
 pub mod seeded {
     use std::cell::UnsafeCell;
     use std::hint::black_box;
+    use std::sync::Barrier;
 
     struct Shared(UnsafeCell<u64>);
 
@@ -85,10 +86,12 @@ pub mod seeded {
     /// Two threads add to one number, with nothing between them.
     pub fn race() {
         let shared = Shared(UnsafeCell::new(0));
-        let shared = &shared;
+        // So that the one is not over before the other begins.
+        let (shared, both) = (&shared, &Barrier::new(2));
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(move || {
+                    both.wait();
                     for _ in 0..1000 {
                         // SAFETY: the pointer is valid; that both write is the fault.
                         unsafe { *shared.0.get() += 1 };

@@ -4,12 +4,18 @@
 //! RFC 9112 allows both (sections 2.2 and 6.3), and both have smuggled requests past a proxy that reads them in another
 //! way. Here such a request is refused, and the connection with it.
 
+use super::framing::{Framing, Skipped};
+
 /// The heads that are being received, as they came: mostly one, several if they were sent at once.
 #[derive(Default)]
 pub(super) struct Heads {
     seen: Vec<u8>,
-    /// The last of what was seen has been taken for a request; whether with a body.
-    taken: Option<bool>,
+    /// What is left of the body of the request that was taken last: the next head stands behind it.
+    body: Option<Framing>,
+    /// The last of what was seen has been taken for a request.
+    taken: bool,
+    /// The request that was taken last says in two ways where its body ends, or a bare LF stands behind that.
+    in_doubt: bool,
 }
 
 /// More of what was sent at once is not kept, in bytes.
@@ -18,13 +24,58 @@ const SEEN_MAX: usize = 128 * 1024;
 impl Heads {
     /// A request was made of what has come.
     pub(super) fn taken(&mut self, has_body: bool) {
-        self.taken = Some(has_body);
+        (self.taken, self.in_doubt) = (!has_body, false);
+        if has_body {
+            self.pass_body();
+        }
     }
 
-    /// Takes note of what has come of the head, and of what came with it. Whether all lines of it end in CRLF.
+    /// Keeps of what was seen what stands behind the body, or notes what is left of that.
+    fn pass_body(&mut self) {
+        let mut rest = &self.seen[..];
+        while !rest.is_empty() {
+            let (head, behind) = split_head(rest);
+            rest = behind;
+            let Some(mut framing) = Framing::of(head) else { continue };
+            let framed_twice =
+                has_field(head, b"transfer-encoding") && has_field(head, b"content-length");
+            self.in_doubt = framed_twice;
+            match framing.skip(behind) {
+                // It has been looked at when it came, but for what only shows now: that a CR is the last of the body.
+                Skipped::Ended(next) => {
+                    self.in_doubt |= next.first() == Some(&b'\n');
+                    self.seen = next.to_vec();
+                }
+                // A bare LF in it has been seen when it came.
+                Skipped::GoesOn | Skipped::BareLineFeed => {
+                    self.seen.clear();
+                    self.body = Some(framing);
+                }
+            }
+            return;
+        }
+        // More was sent at once than is kept.
+        self.seen.clear();
+        self.body = Some(Framing::Unknown);
+    }
+
+    /// Takes note of what has come, of a body or of a head and of what came with that. Whether all lines of heads and
+    /// trailers end in CRLF.
     pub(super) fn received(&mut self, bytes: &[u8]) -> bool {
-        match self.taken.take() {
-            Some(has_body) if has_body || self.seen.ends_with(b"\r\n\r\n") => self.seen.clear(),
+        let bytes = match self.body.as_mut().map(|body| body.skip(bytes)) {
+            None => bytes,
+            Some(Skipped::GoesOn) => return true,
+            Some(Skipped::BareLineFeed) => return false,
+            Some(Skipped::Ended(behind)) => {
+                self.body = None;
+                behind
+            }
+        };
+        if bytes.is_empty() {
+            return true;
+        }
+        match std::mem::take(&mut self.taken) {
+            true if self.seen.ends_with(b"\r\n\r\n") => self.seen.clear(),
             _ if self.seen.len() > SEEN_MAX => drop(self.seen.drain(..self.seen.len() - SEEN_MAX / 2)),
             _ => {}
         }
@@ -34,7 +85,7 @@ impl Heads {
         !has_bare_line_feed(&self.seen[from..], from == 0) || !self.heads_have_bare_line_feeds()
     }
 
-    /// Whether a bare LF is in a head, and not in the body behind it.
+    /// Whether a bare LF is in a head or in trailers, and not in a body.
     fn heads_have_bare_line_feeds(&self) -> bool {
         let mut rest = &self.seen[..];
         while !rest.is_empty() {
@@ -42,26 +93,20 @@ impl Heads {
             if has_bare_line_feed(head, true) {
                 return true;
             }
-            if has_field(head, b"content-length") || has_field(head, b"transfer-encoding") {
-                // What follows is the body. What follows that cannot be told without reading it.
-                return false;
-            }
-            rest = behind;
+            rest = match Framing::of(head).map(|mut body| body.skip(behind)) {
+                None => behind,
+                Some(Skipped::Ended(next)) => next,
+                Some(Skipped::GoesOn) => return false,
+                Some(Skipped::BareLineFeed) => return true,
+            };
         }
         false
     }
 
-    /// Whether a head with a `Transfer-Encoding` has a `Content-Length` too.
-    pub(super) fn is_framed_twice(&self) -> bool {
-        let mut rest = &self.seen[..];
-        while !rest.is_empty() {
-            let (head, behind) = split_head(rest);
-            if has_field(head, b"transfer-encoding") && has_field(head, b"content-length") {
-                return true;
-            }
-            rest = behind;
-        }
-        false
+    /// Whether the request that was taken last has both a `Transfer-Encoding` and a `Content-Length`, or has a body behind
+    /// which a bare LF stands.
+    pub(super) fn are_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 }
 
@@ -145,12 +190,50 @@ mod tests {
         );
     }
 
+    /// What is sent, cut in two wherever it may be; the requests are taken as soon as their heads are whole.
+    fn is_fine_behind_a_body(body: &str, behind: &str) -> Vec<bool> {
+        let sent = format!("POST / HTTP/1.1\r\nhost: a\r\n{body}{behind}");
+        let head = sent.find("\r\n\r\n").expect("a head") + 4;
+        let cuts = (1..sent.len()).map(|cut| {
+            let mut heads = Heads::default();
+            let mut fine = heads.received(&sent.as_bytes()[..cut]);
+            if cut >= head {
+                heads.taken(true);
+            }
+            fine &= heads.received(&sent.as_bytes()[cut..]);
+            if cut < head {
+                heads.taken(true);
+            }
+            fine && !heads.are_in_doubt()
+        });
+        cuts.collect()
+    }
+
+    #[test]
+    fn p12_a_bare_line_feed_behind_a_body_is_seen_wherever_it_is_cut() {
+        let bodies = [
+            "content-length: 3\r\n\r\na\nb",
+            "content-length: 2\r\n\r\na\r",
+            "transfer-encoding: chunked\r\n\r\n3\r\na\nb\r\n0\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\nt: v\r\n\r\n",
+        ];
+        for body in bodies {
+            let fine = is_fine_behind_a_body(body, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            assert!(fine.iter().all(|fine| *fine), "{body:?}: {fine:?}");
+            for bad in ["GET / HTTP/1.1\nhost: a\r\n\r\n", "\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
+                let fine = is_fine_behind_a_body(body, bad);
+                assert!(fine.iter().all(|fine| !fine), "{body:?} {bad:?}: {fine:?}");
+            }
+        }
+    }
+
     #[test]
     fn p12_two_framings_are_seen() {
         let framed_twice = |head: &str| {
             let mut heads = Heads::default();
             heads.received(head.as_bytes());
-            heads.is_framed_twice()
+            heads.taken(true);
+            heads.are_in_doubt()
         };
         assert!(framed_twice(
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nTRANSFER-encoding: chunked\r\n\r\n"
@@ -162,5 +245,8 @@ mod tests {
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\ncontent-length: 5\r\n\r\n"
         ));
         assert!(!framed_twice("GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n"));
+        assert!(!framed_twice(
+            "POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nabPOST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+        ));
     }
 }

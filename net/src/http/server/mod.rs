@@ -14,6 +14,7 @@ mod body;
 mod connection;
 mod drain;
 mod expired;
+mod framing;
 mod head;
 mod http1;
 mod http2;

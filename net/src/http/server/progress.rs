@@ -132,8 +132,7 @@ impl Progress {
         match self.stage() {
             Stage::KeepAlive => self.enter(Stage::Header),
             Stage::FirstByte | Stage::Header => {}
-            Stage::Handling | Stage::Flush if self.has_body.get() => return true,
-            // It was sent before the response to the one before.
+            // Of a body, or what was sent before the response to the one before.
             Stage::Handling | Stage::Flush => {}
         }
         let fine = self.heads.borrow_mut().received(bytes);
@@ -162,9 +161,9 @@ impl Progress {
         self.ended.get() && self.stage() == Stage::KeepAlive
     }
 
-    /// Whether the request that has come says in two ways where its body ends.
-    pub(super) fn is_framed_twice(&self) -> bool {
-        self.heads.borrow().is_framed_twice()
+    /// Whether it is in doubt where the body of the request ends that has come.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.heads.borrow().are_in_doubt()
     }
 
     /// The headers of a request are complete. Returns whether it is the last that is taken.

@@ -44,10 +44,8 @@ fn names_one_host<B>(request: &Request<B>) -> bool {
 fn is_framed_once<B>(request: &Request<B>, progress: &Progress) -> bool {
     let mut encodings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     match (encodings.next(), encodings.next()) {
-        (None, _) => true,
-        (Some(one), None) => {
-            one.as_bytes().eq_ignore_ascii_case(b"chunked") && !progress.is_framed_twice()
-        }
+        (None, _) => !progress.is_in_doubt(),
+        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked") && !progress.is_in_doubt(),
         _ => false,
     }
 }
