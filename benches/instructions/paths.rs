@@ -2,11 +2,12 @@
 
 use std::future::poll_fn;
 use std::hint::black_box;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use punctual_net::{Socket, TcpListener, TcpStream, duplex, transport};
-use punctual_reactor::{Instant, Runtime, spawn};
+use punctual_reactor::{Instant, Runtime, Unbounded, scope, sleep, spawn, timeout, yield_now};
 use punctual_timer_wheel::Wheel;
 
 /// Something that is done again and again.
@@ -22,6 +23,14 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "wheel-reset", what: "a timer of the wheel moved later", run: wheel_reset },
     Path { name: "wake", what: "a task that wakes itself and is polled again", run: wake },
     Path { name: "spawn", what: "a task spawned and joined", run: spawned },
+    Path { name: "scope-spawn", what: "a task of a scope, spawned and done", run: scope_spawned },
+    Path {
+        name: "cancel",
+        what: "a task of a scope that sleeps, spawned and cancelled with it",
+        run: cancelled,
+    },
+    Path { name: "sleep", what: "a sleep begun and given up", run: slept },
+    Path { name: "timeout", what: "a timeout around what is ready", run: timed },
     Path { name: "renew", what: "a read's deadline moved on an open connection", run: renew },
     Path { name: "echo", what: "round trip over loopback, no deadline", run: |n| echo(n, None) },
     Path {
@@ -84,6 +93,49 @@ fn spawned(times: u32) {
     run(async {
         for _ in 0..times {
             spawn(async {}).await.expect("it does not panic");
+        }
+    });
+}
+
+fn scope_spawned(times: u32) {
+    run(async {
+        let done = scope("all", Unbounded, async |scope| {
+            for _ in 0..times {
+                drop(scope.spawn(async {}));
+                yield_now().await;
+            }
+        });
+        done.await.expect("nothing ended it");
+    });
+}
+
+fn cancelled(times: u32) {
+    run(async {
+        let ended = scope("all", Unbounded, async |scope| {
+            for _ in 0..times {
+                drop(scope.spawn(sleep(IDLE)));
+            }
+            yield_now().await;
+            scope.cancel("counted");
+        });
+        ended.await.expect_err("it was cancelled");
+    });
+}
+
+fn slept(times: u32) {
+    run(async {
+        for _ in 0..times {
+            let mut sleep = pin!(sleep(IDLE));
+            let polled = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+        }
+    });
+}
+
+fn timed(times: u32) {
+    run(async {
+        for _ in 0..times {
+            timeout(IDLE, async {}).await.expect("it is ready");
         }
     });
 }

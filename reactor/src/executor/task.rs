@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{RawWakerVTable, Wake, Waker};
 
 use crate::arena::Id;
@@ -118,6 +118,8 @@ impl SpareWakers {
     pub(crate) fn keep(&self, flag: Arc<TaskWaker>, waker: Waker) {
         // These two are all there are: only who has one can make another.
         if Arc::strong_count(&flag) == 2 && self.0.borrow().len() < SPARE_WAKERS {
+            // What other threads did with theirs is over.
+            fence(Ordering::Acquire);
             flag.queued.store(true, Ordering::Relaxed);
             self.0.borrow_mut().push((flag, waker));
         }
@@ -137,6 +139,68 @@ impl Wake for TaskWaker {
         context::with(|driver| match driver {
             Some(driver) if driver.is_reached_by(&self.remote) => driver.queue(task),
             _ => self.remote.wake_task(task),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::{pending, poll_fn};
+    use std::rc::Rc;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::{Runtime, spawn, yield_now};
+
+    /// The waker of a task that ends at once.
+    async fn waker_of_one_that_ended() -> Waker {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone()));
+        spawn(waker).await.expect("it does not panic")
+    }
+
+    #[test]
+    fn a_waker_that_somebody_has_is_never_another_tasks() {
+        let runtime = Runtime::new().expect("a runtime");
+        let polls = Rc::new(Cell::new(0));
+        runtime.block_on(async {
+            let old = waker_of_one_that_ended().await;
+            let counted = polls.clone();
+            let _next = spawn(poll_fn(move |_| {
+                counted.set(counted.get() + 1);
+                Poll::<()>::Pending
+            }));
+            yield_now().await;
+            let elsewhere = old.clone();
+            std::thread::spawn(move || elsewhere.wake()).join().expect("it does not panic");
+            old.wake();
+            crate::next_turn().await;
+            yield_now().await;
+        });
+        assert_eq!(polls.get(), 1);
+    }
+
+    #[test]
+    fn a_waker_that_nobody_has_goes_on_and_wakes_the_next_task() {
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            for _ in 0..3 {
+                spawn(yield_now()).await.expect("it was woken");
+                assert_eq!(runtime.driver().spare_wakers.0.borrow().len(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn no_more_wakers_are_kept_than_are_worth_it() {
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..2 * SPARE_WAKERS).map(|_| spawn(async {})).collect();
+            for task in tasks {
+                task.await.expect("it does not panic");
+            }
+            drop(spawn(pending::<()>()));
+            assert_eq!(runtime.driver().spare_wakers.0.borrow().len(), SPARE_WAKERS - 1);
         });
     }
 }
