@@ -4,7 +4,8 @@
 ///
 /// # Panics
 /// If it is not.
-pub(super) fn check(mut answer: &[u8]) {
+pub(super) fn check(whole: &[u8]) {
+    let mut answer = whole;
     while !answer.is_empty() {
         let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
             // Cut off: the client had enough, or had broken off itself.
@@ -28,10 +29,15 @@ pub(super) fn check(mut answer: &[u8]) {
         let rest = &answer[end + 4..];
         let last = header("connection: ") == Some("close");
         answer = rest.get(length..).unwrap_or_default();
-        assert!(!last || answer.is_empty(), "after the last response: {}", shown(answer));
+        assert!(
+            !last || answer.is_empty(),
+            "after the last response: {} in {}",
+            shown(answer),
+            shown(whole)
+        );
     }
 }
 
 fn shown(bytes: &[u8]) -> String {
-    bytes[..bytes.len().min(200)].escape_ascii().to_string()
+    bytes[..bytes.len().min(500)].escape_ascii().to_string()
 }

@@ -14,8 +14,10 @@ pub(super) struct Heads {
     body: Option<Framing>,
     /// The last of what was seen has been taken for a request.
     taken: bool,
-    /// The request that was taken last says in two ways where its body ends, or a bare LF stands behind that.
+    /// The request that was taken last is one that could be read in another way.
     in_doubt: bool,
+    /// The next one will be: its beginning came with the end of a body, which is the handler's all the same.
+    next_in_doubt: bool,
 }
 
 /// More of what was sent at once is not kept, in bytes.
@@ -24,7 +26,7 @@ const SEEN_MAX: usize = 128 * 1024;
 impl Heads {
     /// A request was made of what has come.
     pub(super) fn taken(&mut self, has_body: bool) {
-        (self.taken, self.in_doubt) = (!has_body, false);
+        (self.taken, self.in_doubt) = (!has_body, std::mem::take(&mut self.next_in_doubt));
         if has_body {
             self.pass_body();
         }
@@ -37,13 +39,11 @@ impl Heads {
             let (head, behind) = split_head(rest);
             rest = behind;
             let Some(mut framing) = Framing::of(head) else { continue };
-            let framed_twice =
-                has_field(head, b"transfer-encoding") && has_field(head, b"content-length");
-            self.in_doubt = framed_twice;
+            self.in_doubt |= has_field(head, b"transfer-encoding") && has_field(head, b"content-length");
             match framing.skip(behind) {
                 // It has been looked at when it came, but for what only shows now: that a CR is the last of the body.
                 Skipped::Ended(next) => {
-                    self.in_doubt |= next.first() == Some(&b'\n');
+                    self.next_in_doubt = next.first() == Some(&b'\n');
                     self.seen = next.to_vec();
                 }
                 // A bare LF in it has been seen when it came.
@@ -59,21 +59,24 @@ impl Heads {
         self.body = Some(Framing::Unknown);
     }
 
-    /// Takes note of what has come, of a body or of a head and of what came with that. Whether all lines of heads and
-    /// trailers end in CRLF.
+    /// Takes note of what has come, of a body or of a head and of what came with that. Returns whether all lines of heads
+    /// end in CRLF; of what comes with the end of a body it is told when it is [taken](Heads::are_in_doubt).
     pub(super) fn received(&mut self, bytes: &[u8]) -> bool {
-        let bytes = match self.body.as_mut().map(|body| body.skip(bytes)) {
-            None => bytes,
-            Some(Skipped::GoesOn) => return true,
-            Some(Skipped::BareLineFeed) => return false,
-            Some(Skipped::Ended(behind)) => {
-                self.body = None;
-                behind
-            }
+        let Some(body) = &mut self.body else {
+            return bytes.is_empty() || self.received_of_heads(bytes);
         };
-        if bytes.is_empty() {
-            return true;
+        match body.skip(bytes) {
+            Skipped::GoesOn => {}
+            Skipped::BareLineFeed => (self.body, self.next_in_doubt) = (Some(Framing::Unknown), true),
+            Skipped::Ended(behind) => {
+                self.body = None;
+                self.next_in_doubt = !behind.is_empty() && !self.received_of_heads(behind);
+            }
         }
+        true
+    }
+
+    fn received_of_heads(&mut self, bytes: &[u8]) -> bool {
         match std::mem::take(&mut self.taken) {
             true if self.seen.ends_with(b"\r\n\r\n") => self.seen.clear(),
             _ if self.seen.len() > SEEN_MAX => drop(self.seen.drain(..self.seen.len() - SEEN_MAX / 2)),
@@ -103,8 +106,8 @@ impl Heads {
         false
     }
 
-    /// Whether the request that was taken last has both a `Transfer-Encoding` and a `Content-Length`, or has a body behind
-    /// which a bare LF stands.
+    /// Whether the request that was taken last has both a `Transfer-Encoding` and a `Content-Length`, or a bare LF for the end
+    /// of a line that came with the end of the body before.
     pub(super) fn are_in_doubt(&self) -> bool {
         self.in_doubt
     }
@@ -190,23 +193,27 @@ mod tests {
         );
     }
 
-    /// What is sent, cut in two wherever it may be; the requests are taken as soon as their heads are whole.
-    fn is_fine_behind_a_body(body: &str, behind: &str) -> Vec<bool> {
-        let sent = format!("POST / HTTP/1.1\r\nhost: a\r\n{body}{behind}");
-        let head = sent.find("\r\n\r\n").expect("a head") + 4;
-        let cuts = (1..sent.len()).map(|cut| {
-            let mut heads = Heads::default();
-            let mut fine = heads.received(&sent.as_bytes()[..cut]);
-            if cut >= head {
-                heads.taken(true);
+    /// Whether a request behind that with `body` is let pass, for each place where all of it may be cut in two. Requests are
+    /// taken as soon as their heads are whole.
+    fn are_fine_behind_a_body(body: &str, behind: &str) -> Vec<bool> {
+        let first = format!("POST / HTTP/1.1\r\nhost: a\r\n{body}");
+        let (sent, head) = (format!("{first}{behind}"), first.find("\r\n\r\n").expect("a head") + 4);
+        let is_fine = |cut: usize| {
+            let (mut heads, mut taken) = (Heads::default(), false);
+            for part in [0..cut, cut..sent.len()] {
+                if !heads.received(&sent.as_bytes()[part.clone()]) {
+                    return false;
+                }
+                if !taken && part.end >= head {
+                    taken = true;
+                    heads.taken(true);
+                    assert!(!heads.are_in_doubt(), "the first is fine");
+                }
             }
-            fine &= heads.received(&sent.as_bytes()[cut..]);
-            if cut < head {
-                heads.taken(true);
-            }
-            fine && !heads.are_in_doubt()
-        });
-        cuts.collect()
+            heads.taken(false);
+            !heads.are_in_doubt()
+        };
+        (1..sent.len()).map(is_fine).collect()
     }
 
     #[test]
@@ -218,10 +225,10 @@ mod tests {
             "transfer-encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\nt: v\r\n\r\n",
         ];
         for body in bodies {
-            let fine = is_fine_behind_a_body(body, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            let fine = are_fine_behind_a_body(body, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
             assert!(fine.iter().all(|fine| *fine), "{body:?}: {fine:?}");
             for bad in ["GET / HTTP/1.1\nhost: a\r\n\r\n", "\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
-                let fine = is_fine_behind_a_body(body, bad);
+                let fine = are_fine_behind_a_body(body, bad);
                 assert!(fine.iter().all(|fine| !fine), "{body:?} {bad:?}: {fine:?}");
             }
         }

@@ -161,7 +161,7 @@ impl Progress {
         self.ended.get() && self.stage() == Stage::KeepAlive
     }
 
-    /// Whether it is in doubt where the body of the request ends that has come.
+    /// Whether the request that has come could be read in another way.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.heads.borrow().are_in_doubt()
     }

@@ -12,6 +12,10 @@ pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Opti
     if uri.path().len() + uri.query().map_or(0, |query| query.len() + 1) > site.limits.uri_bytes {
         return Some(StatusCode::URI_TOO_LONG);
     }
+    let is_http1 = request.version() < Version::HTTP_2;
+    if is_http1 && progress.is_in_doubt() {
+        return Some(StatusCode::BAD_REQUEST);
+    }
     if request.version() == Version::HTTP_11 && !names_one_host(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
@@ -19,7 +23,7 @@ pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Opti
     if body.is_end_stream() {
         return None;
     }
-    if request.version() < Version::HTTP_2 && !is_framed_once(request, progress) {
+    if is_http1 && !is_framed_once(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
     (body.size_hint().lower() > site.limits.body).then_some(StatusCode::PAYLOAD_TOO_LARGE)
@@ -40,12 +44,12 @@ fn names_one_host<B>(request: &Request<B>) -> bool {
 }
 
 /// A body has one framing: a length, or one `Transfer-Encoding` that is `chunked` and nothing else (RFC 9112, section
-/// 6.3).
-fn is_framed_once<B>(request: &Request<B>, progress: &Progress) -> bool {
+/// 6.3). Of both it is told by [`Progress::is_in_doubt`].
+fn is_framed_once<B>(request: &Request<B>) -> bool {
     let mut encodings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     match (encodings.next(), encodings.next()) {
-        (None, _) => !progress.is_in_doubt(),
-        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked") && !progress.is_in_doubt(),
+        (None, _) => true,
+        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     }
 }
