@@ -106,6 +106,14 @@ impl Raw {
         let _ = self.stream.write_all(words.as_bytes());
     }
 
+    /// Whether the server has said something that was not read.
+    pub(crate) fn is_told(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("an option");
+        let told = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).expect("an option");
+        told
+    }
+
     /// What is read until the server has ended; a reset ends it as well.
     pub(crate) fn rest(&mut self) -> String {
         let mut all = Vec::new();
