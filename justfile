@@ -22,10 +22,6 @@ connect-lateness:
 million:
     PUNCTUAL_CONNECTS=1000000 cargo test --release -p punctual --test stress_connect -- --nocapture
 
-# Asking and answering through a proxy that does what networks do, for as long as you like.
-soak FOR="5min":
-    PUNCTUAL_SOAK={{FOR}} cargo test --release -p punctual --test it -- b05_stress --nocapture
-
 # What lands must pass.
 ci:
     bash .ci/run
@@ -34,7 +30,7 @@ ci:
 http *ARGS:
     cargo bench -p punctual-benches --bench http -- {{ARGS}}
 
-# The runtimes side by side: echo, renew, drift, idle, connect, tasks.
+# The runtimes side by side: echo, renew, drift, wheel, idle, connect, tasks, cores, size, or all.
 side-by-side WORKLOAD *ARGS:
     cargo run --release -p punctual-benches -- {{WORKLOAD}} {{ARGS}}
 
@@ -56,9 +52,45 @@ lint:
 loom:
     RUSTFLAGS="--cfg loom" cargo test -p punctual-reactor --release --lib --target-dir target/loom models
 
+# The same for threads at a loop, in very many orders: too many for loom to try them all.
+shuttle:
+    RUSTFLAGS="--cfg shuttle" cargo test -p punctual-reactor --release --lib --target-dir target/shuttle models
+
+# Whole scenarios on a simulated kernel and network, a seed each.
+sim SEEDS="100000":
+    PUNCTUAL_SEEDS={{SEEDS}} cargo test --profile sim -p punctual-tests-sim --test sim -- --nocapture
+
+# Ten thousand connections through a proxy that faults, cancels and deadlines from four threads; a report at the end.
+soak MINUTES="10":
+    cargo run --release -p punctual-tests-stress -- --minutes {{MINUTES}}
+
+# Limits that are hit: descriptors, memory, threads, floods, panics, fork.
+exhaustion:
+    cargo test -p punctual-tests-stress --test exhaustion
+
+# The handle, wakers and threads under the thread, address and leak sanitizers.
+sanitizers *WHICH:
+    bash .ci/sanitizers {{WHICH}}
+
+# What peers and files say, made up by libFuzzer.
+fuzz SECONDS="15" *TARGETS:
+    SECONDS_EACH={{SECONDS}} bash .ci/fuzz {{TARGETS}}
+
+# The tests' tests: known bugs, put in one by one, must be seen.
+bugs *NAMES:
+    bash .ci/bugs {{NAMES}}
+
+# Public interface, packages, features, oldest dependencies, oldest Rust.
+compatibility *STEPS:
+    bash .ci/compatibility {{STEPS}}
+
+# Instructions of the hot paths, held against those that were blessed (`just instructions --bless`).
+instructions *ARGS:
+    cargo bench -p punctual-benches --bench instructions -- {{ARGS}}
+
 # The wheel against its peers, interleaved in one run.
 wheel *ARGS:
-    cargo bench -p punctual-benches --bench wheel_table -- {{ARGS}}
+    cargo run --release -p punctual-benches -- wheel {{ARGS}}
 
 # What accounting the time of polls costs an echo, on and off by turns in one run.
 accounting *ARGS:
