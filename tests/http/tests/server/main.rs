@@ -8,5 +8,6 @@ mod halves;
 mod http2;
 mod limits;
 mod rig;
+mod security;
 mod smuggling;
 mod taking;
