@@ -35,7 +35,8 @@ where
     let usable = if choices.pin { affinity::usable() } else { Vec::new() };
     let (ready, all_ready) = channel();
     let (give, results) = channel();
-    let mut starts = Vec::with_capacity(count);
+    let (mut starts, mut threads) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut failed = None;
     for index in 0..count {
         // Dropped, it tells the thread that nothing is to be run.
         let (start, started) = channel();
@@ -51,9 +52,34 @@ where
             // Nobody listens if the `Cores` were dropped.
             drop(give.send((index, result)));
         });
-        spawned.map_err(|error| CoreError::new(index, CoreFailure::Start(error)))?;
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                failed = Some(CoreError::new(index, CoreFailure::Start(error)));
+                break;
+            }
+        }
     }
     drop(ready);
+    let runtimes = match failed.map_or_else(|| runtimes(count, &all_ready), Err) {
+        Ok(runtimes) => runtimes,
+        Err(error) => {
+            // Those that have a runtime let it go, and nothing is left of them.
+            drop(starts);
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            return Err(error);
+        }
+    };
+    let handle = CoresHandle { group, runtimes };
+    for start in starts {
+        // It waits for this, and for nothing else.
+        drop(start.send(handle.clone()));
+    }
+    Ok(Cores::new(handle, results))
+}
+
+/// The runtimes of all threads, once each has said whether it has one.
+fn runtimes<E>(count: usize, all_ready: &Receiver<Ready>) -> Result<Arc<[Handle]>, CoreError<E>> {
     let mut runtimes: Vec<Option<Handle>> = vec![None; count];
     for (index, runtime) in all_ready {
         let runtime = runtime.map_err(|error| CoreError::new(index, CoreFailure::Start(error)))?;
@@ -64,13 +90,7 @@ where
         let error = io::Error::other("its runtime's builder panicked");
         return Err(CoreError::new(index, CoreFailure::Start(error)));
     }
-    let runtimes = runtimes.into_iter().flatten().collect();
-    let handle = CoresHandle { group, runtimes };
-    for start in starts {
-        // It waits for this, and for nothing else.
-        drop(start.send(handle.clone()));
-    }
-    Ok(Cores::new(handle, results))
+    Ok(runtimes.into_iter().flatten().collect())
 }
 
 /// Says that a core has ended, also if it panicked where nobody expects it.
