@@ -58,6 +58,47 @@ pub fn default_sigpipe() -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// A child of this process that has been forked and not waited for.
+#[derive(Debug)]
+#[must_use]
+pub struct Forked {
+    pid: libc::pid_t,
+}
+
+/// Forks. The child has all descriptors of this process, does nothing with them for as long as it `lingers`, and ends without
+/// running anything of this program.
+///
+/// # Errors
+/// What `fork(2)` says.
+pub fn fork_and_linger(lingers: Duration) -> io::Result<Forked> {
+    let time = libc::timespec {
+        tv_sec: lingers.as_secs() as libc::time_t,
+        tv_nsec: lingers.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the child calls nothing but nanosleep(2) and _exit(2), which may be called between a fork of a process of
+    // several threads and an exec, and never returns from here.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: `time` outlives the call, and what is left of it is not asked for.
+        unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+        // SAFETY: it runs no handler and no destructor.
+        unsafe { libc::_exit(0) };
+    }
+    check(pid)?;
+    Ok(Forked { pid })
+}
+
+impl Forked {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// What `waitpid(2)` says.
+    pub fn wait(self) -> io::Result<()> {
+        // SAFETY: the status is not asked for.
+        check(unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) })
+    }
+}
+
 fn set_interval(period: Duration) -> io::Result<()> {
     let period = libc::timeval {
         tv_sec: period.as_secs() as libc::time_t,

@@ -1,0 +1,157 @@
+//! T22, W05: floods of timers and of messages, which starve nobody and keep no memory.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use punctual::net::UnixStream;
+use punctual::reactor::Direction;
+use punctual::{Instant, JoinHandle, Runtime, SendError, metrics, sleep, sleep_until, spawn};
+use punctual_tests_stress::child;
+use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, watchdog};
+
+/// Asks and is answered until it is told to stop; how often.
+fn echo(stop: Rc<Cell<bool>>) -> (JoinHandle<u64>, JoinHandle<()>) {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    let answers = spawn(async move {
+        let mut byte = [0];
+        while let Ok(1) = far.read(&mut byte).await {
+            far.write_all(&byte).await.expect("room");
+        }
+    });
+    let asks = spawn(async move {
+        let mut rounds = 0;
+        while !stop.get() {
+            near.write_all(b"x").await.expect("room");
+            near.read_exact(&mut [0]).await.expect("an answer");
+            rounds += 1;
+        }
+        rounds
+    });
+    (asks, answers)
+}
+
+#[test]
+fn t22_two_hundred_thousand_timers_due_at_once_starve_no_io_and_leave_nothing() {
+    if !child::alone(
+        "floods::t22_two_hundred_thousand_timers_due_at_once_starve_no_io_and_leave_nothing",
+    ) {
+        return;
+    }
+    let _watchdog = watchdog("t22", Duration::from_secs(240));
+    const TIMERS: u64 = 200_000;
+    let runtime = Runtime::new().expect("a runtime");
+    let mut resident = Vec::new();
+    for _ in 0..3 {
+        runtime.block_on(async {
+            let early = Rc::new(Cell::new(0));
+            let due_ns = now_ns() + 3_000_000_000;
+            let due = Instant::now() + Duration::from_nanos(due_ns - now_ns());
+            let timers: Vec<_> = (0..TIMERS)
+                .map(|_| {
+                    let early = early.clone();
+                    spawn(async move {
+                        let due_ns = due.as_nanos();
+                        sleep_until(due).await;
+                        early.set(early.get() + u64::from(now_ns() < due_ns));
+                    })
+                })
+                .collect();
+            // All of them are armed before they are due, or the flood is a smaller one.
+            while metrics().live_timers < TIMERS as usize && now_ns() < due.as_nanos() {
+                punctual::yield_now().await;
+            }
+            let (fired_before, turns_before) = (metrics().fired, metrics().turns);
+            let stop = Rc::new(Cell::new(false));
+            let (asks, answers) = echo(stop.clone());
+            for timer in timers {
+                timer.await.expect("it fires once");
+            }
+            stop.set(true);
+            let rounds = asks.await.expect("no panic");
+            answers.await.expect("no panic");
+            let (fired, turns) = (metrics().fired - fired_before, metrics().turns - turns_before);
+            println!("{fired} fired in {turns} turns, {rounds} round trips meanwhile");
+            assert_eq!(early.get(), 0, "early");
+            // A turn fires 512, and a round trip takes a few turns.
+            assert!(turns >= TIMERS / 512, "{turns} turns");
+            assert!(rounds >= TIMERS / 512 / 8, "{rounds} round trips in {turns} turns");
+        });
+        assert_baseline(&runtime);
+        resident.push(rig::resident_kib());
+    }
+    println!("resident after each: {resident:?} KiB");
+    assert!(resident[2] <= resident[1] + resident[1] / 10 + 1_024, "it grows: {resident:?} KiB");
+}
+
+#[test]
+fn w05_four_threads_that_never_stop_sending_fill_no_memory_and_starve_nobody() {
+    if !child::alone("floods::w05_four_threads_that_never_stop_sending_fill_no_memory_and_starve_nobody")
+    {
+        return;
+    }
+    let _watchdog = watchdog("w05", Duration::from_secs(120));
+    let runtime = Runtime::new().expect("a runtime");
+    let (sent, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let over = Arc::new(AtomicBool::new(false));
+    let (rounds, resident) = runtime.block_on(async {
+        let (target, _other) = UnixStream::pair().expect("a pair");
+        let token = target.token();
+        // What it is flooded with ends nothing of it.
+        let threads: Vec<_> = (0..4_u64)
+            .map(|number| {
+                let handle = runtime.handle();
+                let (sent, refused, over) = (sent.clone(), refused.clone(), over.clone());
+                std::thread::spawn(move || {
+                    for turn in number.. {
+                        if over.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let far = Some(handle.now() + Duration::from_secs(3_600));
+                        let result = match turn % 4 {
+                            0 => handle.set_deadline(token, Direction::Read, far),
+                            1 => handle.call(|| ()),
+                            2 => handle
+                                .spawn(|| async { sleep(MS / 10).await })
+                                .map(drop)
+                                .map_err(|_| SendError::Full(())),
+                            _ => handle.set_deadline(token, Direction::Write, far),
+                        };
+                        let count = if result.is_ok() { &sent } else { &refused };
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let stop = Rc::new(Cell::new(false));
+        let (asks, answers) = echo(stop.clone());
+        let mut resident = Vec::new();
+        for _ in 0..100 {
+            let armed_ns = now_ns();
+            sleep(20 * MS).await;
+            assert!(since(armed_ns) >= 20 * MS, "early");
+            assert!(metrics().inbox_depth <= metrics().inbox_capacity, "the inbox has a bound");
+            resident.push(rig::resident_kib());
+        }
+        over.store(true, Ordering::Relaxed);
+        stop.set(true);
+        let rounds = asks.await.expect("no panic");
+        answers.await.expect("no panic");
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+        (rounds, resident)
+    });
+    let (sent, refused) = (sent.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
+    let (early, late) = (resident[20], resident[99]);
+    println!(
+        "{sent} sent, {refused} refused; {rounds} round trips; {early} KiB at a fifth, {late} at the end"
+    );
+    assert!(sent > 1_000 && refused > 0, "{sent} sent, {refused} refused");
+    // A round trip takes a few turns, of which each has 250 µs of calls, or a call, to run.
+    assert!(rounds >= 20, "{rounds} round trips in 100 sleeps");
+    assert!(late <= early + early / 4 + 8_192, "it grows: {resident:?} KiB");
+    assert_baseline(&runtime);
+}

@@ -1,0 +1,152 @@
+//! R02: every call that opens a descriptor, with every number of descriptors left that is too few.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use punctual::net::{
+    TcpListener, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener, UnixStream,
+};
+use punctual::process::Command;
+use punctual::signal::{SignalKind, signal};
+use punctual::{PerCore, Runtime, fs, http, spawn};
+use punctual_tests_stress::child;
+use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// No call needs more at once.
+const ENOUGH: usize = 16;
+
+type Call = fn(SocketAddr) -> Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+macro_rules! calls {
+    ($($name:literal => |$address:pat_param| $call:expr;)*) => {
+        [$(($name, (|$address| Box::pin(async move { $call.map(drop).map_err(|error| error.to_string()) })) as Call)),*]
+    };
+}
+
+/// What opens a descriptor, or several. What is opened is dropped at once.
+fn calls() -> impl IntoIterator<Item = (&'static str, Call)> {
+    calls! {
+        "TcpListener::bind" => |_| TcpListener::bind("127.0.0.1:0");
+        "TcpStream::connect" => |address| TcpStream::connect(address).await;
+        "TcpStream::connect, several" => |address| TcpStream::connect(vec![address; 3]).await;
+        "TcpStream::connect, by name" => |address| TcpStream::connect(("localhost", address.port())).await;
+        "UdpSocket::bind" => |_| UdpSocket::bind("127.0.0.1:0");
+        "UnixListener::bind" => |_| UnixListener::bind(UnixAddress::from_abstract_name("punctual-limits"));
+        "UnixStream::pair" => |_| UnixStream::pair();
+        "UnixDatagram::pair" => |_| UnixDatagram::pair();
+        "UnixDatagram::unbound" => |_| UnixDatagram::unbound();
+        "pipe" => |_| punctual::reactor::pipe();
+        "fs::File::open" => |_| fs::File::open("Cargo.toml").await;
+        "fs::read" => |_| fs::read("Cargo.toml", 1 << 20).await;
+        "signal" => |_| signal(SignalKind::USER2);
+        "Command" => |_| run_a_program().await;
+        "accept" => |_| accept().await;
+        "http::Client" => |address| ask(address).await;
+        "Runtime::new" => |_| Runtime::new();
+        "per_core" => |_| PerCore::new(2).pin(false).run(|_| async { Ok::<_, std::io::Error>(()) });
+    }
+}
+
+async fn run_a_program() -> Result<(), String> {
+    let output = Command::new("true").output(Duration::from_secs(20), 100).await;
+    output.map(drop).map_err(|error| error.to_string())
+}
+
+/// The peer is there before; what is opened is what is accepted.
+async fn accept() -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let address = listener.local_addr().expect("its address");
+    let _client = std::net::TcpStream::connect(address).map_err(|error| error.to_string())?;
+    listener.set_timeout(Some(20 * MS)).expect("open");
+    match listener.accept().await {
+        Ok(_) => Ok(()),
+        // It pauses; that nothing can be accepted is no failure of the listener.
+        Err(error) if error.is_timeout() && listener.exhaustions() > 0 => {
+            Err("Too many open files, and the listener pauses".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Nobody answers: with enough descriptors it is a timeout.
+async fn ask(address: SocketAddr) -> Result<(), String> {
+    let timeouts = http::Timeouts::new().first_byte(10 * MS);
+    let client = http::Client::new();
+    match client.get(format!("http://{address}/")).timeouts(timeouts).send().await {
+        Err(error) if error.is_timeout() => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Err("nobody answers, and there is an answer".to_owned()),
+    }
+}
+
+/// Leaves as many descriptors as said, and no more.
+fn leave(free: usize) {
+    let used = open_numbers();
+    let limit = (0..).filter(|number| !used.contains(number)).nth(free).expect("numbers go on");
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum }).expect("lowered");
+}
+
+fn open_numbers() -> Vec<u64> {
+    let listing = std::fs::read_dir("/proc/self/fd").expect("procfs");
+    let mut numbers: Vec<u64> =
+        listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // The highest is that of the listing, unless there was a hole.
+    numbers.retain(|number| std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok());
+    numbers
+}
+
+#[test]
+fn r02_every_call_that_opens_a_descriptor_says_that_there_is_none_and_leaks_nothing() {
+    if !child::alone(
+        "limits::r02_every_call_that_opens_a_descriptor_says_that_there_is_none_and_leaks_nothing",
+    ) {
+        return;
+    }
+    let _watchdog = watchdog("r02", Duration::from_secs(240));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    listener.set_nonblocking(true).expect("set");
+    let address = listener.local_addr().expect("its address");
+    let runtime = Runtime::new().expect("a runtime");
+    let make = |call: Call| runtime.block_on(async { spawn(call(address)).await.expect("no panic") });
+    for (name, call) in calls() {
+        // What is kept for good, as threads and the pipe of the signals, is there from now on.
+        rig::raise_descriptors();
+        make(call).unwrap_or_else(|error| panic!("{name}, with as many as there may be: {error}"));
+        settle(&listener);
+        let before = rig::descriptors();
+        let mut worked = None;
+        for free in 0..ENOUGH {
+            leave(free);
+            let result = make(call);
+            rig::raise_descriptors();
+            settle(&listener);
+            let beyond = rig::descriptors_beyond(&before);
+            assert!(beyond.is_empty(), "{name} with {free} descriptors left: {beyond:?}");
+            match result {
+                Ok(()) => worked = worked.or(Some(free)),
+                Err(said) => {
+                    assert_eq!(worked, None, "{name} failed with {free}, and not with fewer: {said}");
+                    assert!(
+                        said.contains("Too many open files"),
+                        "{name} with {free} left says: {said}"
+                    );
+                }
+            }
+        }
+        let worked = worked.unwrap_or_else(|| panic!("{name} never works with {ENOUGH} descriptors"));
+        println!("{name}: {worked} descriptors are enough");
+        assert!(worked > 0, "{name} opens nothing");
+        make(call).unwrap_or_else(|error| panic!("{name}, afterwards: {error}"));
+        settle(&listener);
+    }
+    assert_baseline(&runtime);
+}
+
+/// What was connected and never accepted goes, and so do threads that have ended.
+fn settle(listener: &std::net::TcpListener) {
+    while listener.accept().is_ok() {}
+}

@@ -1,0 +1,191 @@
+//! K16: panics by the thousand, in all places at once.
+
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use punctual::net::{TcpListener, UnixStream};
+use punctual::{Runtime, http, scope, sleep, spawn, timeout, yield_now};
+use punctual_tests_stress::child;
+use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
+
+/// Quiet: a thousand backtraces say no more than one.
+fn go_off() -> ! {
+    resume_unwind(Box::new("bang"));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            go_off();
+        }
+    }
+}
+
+/// Panics when it wakes.
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        go_off();
+    }
+}
+
+/// In one of the places where a panic may come from.
+async fn panics_somewhere(place: usize) {
+    match place % 8 {
+        0 => go_off(),
+        1 => {
+            let _bomb = Bomb;
+            sleep(MS).await;
+        }
+        2 => {
+            let bomb = Bomb;
+            let _ = timeout(
+                MS,
+                poll_fn(move |_| {
+                    let _held = &bomb;
+                    Poll::<()>::Pending
+                }),
+            )
+            .await;
+        }
+        3 => {
+            let child = spawn(async {
+                let _bomb = Bomb;
+                pending::<()>().await
+            });
+            yield_now().await;
+            child.abort();
+            assert!(child.await.is_err());
+        }
+        4 => {
+            let mut alarm = sleep(MS);
+            let waker = Waker::from(Arc::new(BadWaker));
+            assert!(Pin::new(&mut alarm).poll(&mut Context::from_waker(&waker)).is_pending());
+            sleep(2 * MS).await;
+        }
+        5 => {
+            let (near, far) = UnixStream::pair().expect("a pair");
+            let mut byte = [0];
+            let mut read = Box::pin(near.read(&mut byte));
+            let waker = Waker::from(Arc::new(BadWaker));
+            assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            far.write_all(b"x").await.expect("room");
+            sleep(MS).await;
+        }
+        6 => {
+            let _ = scope("bombs", Duration::from_secs(9), async |scope| {
+                scope.spawn(async { go_off() });
+                let _bomb = Bomb;
+                sleep(MS).await;
+            })
+            .await;
+        }
+        _ => {
+            let (near, _far) = UnixStream::pair().expect("a pair");
+            let _bomb = Bomb;
+            near.set_read_timeout(Some(MS)).expect("open");
+            let _ = near.read(&mut [0]).await;
+        }
+    }
+}
+
+#[test]
+fn k16_eight_thousand_panics_in_tasks_wakers_and_drops_harm_nobody_else() {
+    if !child::alone("panics::k16_eight_thousand_panics_in_tasks_wakers_and_drops_harm_nobody_else") {
+        return;
+    }
+    let _watchdog = watchdog("k16", Duration::from_secs(120));
+    let runtime = Runtime::new().expect("a runtime");
+    let before = rig::descriptors();
+    let (mut panicked, mut resident) = (0, Vec::new());
+    for _ in 0..8 {
+        runtime.block_on(async {
+            let bystanders: Vec<_> = (0..100_u32)
+                .map(|n| {
+                    spawn(async move {
+                        sleep(MS).await;
+                        n
+                    })
+                })
+                .collect();
+            let tasks: Vec<_> = (0..1_000).map(|place| spawn(panics_somewhere(place))).collect();
+            for task in tasks {
+                panicked += usize::from(task.await.is_err_and(|error| error.is_panic()));
+            }
+            for (n, bystander) in bystanders.into_iter().enumerate() {
+                assert_eq!(bystander.await.expect("nobody else is harmed") as usize, n);
+            }
+        });
+        assert_baseline(&runtime);
+        assert_eq!(rig::descriptors_beyond(&before), Vec::<String>::new());
+        resident.push(rig::resident_kib());
+    }
+    println!("{panicked} tasks panicked; resident {resident:?} KiB");
+    assert!(panicked >= 8 * 400, "{panicked}");
+    assert!(resident[7] <= resident[1] + resident[1] / 10 + 1_024, "it grows: {resident:?} KiB");
+    // While tasks are left that panic when they are dropped.
+    for place in 0..64 {
+        drop(runtime.spawn(panics_somewhere(place)));
+    }
+    runtime.block_on(yield_now());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_ok());
+}
+
+#[test]
+fn k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other() {
+    if !child::alone("panics::k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other") {
+        return;
+    }
+    let _watchdog = watchdog("k16 http", Duration::from_secs(60));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let service = http::service_fn(async |request: ::http::Request<http::Body>| {
+            match request.uri().path() {
+                "/now" => go_off(),
+                "/later" => {
+                    sleep(MS).await;
+                    go_off()
+                }
+                "/drop" => {
+                    let _bomb = Bomb;
+                    sleep(MS).await;
+                }
+                _ => {}
+            }
+            Ok::<_, std::convert::Infallible>(::http::Response::new("fine".to_owned()))
+        });
+        let serve = http::serve(listener, service);
+        let drainer = serve.drainer();
+        let serving = spawn(serve.into_future());
+        for prior_knowledge in [false, true] {
+            let builder = http::Client::builder();
+            let builder = if prior_knowledge { builder.http2_prior_knowledge() } else { builder };
+            let client = builder.build();
+            for round in 0..30 {
+                for path in ["now", "later", "drop"] {
+                    let sent = client.post(format!("http://{address}/{path}")).send().await;
+                    let status = sent.as_ref().map(|response| response.status().as_u16());
+                    assert!(
+                        status.is_err() || status.is_ok_and(|status| status == 500),
+                        "{round} {path}: {sent:?}"
+                    );
+                }
+                let fine = client.get(format!("http://{address}/fine")).send().await.expect("served");
+                assert_eq!(fine.text(9).await.expect("a body"), "fine");
+            }
+        }
+        drainer.drain(Duration::from_secs(1));
+        serving.await.expect("the server does not panic").expect("no error");
+    });
+    assert_baseline(&runtime);
+}

@@ -1,0 +1,132 @@
+//! F08: descriptors that are closed by somebody else while the loop has them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use punctual::net::{Kind, TcpListener, TcpStream};
+use punctual::{Runtime, sleep, spawn, yield_now};
+use punctual_tests_stress::child;
+use punctual_tests_stress::rig::{MS, assert_baseline, now_ns, since, thread_cpu, watchdog};
+
+/// The descriptors of this process, by what they are.
+fn numbers_of(kind: &str) -> Vec<i32> {
+    let listing = std::fs::read_dir("/proc/self/fd").expect("procfs");
+    let of_kind = listing.flatten().filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        target.to_string_lossy().contains(kind).then_some(number)
+    });
+    of_kind.collect()
+}
+
+fn close(number: i32) {
+    nix::unistd::close(number).expect("it was open");
+}
+
+/// Has the number again, so that whoever believes to own it closes nothing of others.
+fn occupy(number: i32) {
+    let null = std::fs::File::open("/dev/null").expect("opened");
+    let copy = std::os::fd::IntoRawFd::into_raw_fd(null);
+    assert_eq!(copy, number, "the lowest number that is free");
+}
+
+#[test]
+fn f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_nobody() {
+    if !child::alone(
+        "underfoot::f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_nobody",
+    ) {
+        return;
+    }
+    let _watchdog = watchdog("f08", Duration::from_secs(60));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let by = TcpStream::connect(address).await.expect("connected");
+        let (by_peer, _) = listener.accept().await.expect("accepted");
+        let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
+        for round in 0..60_u32 {
+            let before = numbers_of("socket:");
+            let stream = Rc::new(TcpStream::connect(address).await.expect("connected"));
+            let mine = numbers_of("socket:").into_iter().find(|number| !before.contains(number));
+            let mine = mine.expect("its number");
+            let (peer, _) = listener.accept().await.expect("accepted");
+            let waiting = stream.clone();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("open");
+            let read = spawn(async move { waiting.read(&mut [0; 8]).await });
+            yield_now().await;
+            close(mine);
+            occupy(mine);
+            // Nobody hears of it from the kernel.
+            let armed_ns = now_ns();
+            let name = match round % 3 {
+                0 => {
+                    stream.set_read_deadline(Some(punctual::Instant::now() + 2 * MS)).expect("open");
+                    "timeout"
+                }
+                1 => {
+                    stream.cancel("closed underfoot");
+                    "cancelled"
+                }
+                _ => {
+                    stream.close();
+                    "closed"
+                }
+            };
+            let error = read.await.expect("no panic").expect_err("no data came");
+            match name {
+                // What it makes of the last try is the kernel's word: it is no socket any more.
+                "timeout" => {
+                    let fine = error.is_timeout() || matches!(error.kind(), Kind::Kernel(_));
+                    assert!(fine && since(armed_ns) >= 2 * MS, "{error}");
+                }
+                "cancelled" => assert_eq!(error.kind(), Kind::Cancelled, "{error}"),
+                _ => assert_eq!(error.kind(), Kind::Closed, "{error}"),
+            }
+            *ends.entry(name).or_default() += 1;
+            drop((stream, peer));
+            // Others go on.
+            by.write_all(b"x").await.expect("sent");
+            assert_eq!(by_peer.read(&mut [0; 8]).await.expect("it comes"), 1);
+        }
+        assert!(ends.values().all(|count| *count == 20), "{ends:?}");
+    });
+    assert_baseline(&runtime);
+}
+
+/// The loop's own: it cannot go on, and says so, at once and without spinning.
+#[test]
+fn f08_the_loops_own_descriptors_closed_underfoot_are_an_error_and_neither_a_hang_nor_a_spin() {
+    if !child::alone(
+        "underfoot::f08_the_loops_own_descriptors_closed_underfoot_are_an_error_and_neither_a_hang_nor_a_spin",
+    ) {
+        return;
+    }
+    let _watchdog = watchdog("f08 loop", Duration::from_secs(60));
+    for kind in ["anon_inode:[eventpoll]", "anon_inode:[timerfd]", "anon_inode:[eventfd]"] {
+        let before = numbers_of(kind);
+        let runtime = Runtime::new().expect("a runtime");
+        let own: Vec<i32> =
+            numbers_of(kind).into_iter().filter(|number| !before.contains(number)).collect();
+        assert!(!own.is_empty(), "the loop has one of {kind}");
+        let task = runtime.spawn(async {
+            let armed_ns = now_ns();
+            sleep(20 * MS).await;
+            assert!(since(armed_ns) >= 20 * MS, "early");
+        });
+        for number in &own {
+            close(*number);
+            occupy(*number);
+        }
+        let (cpu, began_ns) = (thread_cpu(), now_ns());
+        let mut told = None;
+        while !task.is_finished() && told.is_none() && since(began_ns) < Duration::from_secs(5) {
+            told = runtime.turn(Some(50 * MS)).err();
+        }
+        let cpu = thread_cpu() - cpu;
+        println!("{kind}: {told:?}, the sleep ended: {}, {cpu:?} of CPU time", task.is_finished());
+        assert!(told.is_some() || task.is_finished(), "{kind}: neither an error nor the timer, for 5 s");
+        assert!(cpu < Duration::from_secs(1), "{kind}: it spun for {cpu:?}");
+    }
+}
