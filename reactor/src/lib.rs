@@ -67,11 +67,13 @@ mod failure;
 mod histogram;
 mod instant;
 mod leeway;
+mod lone;
 mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
 mod one_line;
 mod operate;
+mod operating;
 mod operation;
 mod parking;
 mod pending;

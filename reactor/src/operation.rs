@@ -10,11 +10,9 @@ use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
-use crate::scope::tree::Member;
 use crate::side::{Elapsed, Side};
 use crate::source::{NEVER, Source, Unusual};
-use crate::token::Token;
-use crate::waiters::{Note, Poller, Wakeup};
+use crate::waiters::{Note, Poller};
 
 /// What one attempt has achieved.
 #[derive(Clone, Copy, Debug)]
@@ -72,11 +70,14 @@ pub(crate) struct Operation {
     pub(crate) waiting: bool,
     /// Whether it has waited for the source, and not only for its turn.
     pub(crate) blocked: bool,
+    /// Whether it waits alone: then what follows is [kept with its side](crate::lone::Lone), and is not true here until that
+    /// [tells](Source::tell) it.
+    pub(crate) alone: bool,
     /// Its name among the operations on its side, once it has waited.
-    name: u32,
+    pub(crate) name: u32,
     /// The scope it began in, and as which of its members it waits.
     pub(crate) scope: Option<Id>,
-    member: u32,
+    pub(crate) member: u32,
     /// Its own deadline, from the side's timeout.
     pub(crate) own_ns: u64,
     /// That of the earliest [`timeout`](crate::timeout) around it, once it waits.
@@ -84,11 +85,11 @@ pub(crate) struct Operation {
     /// When its time began; 0 if its side had no deadline and it has not waited.
     pub(crate) begun_at_ns: u64,
     /// How long the loop had been held up before it waited, the turn it began in included.
-    held_up_before_ns: u64,
+    pub(crate) held_up_before_ns: u64,
 }
 
 /// As which member of its scope an operation waits that is none.
-const NO_MEMBER: u32 = u32::MAX;
+pub(crate) const NO_MEMBER: u32 = u32::MAX;
 
 /// What an operation is to do when it is polled.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,7 @@ impl Operation {
             begun: false,
             waiting: false,
             blocked: false,
+            alone: false,
             name: 0,
             scope: None,
             member: NO_MEMBER,
@@ -127,7 +129,7 @@ impl Operation {
 
     /// Returns whether it may begin: a deadline that has passed already lets it touch nothing. Without one nothing
     /// is to be compared with the time, and its own time begins where it waits: one that need not wait reads no clock.
-    fn begin(&mut self, side: &Side, reactor: &mut Reactor) -> bool {
+    pub(crate) fn begin(&mut self, side: &Side, reactor: &mut Reactor) -> bool {
         if !side.may_let_none_begin() {
             return true;
         }
@@ -136,12 +138,15 @@ impl Operation {
         self.due_ns(side) > self.begun_at_ns
     }
 
-    /// Its own time begins where it waits, if it has not begun before.
+    /// When its time began, 0 if that is not known, and its own deadline, if it begins to wait now: its time begins here, if
+    /// it has not begun before.
     #[inline]
-    pub(crate) fn about_to_wait(&mut self, side: &Side, clock: &Clock) {
-        if self.begun_at_ns == 0 && side.timeout() != NEVER {
-            self.fix_deadline(side, clock);
+    pub(crate) fn times_of_wait(&self, side: &Side, clock: &Clock) -> (u64, u64) {
+        if self.begun_at_ns != 0 || side.timeout() == NEVER {
+            return (self.begun_at_ns, self.own_ns);
         }
+        let now_ns = clock.now().as_nanos();
+        (now_ns, now_ns.saturating_add(side.timeout()))
     }
 
     /// Fixes its own deadline, by a clock read now.
@@ -172,7 +177,7 @@ impl Operation {
     }
 
     /// How long turns held the loop up while it waited, until the one before which the loop waited like this.
-    fn held_up(&self, wait: &Wait) -> u64 {
+    pub(crate) fn held_up(&self, wait: &Wait) -> u64 {
         if self.waiting { wait.held_up_ns.saturating_sub(self.held_up_before_ns) } else { 0 }
     }
 
@@ -182,14 +187,14 @@ impl Operation {
     }
 
     /// Whether a deadline of its side, or its own, has fired while it waited.
-    fn has_elapsed(&self, side: &Side) -> bool {
+    pub(crate) fn has_elapsed(&self, side: &Side) -> bool {
         self.waiting && self.due_ns(side) <= side.elapsed().at_ns
     }
 }
 
 impl Note {
     #[inline]
-    fn of(operation: &Operation, poller: Poller) -> Note {
+    pub(crate) fn of(operation: &Operation, poller: Poller) -> Note {
         let Operation { begun_at_ns: since_ns, own_ns: until_ns, scope, .. } = *operation;
         Note { since_ns, until_ns, poller, scope }
     }
@@ -215,7 +220,7 @@ impl Source {
     }
 
     /// Why an operation on it has failed, and when that was in the order of all that ends anything.
-    fn failure(&self, operation: &Operation) -> (u64, Failure) {
+    pub(crate) fn failure(&self, operation: &Operation) -> (u64, Failure) {
         let side = self.side(operation.direction);
         match self.interrupted() {
             _ if operation.has_elapsed(side) => {
@@ -227,199 +232,6 @@ impl Source {
                 (NEVER, Failure::Elapsed(operation.elapsed(side, operation.begun_at_ns)))
             }
             None => (self.closed_order(), Failure::Closed),
-        }
-    }
-}
-
-/// The reactor's part of an operation. It calls nobody and wakes nobody.
-impl Reactor {
-    /// What an operation is to do next where more than readiness has a say: a scope, a deadline, an end of the source.
-    #[inline(never)]
-    pub(crate) fn step(&mut self, source: &Source, operation: &mut Operation, begins: bool) -> Step {
-        if let Some(scope) = operation.scope
-            && let Some(step) = self.step_in_scope(source, operation, scope, begins)
-        {
-            return step;
-        }
-        if source.is_closed() {
-            return Step::Fail;
-        }
-        let side = source.side(operation.direction);
-        // What came first counts: an interrupt lets nothing fire after it.
-        if operation.has_elapsed(side) {
-            return Step::TryOnceMore;
-        }
-        if source.interrupted().is_some() || begins && !operation.begin(side, self) {
-            return Step::Fail;
-        }
-        source.step(operation, self.metrics.turns as u32, &self.budget)
-    }
-
-    /// What the scope of an operation makes of it: nothing, as long as the scope has not ended.
-    fn step_in_scope(
-        &mut self,
-        source: &Source,
-        operation: &Operation,
-        scope: Id,
-        begins: bool,
-    ) -> Option<Step> {
-        if begins {
-            // Of a source that is closed or cancelled the failure tells which came first.
-            return self.refuses(scope).map(|_| Step::Fail);
-        }
-        let (order, by_deadline) = self.scopes.ended(scope)?;
-        if source.is_closed() {
-            return None;
-        }
-        let side = source.side(operation.direction);
-        let fired_before = operation.has_elapsed(side) && side.elapsed().order < order;
-        let interrupted_before = source.interrupted().is_some_and(|(before, _)| *before < order);
-        let once_more = fired_before || by_deadline && !interrupted_before;
-        Some(if operation.waiting && once_more { Step::TryOnceMore } else { Step::Fail })
-    }
-
-    /// Whether an operation of the poll-based interface was given up by whoever polled it: it was told
-    /// that its time is over, and everything that was runnable then has run since.
-    pub(crate) fn was_given_up(&self, source: &Source, operation: &Operation) -> bool {
-        let side = source.side(operation.direction);
-        let told = operation.has_elapsed(side) && !source.is_closed();
-        told && side.elapsed().in_turn <= self.all_ran_in_turn
-    }
-
-    /// Has the task that is polled woken when the side is ready or the operation's time is up: as nearly all wait, where
-    /// [nothing else does](Source::is_free).
-    #[inline]
-    pub(crate) fn wait_alone(
-        &mut self,
-        token: Token,
-        source: &Source,
-        operation: &mut Operation,
-        poller: Poller,
-    ) {
-        let side = source.side(operation.direction);
-        self.count_waiting(source, operation);
-        side.waiting.set(1);
-        self.waiting_sides += usize::from(!source.in_memory.get());
-        let note = Note::of(operation, poller);
-        side.waiters_mut().borrow_mut().set_only(operation.name, Wakeup::Task(poller.task), note);
-        side.own.set(operation.own_ns);
-        let wanted_ns = side.deadline().min(operation.own_ns);
-        if wanted_ns != side.wanted.get() {
-            self.want(token.id, source, operation.direction, wanted_ns);
-        }
-    }
-
-    /// It waits from now on, under a name of its own.
-    #[inline]
-    fn count_waiting(&mut self, source: &Source, operation: &mut Operation) {
-        let side = source.side(operation.direction);
-        self.now_ns = self.now_ns.max(operation.begun_at_ns);
-        if operation.begun_at_ns == 0 {
-            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
-            // while it waits, what came before in this turn counts as part of its wait.
-            operation.begun_at_ns = self.now_ns;
-        }
-        operation.waiting = true;
-        operation.minds = Unusual::when_waiting(operation.direction);
-        let turn_so_far_ns = operation.begun_at_ns.saturating_sub(self.wait.woke_ns);
-        operation.held_up_before_ns = self.wait.held_up_ns + turn_so_far_ns;
-        operation.name = side.last_operation.get().wrapping_add(1);
-        side.last_operation.set(operation.name);
-    }
-
-    /// An operation that waited alone, and was woken, waits no longer. Returns whether that is how it was.
-    #[inline]
-    pub(crate) fn leave_alone(&mut self, source: &Source, operation: &Operation) -> bool {
-        let side = source.side(operation.direction);
-        let alone = side.waiting.get() == 1 && operation.scope.is_none();
-        if !alone || source.is_closed() || side.has_waiters() {
-            return false;
-        }
-        side.waiting.set(0);
-        side.wanted.set(NEVER);
-        side.own.set(NEVER);
-        self.waiting_sides -= usize::from(!source.in_memory.get());
-        true
-    }
-
-    /// Has `wakeup` done when the side is ready or the operation's time is up. Returns the one it had before,
-    /// to be dropped where its drop can do no harm, or `wakeup` itself if the source is closed.
-    pub(crate) fn wait(
-        &mut self,
-        token: Token,
-        source: &Source,
-        operation: &mut Operation,
-        wakeup: Wakeup,
-        poller: Poller,
-    ) -> Result<Option<Wakeup>, Wakeup> {
-        if source.is_closed() {
-            return Err(wakeup);
-        }
-        let side = source.side(operation.direction);
-        if !operation.waiting {
-            self.begin_to_wait(token, source, operation);
-        }
-        let note = Note::of(operation, poller);
-        let before = side.waiters_mut().borrow_mut().set(operation.name, wakeup, note);
-        // Others may wait too: the side is told at the earliest time of all.
-        let alone = side.waiting.get() == 1;
-        let own_ns = if alone { operation.own_ns } else { operation.own_ns.min(side.own.get()) };
-        side.own.set(own_ns);
-        let wanted_ns = side.deadline().min(own_ns);
-        if wanted_ns != side.wanted.get() {
-            self.want(token.id, source, operation.direction, wanted_ns);
-        }
-        Ok(before)
-    }
-
-    fn begin_to_wait(&mut self, token: Token, source: &Source, operation: &mut Operation) {
-        self.count_waiting(source, operation);
-        let side = source.side(operation.direction);
-        let others = side.waiting.replace(side.waiting.get() + 1);
-        self.waiting_sides += usize::from(others == 0 && !source.in_memory.get());
-        if let Some(scope) = operation.scope {
-            let Operation { direction, name, .. } = *operation;
-            let member =
-                self.scopes.join(scope, Member::Operation { source: token.id, direction, name });
-            // More than 2^32 of them would not fit in memory.
-            operation.member = member.map_or(NO_MEMBER, |member| member as u32);
-        }
-    }
-
-    /// An operation waits no longer; the last to go takes the side's wish along. Returns its wakeup, to be
-    /// dropped where its drop can do no harm.
-    pub(crate) fn leave(&mut self, source: &Source, operation: &Operation) -> Option<Wakeup> {
-        if let Some(scope) = operation.scope {
-            // An operation on a source has no waker there.
-            let _ = self.scopes.leave(scope, operation.member as usize);
-        }
-        if source.is_closed() {
-            return None;
-        }
-        let side = source.side(operation.direction);
-        side.waiting.set(side.waiting.get() - 1);
-        if side.waiting.get() == 0 {
-            side.wanted.set(NEVER);
-            side.own.set(NEVER);
-            self.waiting_sides -= usize::from(!source.in_memory.get());
-        }
-        side.waiters().and_then(|waiters| waiters.borrow_mut().remove(operation.name))
-    }
-
-    /// Why an operation has failed: what came first of a deadline that fired, a cancel or shutdown, the end of
-    /// the scope and that of the source.
-    #[cold]
-    pub(crate) fn failure(&mut self, source: &Source, operation: &Operation) -> Failure {
-        let (order, failure) = source.failure(operation);
-        match operation.scope.and_then(|scope| self.scopes.end_of(scope)) {
-            Some((ended, end)) if ended < order => {
-                let mut failure = end.failure(operation.waiting.then_some(operation.begun_at_ns));
-                if let Failure::Elapsed(elapsed) = &mut failure {
-                    elapsed.held_up_ns = operation.held_up(&elapsed.wait);
-                }
-                failure
-            }
-            _ => failure,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::operation::{Operation, Step};
 use crate::phases::{PhaseEnding, PhaseIndex};
 use crate::reactor::Reactor;
 use crate::readiness::Direction;
-use crate::source::Source;
+use crate::source::{Source, Unusual};
 use crate::token::Token;
 
 pub(crate) struct Registered {
@@ -51,22 +51,24 @@ impl Registered {
     /// Has `operation` wait. Returns whether it does: otherwise the source is closed, or the scope has ended.
     #[inline(never)]
     pub(crate) fn wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
-        let driver = &*self.driver;
-        operation.about_to_wait(self.source.side(operation.direction), &driver.clock);
+        let (driver, source) = (&*self.driver, &*self.source);
         operation.guard_ns = driver.frame.until_ns();
-        let polled = driver.is_polled_with(waker);
-        if polled && self.source.is_free(operation) {
-            let mut reactor = self.reactor();
-            reactor.wait_alone(self.token, &self.source, operation, driver.poller());
-            return true;
+        if !driver.is_polled_with(waker) || !source.is_free(operation) {
+            return self.wait_beside_others(waker, operation);
         }
-        self.wait_beside_others(waker, operation)
+        let times = operation.times_of_wait(source.side(operation.direction), &driver.clock);
+        self.reactor().wait_alone(self.token, source, operation, times, driver.poller());
+        true
     }
 
     /// The same in a scope, for a waker that is not the task's, or where another operation waits or this one did.
     #[inline(never)]
     fn wait_beside_others(&self, waker: &Waker, operation: &mut Operation) -> bool {
         let driver = &*self.driver;
+        if !operation.waiting {
+            let side = self.source.side(operation.direction);
+            (operation.begun_at_ns, operation.own_ns) = operation.times_of_wait(side, &driver.clock);
+        }
         let wakeup = driver.wakeup(waker);
         if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
             return false;
@@ -81,7 +83,7 @@ impl Registered {
     }
 
     #[cold]
-    pub(crate) fn failure(&self, operation: &Operation) -> Failure {
+    pub(crate) fn failure(&self, operation: &mut Operation) -> Failure {
         // A scope whose deadline has passed may have ended just now, by being looked at.
         self.driver.wake_ended();
         self.reactor().failure(&self.source, operation)
@@ -89,6 +91,9 @@ impl Registered {
 
     /// Sees off an operation of the poll-based interface that nobody polls any more.
     pub(crate) fn end_if_given_up(&self, operation: &mut Operation) {
+        if !self.source.has(Unusual::fired(operation.direction)) {
+            return;
+        }
         let given_up = self.reactor().was_given_up(&self.source, operation);
         if given_up {
             self.end(operation, PhaseEnding::Dropped);
@@ -120,14 +125,17 @@ impl Registered {
         let phase = self.phases[operation.direction.side()].get().filter(|_| operation.blocked);
         operation.waiting = false;
         let mut reactor = self.reactor();
+        if reactor.leave_alone(&self.source, operation, phase) {
+            return;
+        }
         if let Some(phase) = phase {
-            reactor.record_done(&self.source, operation, phase);
+            self.source.tell(operation);
+            let until_ns = reactor.bound_of(&self.source, operation, operation.begun_at_ns);
+            reactor.record_done(phase, operation.begun_at_ns, until_ns);
         }
-        if !reactor.leave_alone(&self.source, operation) {
-            let wakeup = reactor.leave(&self.source, operation);
-            drop(reactor);
-            drop(wakeup);
-        }
+        let wakeup = reactor.leave(&self.source, operation);
+        drop(reactor);
+        drop(wakeup);
     }
 
     /// The operation is over, or was given up.
@@ -149,6 +157,7 @@ impl Registered {
         ended_by: Option<Instant>,
     ) {
         let mut reactor = self.reactor();
+        self.source.tell(operation);
         let phase = self.phases[operation.direction.side()].get();
         if let Some(phase) = phase.filter(|_| recorded) {
             reactor.record_operation(&self.source, operation, phase, ending, ended_by);

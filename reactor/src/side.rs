@@ -7,8 +7,9 @@ use crate::arena::Id;
 use crate::budget::Budget;
 use crate::drift::Wait;
 use crate::leeway::Leeway;
+use crate::lone::Lone;
 use crate::source::NEVER;
-use crate::waiters::{Waiters, Woken};
+use crate::waiters::{Note, Waiters, Wakeup, Woken};
 use crate::waits::Label;
 
 /// One direction of a source. Each field is a cell: who operates on it borrows nothing.
@@ -28,9 +29,11 @@ pub(crate) struct Side {
     /// How many operations wait.
     pub(crate) waiting: Cell<u32>,
     /// The name of the operation that waited last.
-    pub(crate) last_operation: Cell<u32>,
-    /// Who waits. Nobody ever does on most sides that are written to: room for it is made at the first wait.
-    waiters: OnceCell<Box<RefCell<Waiters>>>,
+    last_operation: Cell<u32>,
+    /// The operation that waits alone. None ever does on most sides that are written to: room for it is made at the first wait.
+    lone: OnceCell<Box<Lone>>,
+    /// All others that wait.
+    others: OnceCell<Box<RefCell<Waiters>>>,
     /// When it was last told that its time is over.
     elapsed: OnceCell<Box<Cell<Elapsed>>>,
     /// Where the deadline was set, if that was on this thread.
@@ -75,7 +78,8 @@ impl Side {
             used: Cell::default(),
             waiting: Cell::new(0),
             last_operation: Cell::new(0),
-            waiters: OnceCell::new(),
+            lone: OnceCell::new(),
+            others: OnceCell::new(),
             elapsed: OnceCell::new(),
             set_at: Cell::new(None),
             timeout_set_at: Cell::new(None),
@@ -112,39 +116,86 @@ impl Side {
         self.elapsed.get().map(|elapsed| elapsed.get()).unwrap_or_default()
     }
 
-    /// Room for who waits.
-    #[inline]
-    pub(crate) fn waiters_mut(&self) -> &RefCell<Waiters> {
-        self.waiters.get_or_init(Box::default)
+    /// A name for an operation that begins to wait beside others.
+    pub(crate) fn next_name(&self) -> u32 {
+        let name = self.last_operation.get().wrapping_add(1);
+        self.last_operation.set(name);
+        name
     }
 
-    /// Who waits, if anybody ever has.
+    /// Room for the operation that waits alone.
     #[inline]
-    pub(crate) fn waiters(&self) -> Option<&RefCell<Waiters>> {
-        self.waiters.get().map(|waiters| &**waiters)
+    pub(crate) fn lone(&self) -> &Lone {
+        self.lone.get_or_init(Box::default)
+    }
+
+    /// Room for the others that wait.
+    pub(crate) fn others_mut(&self) -> &RefCell<Waiters> {
+        self.others.get_or_init(Box::default)
+    }
+
+    /// The others that wait, if there ever were any.
+    #[inline]
+    pub(crate) fn others(&self) -> Option<&RefCell<Waiters>> {
+        self.others.get().map(|others| &**others)
     }
 
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.waiters().is_some_and(|waiters| !waiters.borrow().is_empty())
+        self.lone.get().is_some_and(|lone| lone.is_to_be_woken()) || self.has_others()
     }
 
-    /// See [`Waiters::wake_lone_task`].
+    #[inline]
+    fn has_others(&self) -> bool {
+        self.others().is_some_and(|others| !others.borrow().is_empty())
+    }
+
+    /// Has the task woken that waits alone, if one does. Returns whether nobody else waits.
     #[inline(always)]
     pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
-        match self.waiters() {
-            None => true,
-            Some(waiters) => waiters.borrow_mut().wake_lone_task(wake),
+        if self.has_others() {
+            return self.wake_only_other(wake);
         }
+        if let Some(task) = self.lone.get().and_then(|lone| lone.take()) {
+            wake(task);
+        }
+        true
+    }
+
+    /// The same of one that waits in a scope.
+    #[inline(never)]
+    fn wake_only_other(&self, wake: &mut impl FnMut(Id)) -> bool {
+        let alone = self.lone.get().is_none_or(|lone| !lone.is_to_be_woken());
+        alone && self.others().is_some_and(|others| others.borrow_mut().wake_lone_task(wake))
     }
 
     #[inline]
     pub(crate) fn take_woken(&self) -> Woken {
-        self.waiters().map_or(Woken::Nobody, |waiters| waiters.borrow_mut().take_woken())
+        if self.has_others() {
+            return Woken::All(self.take_waiters());
+        }
+        let task = self.lone.get().and_then(|lone| lone.take());
+        task.map_or(Woken::Nobody, |task| Woken::One(Wakeup::Task(task)))
     }
 
+    /// Takes out all who wait.
     pub(crate) fn take_waiters(&self) -> Waiters {
-        self.waiters().map(RefCell::take).unwrap_or_default()
+        let mut all = Waiters::default();
+        if let Some(lone) = self.lone.get()
+            && let Some(note) = lone.note()
+        {
+            lone.forget();
+            all.set_only(0, Wakeup::Task(note.poller.task), note);
+        }
+        all.append(self.others().map(RefCell::take).unwrap_or_default());
+        all
+    }
+
+    /// What the audit says of those who wait.
+    pub(crate) fn notes(&self) -> Vec<Note> {
+        let lone = self.lone.get().and_then(|lone| lone.note());
+        let others = self.others().map(|others| others.borrow());
+        lone.into_iter().chain(others.iter().flat_map(|others| others.notes())).collect()
     }
 
     /// Whether it has had its share of this turn.

@@ -74,7 +74,7 @@ impl Unusual {
     }
 
     /// A deadline has fired on this side.
-    const fn fired(direction: Direction) -> Unusual {
+    pub(crate) const fn fired(direction: Direction) -> Unusual {
         Unusual(8 << direction.side())
     }
 
@@ -123,6 +123,14 @@ impl Source {
     pub(crate) fn is_free(&self, operation: &Operation) -> bool {
         let nobody_waits = self.side(operation.direction).waiting.get() == 0;
         nobody_waits && operation.scope.is_none() && !self.is_closed()
+    }
+
+    /// Tells `operation` what is kept of it here, if it waits alone.
+    #[inline]
+    pub(crate) fn tell(&self, operation: &mut Operation) {
+        if operation.alone {
+            self.side(operation.direction).lone().tell(operation);
+        }
     }
 
     fn mark(&self, what: Unusual, holds: bool) {
@@ -284,10 +292,7 @@ impl Source {
     #[inline]
     pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
         let [read, write] = &self.sides;
-        // Mostly nobody waits to write, and nobody ever has.
-        let write = write.waiters().is_none()
-            || !readiness.allows(Direction::Write)
-            || write.wake_lone_task(wake);
+        let write = !readiness.allows(Direction::Write) || write.wake_lone_task(wake);
         let read = !readiness.allows(Direction::Read) || read.wake_lone_task(wake);
         read && write
     }

@@ -130,15 +130,6 @@ impl Waiters {
         }
     }
 
-    /// Takes them all out.
-    #[inline]
-    pub(crate) fn take_woken(&mut self) -> Woken {
-        if !self.more.is_empty() {
-            return Woken::All(self.take());
-        }
-        self.first.take().map_or(Woken::Nobody, |first| Woken::One(first.wakeup))
-    }
-
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.is_empty()

@@ -35,21 +35,17 @@ impl Reactor {
         self.phases.record(phase, ending, took_ns, budget_ns);
     }
 
-    /// The same of one that has waited and has its result, as nearly all end.
+    /// The same of one that has waited since `began_ns` and has its result, as nearly all end. It would have ended at `until_ns`.
     #[inline]
-    pub(crate) fn record_done(&mut self, source: &Source, operation: &Operation, phase: PhaseIndex) {
-        let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
-        let of_side = source.side(operation.direction).deadline();
-        let until_ns = operation.own_ns.min(operation.guard_ns).min(of_side).min(of_scope);
-        let budget_ns =
-            if until_ns == NEVER { NEVER } else { until_ns.saturating_sub(operation.begun_at_ns) };
+    pub(crate) fn record_done(&mut self, phase: PhaseIndex, began_ns: u64, until_ns: u64) {
+        let budget_ns = if until_ns == NEVER { NEVER } else { until_ns.saturating_sub(began_ns) };
         // When the loop last looked at the clock: after the wake-up that brought the readiness.
-        let took_ns = self.now_ns.saturating_sub(operation.begun_at_ns);
+        let took_ns = self.now_ns.saturating_sub(began_ns);
         self.phases.record_done(phase, took_ns, budget_ns);
     }
 
     /// By when it was to be over: by its own deadline, its side's, its scope's, that of a timeout around it.
-    fn bound_of(&mut self, source: &Source, operation: &Operation, began_ns: u64) -> u64 {
+    pub(crate) fn bound_of(&mut self, source: &Source, operation: &Operation, began_ns: u64) -> u64 {
         let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
         let side = source.side(operation.direction);
         // One that did not wait has not fixed what it had been given.

@@ -210,7 +210,7 @@ impl Scopes {
                 Member::Waker(waker) => woken.push(Wakeup::Waker(waker)),
                 Member::Operation { source, direction, name } => {
                     let source = sources.get_mut(source);
-                    let waiters = source.as_ref().and_then(|source| source.side(direction).waiters());
+                    let waiters = source.as_ref().and_then(|source| source.side(direction).others());
                     woken.extend(waiters.and_then(|waiters| waiters.borrow_mut().remove(name)));
                 }
             }

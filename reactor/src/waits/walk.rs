@@ -178,9 +178,7 @@ impl Reactor {
         let reactor = self.id;
         for (id, source) in self.sources.iter_mut() {
             for side in &source.sides {
-                let waiters = side.waiters().map(|waiters| waiters.borrow());
-                let notes = waiters.iter().flat_map(|waiters| waiters.notes());
-                found.extend(notes.map(|note| Found {
+                found.extend(side.notes().into_iter().map(|note| Found {
                     token: Some(Token { id, reactor }),
                     subject: source.subject.borrow().clone(),
                     own: own_limit(side, &note),
