@@ -140,7 +140,7 @@ impl<S: MioSource> Registration<S> {
         let waited = operation.waiting;
         if waited {
             self.of.end_if_given_up(&mut operation);
-            if operation.waiting && operation.scope != self.of.driver.scope() {
+            if operation.waiting && operation.scope != self.of.scope() {
                 // Whoever began it was in another scope, and has left it.
                 self.of.end(&mut operation, PhaseEnding::Dropped);
                 operation = Operation::new(direction);
@@ -305,5 +305,41 @@ mod tests {
             ended.await.expect("nothing ended it")
         });
         assert_eq!(members, Some(0));
+    }
+
+    #[test]
+    fn what_waits_on_a_source_that_has_left_scopes_is_none_of_their_members_and_ends_with_its_task() {
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let ended = scope("short", Unbounded, async |scope| {
+                let (near, _far) = mio::net::UnixStream::pair().expect("a pair");
+                let near = Registration::new(near, mio::Interest::READABLE, Readiness::NONE);
+                let near = near.expect("registered");
+                near.leave_scopes();
+                let task = scope.spawn(async move {
+                    let blocks = |_: &_| Err::<Done<()>, _>(io::Error::from(io::ErrorKind::WouldBlock));
+                    let polled = poll_fn(|cx| {
+                        let poll = near.poll_operate(cx, Direction::Read, blocks);
+                        assert!(poll.is_pending());
+                        let driver = &near.of.driver;
+                        let own = driver.scope().expect("a task of a scope has one");
+                        let mut reactor = driver.reactor.borrow_mut();
+                        let members = reactor.scopes.nodes.get_mut(own).map(|node| node.members.len());
+                        assert_eq!(members, Some(0));
+                        poll
+                    });
+                    let _ = polled.await;
+                });
+                crate::yield_now().await;
+                let waits = crate::waits();
+                let wait = waits.iter().find(|wait| wait.what() == "read").expect("it is known to wait");
+                assert!(wait.scope().is_some_and(|scope| scope.contains("short")), "{wait:?}");
+                scope.cancel("enough");
+                drop(task);
+            });
+            let error = ended.await.expect_err("it was cancelled");
+            assert!(error.to_string().contains("enough"), "{error}");
+        });
+        assert_eq!(runtime.metrics().live_sources, 0);
     }
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefMut};
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::arena::Id;
 use crate::executor::Driver;
 use crate::failure::Failure;
 use crate::instant::Instant;
@@ -21,11 +22,20 @@ pub(crate) struct Registered {
     pub(crate) source: Rc<Source>,
     /// As which phase what waits on a side is recorded.
     pub(crate) phases: [Cell<Option<PhaseIndex>>; 2],
+    /// Its operations are of no scope.
+    pub(crate) outside_scopes: Cell<bool>,
 }
 
 impl Registered {
     pub(crate) fn new(driver: Rc<Driver>, token: Token, source: Rc<Source>) -> Registered {
-        Registered { driver, token, source, phases: Default::default() }
+        let (phases, outside_scopes) = Default::default();
+        Registered { driver, token, source, phases, outside_scopes }
+    }
+
+    /// The scope to which an operation that begins now belongs.
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Id> {
+        if self.outside_scopes.get() { None } else { self.driver.scope() }
     }
 
     /// What an operation is to do. Mostly nothing but readiness has a say, and the reactor need not be asked.
@@ -34,7 +44,7 @@ impl Registered {
         let begins = !operation.begun;
         if begins {
             operation.begun = true;
-            operation.scope = self.driver.scope();
+            operation.scope = self.scope();
         }
         if operation.scope.is_some() || self.source.has(operation.minds) {
             return self.reactor().step(&self.source, operation, begins);

@@ -110,6 +110,14 @@ impl<S: MioSource> Registration<S> {
         self.of.source.short_reads_drain.set(sys::PRIORITY.is_some());
     }
 
+    /// Has its operations belong to no [scope](crate::scope) from now on, wherever they are begun: for a source whose owner
+    /// is a task of its own. They end where that is dropped, and so with its scope, without each having to be entered there
+    /// and taken out again. The [audit](crate::waits) says of them that they wait in the scope in which this is called.
+    pub fn leave_scopes(&self) {
+        self.of.outside_scopes.set(true);
+        self.of.source.home.set(self.of.driver.scope());
+    }
+
     /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
     pub fn set_label(&self, direction: Direction, label: &'static str) {
         self.put_label(direction, Label::new(label));

@@ -49,6 +49,8 @@ pub(crate) struct Source {
     closed_order: Cell<u64>,
     /// With whom or what its operations wait, for the audit.
     pub(crate) subject: RefCell<Option<Subject>>,
+    /// The scope in which what waits here is said to wait that is of none.
+    pub(crate) home: Cell<Option<Id>>,
 }
 
 /// Why operations on a source end without the source's doing.
@@ -104,6 +106,7 @@ impl Source {
             interrupt: OnceCell::new(),
             closed_order: Cell::new(NEVER),
             subject: RefCell::new(None),
+            home: Cell::new(None),
         }
     }
 

@@ -177,12 +177,13 @@ impl Reactor {
     fn found_on_sources(&mut self, found: &mut Vec<Found>) {
         let reactor = self.id;
         for (id, source) in self.sources.iter_mut() {
+            let home = source.home.get();
             for side in &source.sides {
                 found.extend(side.notes().into_iter().map(|note| Found {
                     token: Some(Token { id, reactor }),
                     subject: source.subject.borrow().clone(),
                     own: own_limit(side, &note),
-                    ..Found::plain(side.label.get(), note)
+                    ..Found::plain(side.label.get(), Note { scope: note.scope.or(home), ..note })
                 }));
             }
         }
