@@ -101,6 +101,7 @@ impl<S: MioSource> Registration<S> {
     ///
     /// # Errors
     /// [`Failure`].
+    #[inline]
     pub fn poll_operate<T>(
         &self,
         cx: &mut Context<'_>,
@@ -129,6 +130,7 @@ impl<S: MioSource> Registration<S> {
         self.of.end(&mut room.0.take(), PhaseEnding::Dropped);
     }
 
+    #[inline(always)]
     fn poll_in<T>(
         &self,
         slot: &Cell<Operation>,

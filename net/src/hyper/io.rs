@@ -109,6 +109,7 @@ impl<S: AsyncWrite + Unpin> Write for Io<S> {
 impl<T: StreamTransport> Socket<T> {
     /// Reads up to `room` bytes, and has `take` look at them where they have come, in the room of the thread: that is needed
     /// only when there is something to read.
+    #[inline]
     pub(crate) fn poll_lent(
         &self,
         cx: &mut Context<'_>,

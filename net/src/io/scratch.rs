@@ -1,22 +1,31 @@
 //! [`Scratch`]: room to read into, of which a thread has one.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
+use std::mem::take;
 
 /// How much is read at once unless another size is asked for, in bytes. More than this does not stay between two reads.
 pub(crate) const SIZE: usize = 64 * 1024;
 
 thread_local! {
     /// What is read lands here, so that a stream on which nothing is in flight holds no memory.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends the thread's room to `read`, which reads at most once and polls nobody.
+/// Lends the thread's room to `read`, which reads at most once and polls nobody: `room` bytes, of which there are no more
+/// than [`SIZE`].
 #[cfg(feature = "hyper")]
 #[inline]
-pub(crate) fn lend<R>(room: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut scratch = Scratch::take(room);
-    read(scratch.room())
+pub(crate) fn lend<R>(room: usize, mut read: impl FnMut(&mut [u8]) -> R) -> R {
+    let lent = SCRATCH.try_with(|scratch| {
+        let mut buffer = scratch.try_borrow_mut().ok()?;
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        buffer.get_mut(..room).map(&mut read)
+    });
+    // The thread ends, or this is a read within a read.
+    lent.ok().flatten().unwrap_or_else(|| read(&mut vec![0; room]))
 }
 
 /// A stream that says it moved more than there was: an `impl` that is wrong, and no reason to panic.
@@ -34,7 +43,9 @@ pub(crate) struct Scratch {
 impl Scratch {
     #[inline]
     pub(crate) fn take(room: usize) -> Scratch {
-        let mut buffer = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let kept =
+            SCRATCH.try_with(|scratch| scratch.try_borrow_mut().ok().map(|mut kept| take(&mut *kept)));
+        let mut buffer = kept.ok().flatten().unwrap_or_default();
         if buffer.len() < room {
             buffer.resize(room, 0);
         }
@@ -53,11 +64,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
+        let buffer = take(&mut self.buffer);
         // One that was asked to be larger than usual does not stay.
         if buffer.len() <= SIZE {
-            let before = SCRATCH.try_with(|scratch| scratch.replace(buffer));
-            drop(before);
+            let _ = SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut kept| *kept = buffer));
         }
     }
 }

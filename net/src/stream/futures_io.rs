@@ -18,6 +18,7 @@ use crate::socket::Socket;
 use crate::socket::transport::StreamTransport;
 
 impl<T: StreamTransport> Socket<T> {
+    #[inline]
     pub(crate) fn poll_io(
         &self,
         cx: &mut Context<'_>,

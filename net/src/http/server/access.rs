@@ -20,7 +20,16 @@ struct Told {
 }
 
 impl Access {
+    #[inline]
     pub(super) fn of<B>(request: &Request<B>, client: &Arc<Client>) -> Access {
+        if tracing::level_filters::LevelFilter::current() < tracing::Level::DEBUG {
+            return Access(None);
+        }
+        Access::told(request, client)
+    }
+
+    #[inline(never)]
+    fn told<B>(request: &Request<B>, client: &Arc<Client>) -> Access {
         let span = tracing::debug_span!(
             target: TARGET,
             "http_request",

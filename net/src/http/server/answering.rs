@@ -49,84 +49,93 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
     type Error = std::convert::Infallible;
     type Future = Answering<S>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answering<S> {
+    /// Only what needs the request by value, which is large: where it is made of hyper's it stays until it is the handler's.
+    #[inline]
+    fn call(&self, request: Request<Incoming>) -> Answering<S> {
         let desk = &self.0;
         let progress = &desk.progress;
         let stream = progress.multiplexed.get().then(|| StreamState::announce(progress));
-        let last = progress.handling(!HttpBody::is_end_stream(request.body()));
+        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
+        let info = shared.begin();
+        let mut come = Some(request.map(|incoming| Body::new(incoming, info)));
+        Answering { flight: desk.take_off(&mut come, stream), desk: desk.clone() }
+    }
+}
+
+impl<S: HttpService> Desk<S> {
+    /// Begins to answer a request, which is there.
+    #[inline(never)]
+    fn take_off(
+        &self,
+        come: &mut Option<Request<Body>>,
+        stream: Option<Rc<StreamState>>,
+    ) -> Option<Pin<Box<Flight<S>>>> {
+        let progress = &self.progress;
+        let request = come.as_mut()?;
+        let has_body = !request.body().is_end_stream();
+        let last = progress.handling(has_body);
         let site = &progress.site;
-        let access = Access::of(&request, progress.shared.client());
+        let access = Access::of(request, progress.shared.client());
         let version = request.version();
         // hyper sees to it for HTTP/1 alone.
         let silent = version == Version::HTTP_2 && *request.method() == Method::HEAD;
-        let refused = refusal::of(&request, progress);
-        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
-        let info = shared.begin();
+        let refused = refusal::of(request, progress);
         if site.info_in_extensions {
-            request.extensions_mut().insert(info.clone());
+            let info = request.body().info().clone();
+            request.extensions_mut().insert(info);
         }
-        let mut fate = None;
-        let mut request = Some(request.map(|incoming| {
-            let (body, of_body) = Body::new(incoming, &site.timeouts, site.limits.body, info);
-            fate = of_body;
-            body
-        }));
+        let fate = has_body.then(|| request.body_mut().watch(&site.timeouts, site.limits.body));
         if let (Some(fate), None) = (&fate, &stream) {
             progress.body.replace(Some(fate.clone()));
         }
-        let mut flight = desk.spare.take().unwrap_or_else(|| Box::pin(Flight::default()));
-        let mut at = flight.as_mut().project();
+        let mut flight = self.spare.take().unwrap_or_else(|| Box::pin(Flight::default()));
+        let at = flight.as_mut().project();
         let under_way = at.under_way.insert(UnderWay { progress: progress.clone(), stream, access });
         *at.fate = fate;
         // Only what came over HTTP/1 is told by a header that it was the last.
         *at.close = (last || refused.is_some()) && version < Version::HTTP_2;
         (*at.version, *at.silent) = (version, silent);
         match refused {
-            Some(status) => at.state.set(State::Refused { status }),
-            None => desk.call(&mut request, at.state, under_way),
+            Some(status) => *at.state = State::Refused { status },
+            None => self.call(come, at.state, at.future, under_way),
         }
-        Answering { flight: Some(flight), desk: desk.clone() }
+        Some(flight)
     }
-}
 
-impl<S: HttpService> Desk<S> {
     /// Calls the service if it is ready at once, as most always are.
     fn call(
         &self,
-        request: &mut Option<Request<Body>>,
-        mut state: Pin<&mut State<S, S::ServiceFuture>>,
+        come: &mut Option<Request<Body>>,
+        state: &mut State<S>,
+        mut future: Pin<&mut Option<S::ServiceFuture>>,
         under_way: &UnderWay,
     ) {
-        let Ok(mut service) = self.service.try_borrow_mut() else {
-            // It calls its own connection: not through this.
-            return state.set(State::Failed);
-        };
+        // Otherwise it calls its own connection: not through this.
+        let Ok(mut service) = self.service.try_borrow_mut() else { return };
         let mut cx = Context::from_waker(Waker::noop());
         // Nothing large goes in or out of it: that would be copied on the way.
         let caught = catch_unwind(AssertUnwindSafe(|| match service.poll_ready(&mut cx) {
             Poll::Ready(Ok(())) => {
-                if let Some(request) = request.take() {
-                    state.set(State::Running { future: service.call(request) });
+                if let Some(request) = come.take() {
+                    future.set(Some(service.call(request)));
                 }
             }
-            Poll::Ready(Err(error)) => state.set(failed(&error.into())),
+            Poll::Ready(Err(error)) => failed(&error.into()),
             Poll::Pending => {
                 // The one that was asked is the one to wait for.
                 let fresh = service.clone();
                 let asked = std::mem::replace(&mut *service, fresh);
-                state.set(State::Waiting { service: asked, request: request.take() });
+                *state = State::Waiting { service: asked, request: come.take().map(Box::new) };
             }
         }));
         if caught.is_err() {
             under_way.panicked();
-            state.set(State::Failed);
         }
     }
 }
 
-fn failed<S, F>(error: &BoxError) -> State<S, F> {
+fn failed(error: &BoxError) {
     tracing::error!(target: super::TARGET, %error, "a service failed; the client is told 500");
-    State::Failed
 }
 
 /// A request under way; dropped with the last of its response, or when it is given up.
@@ -167,16 +176,18 @@ impl<S: HttpService> Drop for Answering<S> {
     fn drop(&mut self) {
         let Some(mut flight) = self.flight.take() else { return };
         let mut at = flight.as_mut().project();
-        at.state.set(State::Failed);
-        (*at.under_way, *at.fate) = (None, None);
+        at.future.set(None);
+        (*at.state, *at.under_way, *at.fate) = (State::Called, None, None);
         self.desk.spare.set(Some(flight));
     }
 }
 
 pin_project! {
     struct Flight<S: HttpService> {
+        // The handler, once it is called; it is first of all: a request that is answered at once has nothing else.
         #[pin]
-        state: State<S, S::ServiceFuture>,
+        future: Option<S::ServiceFuture>,
+        state: State<S>,
         under_way: Option<UnderWay>,
         fate: Option<Arc<Fate>>,
         close: bool,
@@ -187,19 +198,23 @@ pin_project! {
 
 impl<S: HttpService> Default for Flight<S> {
     fn default() -> Flight<S> {
-        let (under_way, fate, close, silent) = Default::default();
-        Flight { state: State::Failed, under_way, fate, close, version: Version::HTTP_11, silent }
+        let (future, under_way, fate, close, silent) = Default::default();
+        let (state, version) = (State::Called, Version::HTTP_11);
+        Flight { future, state, under_way, fate, close, version, silent }
     }
 }
 
-pin_project! {
-    #[project = StateProjection]
-    enum State<S, F> {
-        Waiting { service: S, request: Option<Request<Body>> },
-        Running { #[pin] future: F },
-        Refused { status: StatusCode },
-        Failed,
-    }
+/// What is to be done with a request before it is handled.
+enum State<S> {
+    /// The service is called, unless it has failed in that.
+    Called,
+    Waiting {
+        service: S,
+        request: Option<Box<Request<Body>>>,
+    },
+    Refused {
+        status: StatusCode,
+    },
 }
 
 impl<S: HttpService> Future for Answering<S> {
@@ -209,7 +224,7 @@ impl<S: HttpService> Future for Answering<S> {
         let Some(flight) = &mut self.flight else { return Poll::Pending };
         let this = flight.as_mut().project();
         let handled = ready!(match this.under_way {
-            Some(under_way) => poll_handler(this.state, under_way, cx),
+            Some(under_way) => poll_handler(this.future, this.state, under_way, cx),
             None => return Poll::Pending, // polled after it was ready
         });
         let Some(under_way) = this.under_way.take() else { return Poll::Pending };
@@ -261,14 +276,15 @@ fn empty<B: HttpBody>(status: StatusCode) -> Response<Content<B>> {
 
 /// The response of the handler, or the status that stands for it.
 fn poll_handler<S: HttpService>(
-    state: Pin<&mut State<S, S::ServiceFuture>>,
+    future: Pin<&mut Option<S::ServiceFuture>>,
+    state: &mut State<S>,
     under_way: &UnderWay,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
     let _entered = under_way.access.enter();
     // Written where it stays, as above.
     let mut handled = Poll::Pending;
-    let caught = catch_unwind(AssertUnwindSafe(|| handled = poll_state(state, cx)));
+    let caught = catch_unwind(AssertUnwindSafe(|| handled = poll_state(future, state, cx)));
     if caught.is_err() {
         under_way.panicked();
         return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR));
@@ -277,28 +293,28 @@ fn poll_handler<S: HttpService>(
 }
 
 fn poll_state<S: HttpService>(
-    mut state: Pin<&mut State<S, S::ServiceFuture>>,
+    mut future: Pin<&mut Option<S::ServiceFuture>>,
+    state: &mut State<S>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
     loop {
-        let called = match state.as_mut().project() {
-            StateProjection::Running { future } => {
-                return future.poll(cx).map_err(|error| {
-                    let _: State<S, ()> = failed(&error.into());
-                    StatusCode::INTERNAL_SERVER_ERROR
-                });
+        if let Some(called) = future.as_mut().as_pin_mut() {
+            return called.poll(cx).map_err(|error| {
+                failed(&error.into());
+                StatusCode::INTERNAL_SERVER_ERROR
+            });
+        }
+        match state {
+            State::Refused { status } => return Poll::Ready(Err(*status)),
+            State::Called => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+            State::Waiting { service, request } => {
+                let asked = ready!(service.poll_ready(cx)).map_err(|error| failed(&error.into()));
+                if let (Ok(()), Some(request)) = (asked, request.take()) {
+                    future.set(Some(service.call(*request)));
+                }
+                *state = State::Called;
             }
-            StateProjection::Refused { status } => return Poll::Ready(Err(*status)),
-            StateProjection::Failed => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
-            StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
-                Err(error) => failed(&error.into()),
-                Ok(()) => match request.take() {
-                    Some(request) => State::Running { future: service.call(request) },
-                    None => State::Failed,
-                },
-            },
-        };
-        state.set(called);
+        }
     }
 }
 

@@ -75,27 +75,25 @@ impl Fate {
 }
 
 impl Body {
-    pub(super) fn new(
-        incoming: Incoming,
-        timeouts: &ServerTimeouts,
-        limit: u64,
-        info: RequestInfo,
-    ) -> (Body, Option<Arc<Fate>>) {
-        if incoming.is_end_stream() {
-            return (Body { incoming, info, watch: None }, None);
-        }
-        let peer = info.peer_addr();
+    /// As it is without any of what there is; that has to be [watched](Body::watch).
+    #[inline]
+    pub(super) fn new(incoming: Incoming, info: RequestInfo) -> Body {
+        Body { incoming, info, watch: None }
+    }
+
+    /// Begins to watch what comes of it.
+    pub(super) fn watch(&mut self, timeouts: &ServerTimeouts, limit: u64) -> Arc<Fate> {
         let fate = Arc::<Fate>::default();
-        let watch = Watch {
+        self.watch = Some(Box::new(Watch {
             left: limit,
             idle: timeouts.body_idle,
             waits: None,
             rate: Meter::new(timeouts.body_rate),
             sleep: None,
-            peer,
+            peer: self.info.peer_addr(),
             fate: fate.clone(),
-        };
-        (Body { incoming, info, watch: Some(Box::new(watch)) }, Some(fate))
+        }));
+        fate
     }
 
     /// What the server knows of the request: from whom it comes, and by when it must be answered.

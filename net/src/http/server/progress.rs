@@ -222,36 +222,47 @@ impl Progress {
 
     /// What is to be over first, since when it is under way, and by when it must be over.
     fn bound(&self, now: &Now<'_>) -> (Phase, Instant, Instant) {
-        let stage = self.of_stage(now);
-        let since = match self.stall.get() {
-            Stall::No => return stage,
-            Stall::Yes => now.read(),
-            Stall::Since(since) => since,
-        };
-        self.stall.set(Stall::Since(since));
-        let until = since + self.site.timeouts.write_stall;
-        if until < stage.2 { (Phase::ResponseWrite, since, until) } else { stage }
-    }
-
-    fn of_stage(&self, now: &Now<'_>) -> (Phase, Instant, Instant) {
         let began = self.began.get().unwrap_or_else(|| {
             let began = now.read();
             self.began.set(Some(began));
             began
         });
+        let (phase, until) = self.of_stage(began);
+        let since = match self.stall.get() {
+            Stall::No => return (phase, began, until),
+            Stall::Yes => now.read(),
+            Stall::Since(since) => since,
+        };
+        self.stall.set(Stall::Since(since));
+        let stalled = since + self.site.timeouts.write_stall;
+        if stalled < until { (Phase::ResponseWrite, since, stalled) } else { (phase, began, until) }
+    }
+
+    /// Of a stage that has begun just now, if nothing stalls: whether it must be over no earlier than `set_to`.
+    #[inline]
+    fn begins_before(&self, set_to: Instant, now: impl FnOnce() -> Instant) -> bool {
+        if self.began.get().is_some() || !matches!(self.stall.get(), Stall::No) {
+            return false;
+        }
+        let now = now();
+        self.began.set(Some(now));
+        now < set_to && set_to <= self.of_stage(now).1
+    }
+
+    /// What is under way, and by when it must be over.
+    #[inline]
+    fn of_stage(&self, began: Instant) -> (Phase, Instant) {
         let timeouts = &self.site.timeouts;
         match self.stage() {
+            Stage::KeepAlive => (Phase::KeepAlive, began + timeouts.keep_alive),
+            Stage::Header => (Phase::RequestHeader, began + timeouts.header),
             Stage::FirstByte => {
-                (Phase::RequestFirstByte, began, began + timeouts.first_byte.min(timeouts.header))
+                (Phase::RequestFirstByte, began + timeouts.first_byte.min(timeouts.header))
             }
-            Stage::Header => (Phase::RequestHeader, began, began + timeouts.header),
             Stage::Handling | Stage::Flush if self.multiplexed.get() => {
-                (Phase::RequestTotal, began, Instant::FAR_FUTURE)
+                (Phase::RequestTotal, Instant::FAR_FUTURE)
             }
-            Stage::Handling | Stage::Flush => {
-                (Phase::RequestTotal, began, self.shared.until_from(|| began))
-            }
-            Stage::KeepAlive => (Phase::KeepAlive, began, began + timeouts.keep_alive),
+            Stage::Handling | Stage::Flush => (Phase::RequestTotal, self.shared.until_from(|| began)),
         }
     }
 }
@@ -297,11 +308,19 @@ impl Alarm {
     /// Ready when `progress` has not got on in time.
     #[inline]
     pub(super) fn poll(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<Expired> {
+        // It was polled when it was set, and wakes the same task: it need not be asked before it can have fired.
+        if progress.begins_before(self.set_to, || self.sleep.now()) {
+            return Poll::Pending;
+        }
+        self.look(progress, cx)
+    }
+
+    #[inline(never)]
+    fn look(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<Expired> {
         self.poll_first(|now| progress.bound(now), cx)
     }
 
     /// Ready when what `first` says is over, wherever it was set to before: the phase, when it began, and until when it is not.
-    #[inline]
     pub(super) fn poll_first(
         &mut self,
         first: impl FnOnce(&Now<'_>) -> (Phase, Instant, Instant),
@@ -309,7 +328,7 @@ impl Alarm {
     ) -> Poll<Expired> {
         let now = Now { sleep: &self.sleep, read: Cell::new(None) };
         let (phase, began, until) = first(&now);
-        // It was polled when it was set, and wakes the same task: it need not be asked before it can have fired.
+        // As above.
         if self.set_to <= until && now.read.get().is_some_and(|now| now < self.set_to) {
             return Poll::Pending;
         }
@@ -317,7 +336,6 @@ impl Alarm {
         Poll::Ready(Expired::new(phase, began, Some(until - began), until, firing))
     }
 
-    #[inline(never)]
     fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Option<Firing>> {
         loop {
             if until < self.set_to || self.sleep.is_elapsed() {

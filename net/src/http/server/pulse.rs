@@ -104,3 +104,47 @@ impl Future for Sleep {
 }
 
 impl ::hyper::rt::Sleep for Sleep {}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use ::hyper::rt::Timer;
+    use punctual_reactor::{Runtime, VirtualClock};
+
+    use super::{Duration, Instant, Pin, Pulse};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Waits for it as a connection does, each of whose polls begins anew.
+    async fn wait(pulse: &Pulse, sleep: &mut Pin<Box<dyn ::hyper::rt::Sleep>>) -> Instant {
+        poll_fn(|cx| {
+            pulse.begins();
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+        Instant::now()
+    }
+
+    #[test]
+    fn the_present_is_that_of_the_poll_and_deadlines_count_from_when_they_are_set() {
+        let clock = VirtualClock::new();
+        let runtime = Runtime::builder().clock(clock.clone()).build().expect("a runtime");
+        runtime.block_on(async {
+            let pulse = Pulse::new();
+            let began = Instant::now();
+            let hypers = Timer::now(&pulse);
+            clock.advance(3 * MS);
+            assert_eq!(Timer::now(&pulse), hypers, "the same poll");
+            let mut sleep = pulse.sleep_until(hypers + 7 * MS);
+            let fired = wait(&pulse, &mut sleep).await;
+            assert_eq!(fired, began + 10 * MS, "from when it was set, not from the present of the poll");
+            assert_eq!(Timer::now(&pulse), hypers + 10 * MS, "another poll");
+            clock.advance(MS);
+            pulse.reset(&mut sleep, hypers + 15 * MS);
+            assert_eq!(wait(&pulse, &mut sleep).await, began + 16 * MS);
+            assert_eq!(wait(&pulse, &mut pulse.sleep(MS)).await, began + 17 * MS);
+        });
+        assert_eq!(runtime.metrics().live_timers, 0);
+    }
+}

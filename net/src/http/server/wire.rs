@@ -112,6 +112,8 @@ pub(super) struct Line<T: StreamTransport> {
 
 impl<T: StreamTransport> Line<T> {
     pub(super) fn new(wire: Wire<T>, prefix: Bytes) -> Rc<RefCell<Line<T>>> {
+        // The connection's task ends with its scope, and takes them along.
+        wire.socket().io().leave_scopes();
         Rc::new(RefCell::new(Line { wire, prefix, is_read: false, kept_back: 0 }))
     }
 

@@ -38,6 +38,7 @@ async fn handler(request: Request<Body>) -> Result<Response<String>, Infallible>
     match request.uri().path() {
         "/never" => std::future::pending().await,
         "/large" => return Ok(Response::new("x".repeat(1 << 20))),
+        "/later" => punctual::sleep(20 * MS).await,
         _ => {}
     }
     let alpn = request.body().info().tls();
@@ -143,6 +144,48 @@ fn p00_over_tls_the_version_is_the_one_agreed_on() {
     assert_eq!(over(&["h2", "http/1.1"]), (200, "HTTP/2.0 h2".to_owned()));
     assert_eq!(over(&["http/1.1"]), (200, "HTTP/1.1 http/1.1".to_owned()));
     assert_eq!(over(&[]), (200, "HTTP/1.1 ".to_owned()));
+}
+
+/// All that come at once are answered, each once: those that wait, those that need not, and more than are begun in one poll of
+/// their connection.
+#[test]
+fn p09_requests_that_come_at_once_are_all_answered_whether_they_wait_or_not() {
+    let served = run(
+        "h2 at once",
+        |_| {},
+        |address| {
+            let mut client = begin(address);
+            let paths = ["/", "/later", "/"];
+            let streams = 60;
+            let asked: Vec<u8> = (0..streams)
+                .flat_map(|at| headers(2 * at + 1, 0x5, &get_block(paths[at as usize % paths.len()])))
+                .collect();
+            let began = now();
+            client.say(asked);
+            let mut answered = Vec::new();
+            let mut rest = Vec::new();
+            while answered.len() < streams as usize {
+                let mut room = [0; 4096];
+                let bytes = client.stream.read(&mut room).expect("more");
+                assert!(bytes > 0, "it ended after {answered:?}");
+                rest.extend_from_slice(&room[..bytes]);
+                while rest.len() >= 9 {
+                    let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
+                    if rest.len() < 9 + length {
+                        break;
+                    }
+                    if rest[3] == 0x1 {
+                        answered.push(u32::from_be_bytes(rest[5..9].try_into().expect("four")));
+                    }
+                    rest.drain(..9 + length);
+                }
+            }
+            assert!(since(began) >= 20 * MS, "{:?}", since(began));
+            answered.sort_unstable();
+            assert_eq!(answered, (0..streams).map(|at| 2 * at + 1).collect::<Vec<_>>());
+        },
+    );
+    assert!(served.events.is_empty(), "{:?}", served.events);
 }
 
 #[test]
