@@ -1,6 +1,6 @@
 //! [`Arena`]: a slab whose keys are never reused.
 
-use slab::Slab;
+use std::num::NonZeroU32;
 
 /// From so many slots on an arena grows by half of what it has, and no longer by all of it: the room to grow is memory.
 const GROWS_BY_HALF: usize = 1024;
@@ -9,16 +9,19 @@ const GROWS_BY_HALF: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
     pub(crate) index: u32,
-    pub(crate) generation: u32,
+    /// Never zero, so that no room is needed to say that there is no id.
+    pub(crate) generation: NonZeroU32,
 }
 
 impl Id {
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation.get() as u64) << 32 | self.index as u64
     }
 
-    pub(crate) fn from_bits(bits: u64) -> Id {
-        Id { index: bits as u32, generation: (bits >> 32) as u32 }
+    /// The id with these bits; `None` of bits that are no id's.
+    pub(crate) fn from_bits(bits: u64) -> Option<Id> {
+        let generation = NonZeroU32::new((bits >> 32) as u32)?;
+        Some(Id { index: bits as u32, generation })
     }
 }
 
@@ -26,16 +29,16 @@ impl Id {
 /// 2^32 − 2 entries is retired, so "a stale id never names a newer entry" is exact and nothing wears out.
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
-    slots: Slab<Slot<T>>,
-    /// The generation that each slot last had.
-    generations: Vec<u32>,
-    retired: usize,
+    slots: Vec<Slot<T>>,
+    /// The slots that are vacant and not retired; the last to become so is the first to be used.
+    vacant: Vec<u32>,
+    len: usize,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
-    generation: u32,
-    /// `None` only in a retired slot.
+    /// That of the entry; of a vacant slot, that of the entry to come.
+    generation: NonZeroU32,
     value: Option<T>,
 }
 
@@ -50,37 +53,37 @@ impl<T> Default for Arena<T> {
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Arena<T> {
-        Arena { slots: Slab::new(), generations: Vec::new(), retired: 0 }
+        Arena { slots: Vec::new(), vacant: Vec::new(), len: 0 }
     }
 
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Id {
-        if self.slots.len() == self.slots.capacity() {
-            self.grow();
+        self.len += 1;
+        if let Some(index) = self.vacant.pop()
+            && let Some(slot) = self.slots.get_mut(index as usize)
+        {
+            slot.value = Some(value);
+            return Id { index, generation: slot.generation };
         }
-        let entry = self.slots.vacant_entry();
-        let slot = entry.key();
-        if slot == self.generations.len() {
-            self.generations.push(0);
-        }
-        let generation = self.generations[slot] + 1;
-        self.generations[slot] = generation;
-        entry.insert(Slot { generation, value: Some(value) });
-        // A slab of 2^32 slots would not fit in memory: each is at least 8 bytes, and then some.
-        Id { index: slot as u32, generation }
+        self.add(value)
     }
 
-    #[cold]
-    fn grow(&mut self) {
+    /// In a slot that has never been used.
+    #[inline(never)]
+    fn add(&mut self, value: T) -> Id {
         let capacity = self.slots.capacity();
-        if capacity >= GROWS_BY_HALF {
+        if self.slots.len() == capacity && capacity >= GROWS_BY_HALF {
             self.slots.reserve_exact(capacity / 2);
         }
+        // 2^32 slots would not fit in memory: each is at least 8 bytes, and then some.
+        let id = Id { index: self.slots.len() as u32, generation: NonZeroU32::MIN };
+        self.slots.push(Slot { generation: id.generation, value: Some(value) });
+        id
     }
 
     /// The index that the next `insert` will use.
-    pub(crate) fn next_index(&mut self) -> u32 {
-        self.slots.vacant_entry().key() as u32
+    pub(crate) fn next_index(&self) -> u32 {
+        self.vacant.last().copied().unwrap_or(self.slots.len() as u32)
     }
 
     #[inline]
@@ -96,37 +99,41 @@ impl<T> Arena<T> {
         slot.value.as_mut().map(|value| (id, value))
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
         }
-        if id.generation < LAST_GENERATION {
-            return self.slots.remove(id.index as usize).value;
+        let value = slot.value.take()?;
+        self.len -= 1;
+        // A slot that is used up keeps its generation, and is never used again.
+        if slot.generation.get() < LAST_GENERATION {
+            slot.generation = slot.generation.saturating_add(1);
+            self.vacant.push(id.index);
         }
-        let value = slot.value.take();
-        self.retired += usize::from(value.is_some());
-        value
+        Some(value)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.retired
+        self.len
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Id, &mut T)> {
-        self.slots.iter_mut().filter_map(|(index, slot)| {
-            let id = Id { index: index as u32, generation: slot.generation };
+        self.slots.iter_mut().zip(0..).filter_map(|(slot, index)| {
+            let id = Id { index, generation: slot.generation };
             slot.value.as_mut().map(|value| (id, value))
         })
     }
 
-    /// Makes the slot at `index` look as if it had been used `generation` times.
+    /// Makes the vacant slot at `index` look as if it had been used `generation` times.
     #[cfg(test)]
     pub(crate) fn wear(&mut self, index: usize, generation: u32) {
-        if index == self.generations.len() {
-            self.generations.push(0);
+        if index == self.slots.len() {
+            self.slots.push(Slot { generation: NonZeroU32::MIN, value: None });
+            self.vacant.push(index as u32);
         }
-        self.generations[index] = generation;
+        self.slots[index].generation = NonZeroU32::MIN.saturating_add(generation);
     }
 }
 
@@ -144,6 +151,15 @@ mod tests {
         assert!(arena.get_mut(old).is_none() && arena.remove(old).is_none());
         assert_eq!(arena.get_mut(new), Some(&mut 'b'));
         assert_eq!(arena.len(), 1);
+    }
+
+    #[test]
+    fn an_id_needs_no_room_for_its_absence_nor_a_slot_for_its_vacancy() {
+        assert_eq!(size_of::<Option<Id>>(), 8);
+        assert_eq!(size_of::<Slot<std::rc::Rc<()>>>(), 16);
+        assert_eq!(Id::from_bits(7), None);
+        let id = Id { index: 7, generation: NonZeroU32::MAX };
+        assert_eq!(Id::from_bits(id.to_bits()), Some(id));
     }
 
     #[test]

@@ -11,10 +11,10 @@ use crate::waiters::{Note, Poller};
 use crate::waits::Frame;
 
 /// What is kept of the operation that waits alone. It stays until that leaves, also while others wait beside it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lone {
-    /// Who is to be woken; [`NOBODY`] as soon as that was done.
-    task: Cell<Id>,
+    /// Who is to be woken; nobody as soon as that was done.
+    task: Cell<Option<Id>>,
     frame: Cell<Frame>,
     pub(crate) own_ns: Cell<u64>,
     pub(crate) guard_ns: Cell<u64>,
@@ -22,57 +22,36 @@ pub(crate) struct Lone {
     pub(crate) held_up_before_ns: Cell<u64>,
 }
 
-/// No arena gives out this generation.
-const NOBODY: Id = Id { index: 0, generation: 0 };
-
-impl Default for Lone {
-    fn default() -> Lone {
-        Lone {
-            task: Cell::new(NOBODY),
-            frame: Cell::default(),
-            own_ns: Cell::default(),
-            guard_ns: Cell::default(),
-            begun_at_ns: Cell::default(),
-            held_up_before_ns: Cell::default(),
-        }
-    }
-}
-
 impl Lone {
     /// `poller` is to be woken from now on.
     #[inline]
     pub(crate) fn wakes(&self, poller: Poller) {
-        self.task.set(poller.task);
+        self.task.set(Some(poller.task));
         self.frame.set(poller.frame);
     }
 
     /// Takes out whom to wake.
     #[inline]
     pub(crate) fn take(&self) -> Option<Id> {
-        let task = self.task.get();
-        if task.generation == NOBODY.generation {
-            return None;
-        }
-        self.forget();
-        Some(task)
+        self.task.take()
     }
 
     /// Nobody is to be woken any more.
     #[inline]
     pub(crate) fn forget(&self) {
-        self.task.set(NOBODY);
+        self.task.set(None);
     }
 
     #[inline]
     pub(crate) fn is_to_be_woken(&self) -> bool {
-        self.task.get().generation != NOBODY.generation
+        self.task.get().is_some()
     }
 
     /// What the audit says of it, while it is to be woken.
     pub(crate) fn note(&self) -> Option<Note> {
-        let poller = Poller { task: self.task.get(), frame: self.frame.get() };
+        let poller = Poller { task: self.task.get()?, frame: self.frame.get() };
         let (since_ns, until_ns) = (self.begun_at_ns.get(), self.own_ns.get());
-        self.is_to_be_woken().then_some(Note { since_ns, until_ns, poller, scope: None })
+        Some(Note { since_ns, until_ns, poller, scope: None })
     }
 
     /// Tells the operation that waits here what is kept of it.

@@ -25,11 +25,13 @@ pub struct Token {
 
 impl Token {
     pub(crate) fn to_mio(id: Id) -> mio::Token {
-        mio::Token((id.generation as usize) << 32 | id.index as usize)
+        mio::Token(id.to_bits() as usize)
     }
 
-    pub(crate) fn id_of(token: mio::Token) -> Id {
-        Id { index: token.0 as u32, generation: (token.0 >> 32) as u32 }
+    /// `None` of one that names no registration.
+    #[inline]
+    pub(crate) fn id_of(token: mio::Token) -> Option<Id> {
+        Id::from_bits(token.0 as u64)
     }
 }
 

@@ -156,8 +156,8 @@ impl Reactor {
                 ALARM => self.alarm.went_off(),
                 WAKER => {}
                 token => {
-                    let id = Token::id_of(token);
-                    let Some(source) = self.sources.get_mut(id) else {
+                    let found = Token::id_of(token).and_then(|id| Some((id, self.sources.get_mut(id)?)));
+                    let Some((id, source)) = found else {
                         self.metrics.stale_events += 1;
                         continue;
                     };

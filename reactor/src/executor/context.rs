@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::arena::Id;
 use crate::clock::Clock;
 use crate::executor::Driver;
 use crate::instant::Instant;
 #[cfg(feature = "profile")]
 use crate::profile;
+use crate::remote::Shared;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
@@ -68,6 +71,19 @@ pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<Driver>>) -> R) -> R {
         (_, Some(look)) => look(None),
         (_, None) => unreachable!("a closure that was taken has been called"),
     }
+}
+
+/// Queues a task of the runtime that `remote` reaches, if that is the one on this thread.
+#[inline]
+pub(crate) fn queue_here(remote: &Arc<Shared>, task: Id) -> bool {
+    let queued = CURRENT.try_with(|current| match &*current.borrow() {
+        Some(driver) if driver.is_reached_by(remote) => {
+            driver.queue(task);
+            true
+        }
+        _ => false,
+    });
+    queued.unwrap_or(false)
 }
 
 pub(crate) fn now() -> Instant {

@@ -25,7 +25,7 @@ use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
 use crate::executor::polling::POLLS_AT_LEAST;
 use crate::executor::run_queue::RunQueue;
-use crate::executor::task::{Body, MAIN, Main, SpareWakers, Task, TaskWaker};
+use crate::executor::task::{MAIN, Main, SpareWakers, Task, TaskFuture, TaskWaker};
 use crate::executor::task_info::{Origin, TaskId};
 use crate::instant::nanos;
 use crate::pending::Dispatch;
@@ -81,7 +81,7 @@ pub(crate) struct Driver {
     pub(crate) frame: CurrentFrame,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
     /// their own, and so on, deeper than the stack may be.
-    dropped: RefCell<Vec<(Id, Origin, Body)>>,
+    dropped: RefCell<Vec<(Id, Origin, TaskFuture)>>,
     dropping: Cell<bool>,
     /// What waits that is no operation on a source.
     pub(crate) waits: RefCell<Slab<OtherWait>>,
@@ -182,7 +182,7 @@ impl Driver {
     #[inline]
     fn is_to_be_queued(&self, task: Id) -> bool {
         let mut tasks = self.tasks.borrow_mut();
-        tasks.get_mut(task).is_some_and(|task| task.flag.is_to_be_queued())
+        tasks.get_mut(task).is_some_and(Task::is_to_be_queued)
     }
 
     /// Wakes, from wherever this is called: the loop may be asleep in somebody else's poll.
@@ -235,12 +235,10 @@ impl Driver {
             return MAIN;
         }
         count(&self.counts.spawned);
-        let (flag, waker) = self.spare_wakers.take(&self.remote);
-        let task = self.tasks.borrow_mut().insert(Task::new(origin, flag));
-        let body = Body { future: Box::pin(make(task)), waker };
+        let task = self.tasks.borrow_mut().insert(Task::new(origin));
+        let future = Box::pin(make(task));
         if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
-            slot.flag.is_of(task);
-            slot.body = Some(body);
+            slot.future = Some(future);
         }
         self.queue(task);
         task
@@ -295,12 +293,12 @@ impl Driver {
             let mut all = self.tasks.borrow_mut();
             let away = all.get_mut(id).is_some_and(|task| {
                 task.aborted = true;
-                task.body.is_none()
+                task.future.is_none()
             });
             // One that is being polled now is dropped when it comes back.
             let task = if away { None } else { all.remove(id) };
             drop(all);
-            let dropped = task.and_then(|task| task.body.map(|body| (id, task.origin, body)));
+            let dropped = task.and_then(|task| task.future.map(|future| (id, task.origin, future)));
             self.dropped.borrow_mut().extend(dropped);
         }
         if self.dropping.replace(true) {
@@ -308,9 +306,9 @@ impl Driver {
         }
         loop {
             let next = self.dropped.borrow_mut().pop();
-            let Some((id, origin, body)) = next else { break };
+            let Some((id, origin, future)) = next else { break };
             let (began_ns, noted_ns) = (self.read_if_accounted(), self.noted_ns.get());
-            drop_contained(body.future);
+            drop_contained(future);
             let ended_ns = self.read_if_accounted();
             if ended_ns - began_ns >= self.floor_ns {
                 self.note_task(id, origin, began_ns, ended_ns, noted_ns);
@@ -436,7 +434,7 @@ impl Driver {
         let mut reactor = self.reactor.borrow_mut();
         let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.run_queue.borrow_mut());
         reactor.turn_waking(max_wait, |id| {
-            if tasks.get_mut(id).is_some_and(|task| task.flag.is_to_be_queued()) {
+            if tasks.get_mut(id).is_some_and(Task::is_to_be_queued) {
                 queue.push(id);
             }
         })?;
@@ -544,8 +542,8 @@ impl Driver {
         let tasks: Vec<Id> = self.tasks.borrow_mut().iter_mut().map(|(id, _)| id).collect();
         for id in tasks {
             let task = self.tasks.borrow_mut().remove(id);
-            if let Some(body) = task.and_then(|task| task.body) {
-                drop_contained(body.future);
+            if let Some(future) = task.and_then(|task| task.future) {
+                drop_contained(future);
             }
         }
         self.run_queue.borrow_mut().clear();

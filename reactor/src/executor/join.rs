@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::arena::Id;
-use crate::executor::{Driver, TaskId};
+use crate::executor::{Driver, TaskId, drop_contained};
 use crate::one_line::OneLine;
 use crate::scope::{ScopeEnd, Waiting};
 use crate::waiters;
@@ -87,6 +87,11 @@ impl<T> JoinState<T> {
         }
     }
 
+    /// Whether its handle is gone.
+    pub(crate) fn is_of_nobody(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) == 1
+    }
+
     /// The task is no more; if it has left no result, `why` says why. What nobody can ask for any more is not made.
     pub(crate) fn over(self: &Rc<Self>, why: impl FnOnce() -> JoinError) {
         if Rc::strong_count(self) > 1 && !self.is_finished() {
@@ -126,7 +131,7 @@ impl<T> JoinState<T> {
 
 /// Runs `future` to its end and leaves its result, its panic or its abortion in `state`.
 pub(crate) fn run<F: Future>(future: F, state: Rc<JoinState<F::Output>>) -> Joined<F> {
-    Joined { future, outcome: Outcome(state) }
+    Joined { future, outcome: Outcome(Some(state)) }
 }
 
 pin_project! {
@@ -145,23 +150,35 @@ impl<F: Future> Future for Joined<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Projected { future, outcome: Outcome(state) } = self.project();
-        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
+        let ended = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => {
+                state.take_if(|state| JoinState::is_of_nobody(state));
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(value)) => Ok(value),
-            Err(panic) => Err(JoinError::panicked(panic, state.spawned_at)),
+            Err(panic) => Err(panic),
         };
-        state.complete(result);
+        match state {
+            Some(state) => {
+                let panicked = |panic| JoinError::panicked(panic, state.spawned_at);
+                state.complete(ended.map_err(panicked));
+            }
+            // Whose drop may panic, as any value's of somebody's.
+            None => drop_contained(ended),
+        }
         Poll::Ready(())
     }
 }
 
-/// Reports an abortion if it is dropped before the task has ended.
-struct Outcome<T>(Rc<JoinState<T>>);
+/// Reports an abortion if it is dropped before the task has ended. A task that waits while nobody can ask for its outcome
+/// any more gives up the room for it.
+struct Outcome<T>(Option<Rc<JoinState<T>>>);
 
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
-        let Outcome(state) = self;
-        state.over(|| JoinError::aborted(state.spawned_at));
+        if let Outcome(Some(state)) = self {
+            state.over(|| JoinError::aborted(state.spawned_at));
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::arena::Id;
 use crate::executor::Driver;
 use crate::executor::account::PollsOfTurn;
 use crate::executor::driver::{count, drop_contained};
-use crate::executor::task::{Body, MAIN, Main, TaskWaker};
+use crate::executor::task::{MAIN, Main, OwnWaker, TaskFuture, TaskWaker};
 use crate::executor::task_info::{Origin, Polls, TaskId};
 use crate::instant::nanos;
 #[cfg(feature = "profile")]
@@ -78,24 +78,25 @@ impl Driver {
     /// Polls a task, and drops it if it is done.
     #[inline]
     fn poll_task(&self, id: Id, polls: &mut PollsOfTurn) {
-        let (mut body, aborted) = match self.tasks.borrow_mut().get_mut(id) {
-            None => return,
-            Some(task) => {
-                task.flag.about_to_poll();
-                (task.body.take(), task.aborted)
-            }
+        let mut tasks = self.tasks.borrow_mut();
+        let Some(task) = tasks.get_mut(id) else { return };
+        let aborted = task.aborted;
+        let Some((mut future, own)) = task.begin_poll(id, &self.spare_wakers, &self.remote) else {
+            return;
         };
-        let Some(polled) = &mut body else { return };
+        drop(tasks);
         let noted_ns = self.noted_ns.get();
-        if aborted || self.poll_body(polled).is_ready() {
-            return self.drop_task(id, body, polls, noted_ns);
+        if aborted || self.poll_future(&mut future, &own.waker).is_ready() {
+            return self.drop_task(id, future, own, polls, noted_ns);
         }
         let mut tasks = self.tasks.borrow_mut();
         let Some(task) = tasks.get_mut(id).filter(|task| !task.aborted) else {
             drop(tasks);
-            return self.drop_task(id, body, polls, noted_ns);
+            return self.drop_task(id, future, own, polls, noted_ns);
         };
-        task.body = body;
+        if task.end_poll(future, own, &self.spare_wakers) {
+            self.queue(id);
+        }
         let lap = polls.lap(self, id);
         if self.accounts {
             task.polls.add(lap.began_ns, lap.ended_ns);
@@ -109,8 +110,14 @@ impl Driver {
 
     /// It is done, or was aborted. To drop it is a part of its last poll.
     #[inline(never)]
-    fn drop_task(&self, id: Id, body: Option<Body>, polls: &mut PollsOfTurn, noted_ns: u64) {
-        let Some(Body { future, waker }) = body else { return };
+    fn drop_task(
+        &self,
+        id: Id,
+        future: TaskFuture,
+        own: Box<OwnWaker>,
+        polls: &mut PollsOfTurn,
+        noted_ns: u64,
+    ) {
         drop_contained(future);
         // While its name can be looked up.
         #[cfg(feature = "profile")]
@@ -118,18 +125,18 @@ impl Driver {
         let task = self.tasks.borrow_mut().remove(id);
         let lap = polls.lap(self, id);
         if let Some(task) = task {
-            self.spare_wakers.keep(task.flag, waker);
+            self.spare_wakers.keep_if_alone(own);
             if lap.is_long {
                 self.note_task(id, task.origin, lap.began_ns, lap.ended_ns, noted_ns);
             }
         }
     }
 
-    fn poll_body(&self, body: &mut Body) -> Poll<()> {
+    fn poll_future(&self, future: &mut TaskFuture, waker: &Waker) -> Poll<()> {
         count(&self.counts.polls);
-        let mut cx = Context::from_waker(&body.waker);
-        self.polled_by.set(WakerName::of(&body.waker));
-        let poll = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(&mut cx)));
+        let mut cx = Context::from_waker(waker);
+        self.polled_by.set(WakerName::of(waker));
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
         self.polled_by.set(WakerName::default());
         // The task's own panics are caught inside it; this one came from what it left behind.
         poll.unwrap_or(Poll::Ready(()))

@@ -52,6 +52,8 @@ impl RunQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     #[test]
@@ -61,7 +63,7 @@ mod tests {
         // Three in, two out, until all are in.
         while !queue.is_empty() || !pushed.is_empty() {
             for index in pushed.by_ref().take(3) {
-                queue.push(Id { index, generation: 1 });
+                queue.push(Id { index, generation: NonZeroU32::MIN });
             }
             let before = queue.len();
             let out: Vec<_> = (0..2).map_while(|_| queue.pop()).map(|id| id.index).collect();

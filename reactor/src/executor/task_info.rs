@@ -261,7 +261,7 @@ impl Driver {
     }
 
     fn describe(&self, id: Id, task: &Task, polled: Option<TaskId>) -> TaskInfo {
-        let queued = task.body.is_some() && task.flag.is_queued();
+        let queued = task.future.is_some() && task.is_queued();
         self.task_info_of(id, &task.origin, task.polls, queued, polled)
     }
 

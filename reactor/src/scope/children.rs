@@ -202,7 +202,8 @@ impl Scope {
                     let deadline = self.of().clone();
                     let plan = Plan { kind, parent, deadline, own_ns: NEVER, unbounded: false };
                     let opened = Opened::new(driver.clone(), plan);
-                    let child = Child { opened, scope: self.clone(), state: state.clone(), spawned_at };
+                    let child =
+                        Child { opened, scope: self.clone(), state: Some(state.clone()), spawned_at };
                     Running { future: Some(future), into, child }
                 },
                 Origin::new(name, spawned_at),
@@ -228,7 +229,16 @@ impl<F: Future, T> Future for Running<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Projected { future, into, child } = self.project();
-        child.opened.poll(cx, future).map(|outcome| child.finish(outcome.map(*into)))
+        match child.opened.poll(cx, future) {
+            Poll::Ready(outcome) => {
+                child.finish(outcome.map(*into));
+                Poll::Ready(())
+            }
+            Poll::Pending => {
+                child.state.take_if(|state| JoinState::is_of_nobody(state));
+                Poll::Pending
+            }
+        }
     }
 }
 
@@ -236,7 +246,8 @@ impl<F: Future, T> Future for Running<F, T> {
 struct Child<T> {
     opened: Opened,
     scope: Scope,
-    state: Rc<JoinState<T>>,
+    /// As long as somebody can ask for the outcome.
+    state: Option<Rc<JoinState<T>>>,
     spawned_at: &'static Location<'static>,
 }
 
@@ -259,14 +270,18 @@ impl<T> Child<T> {
             Outcome::Panicked(panic) => Err(self.panicked(panic)),
             Outcome::Dropped => {
                 self.scope.report().borrow_mut().cut_short += 1;
-                self.state.over(|| {
-                    let end = self.opened.end().unwrap_or_else(|| ScopeEnd::over(&self.scope.of().name));
-                    JoinError::ended(end, spawned_at)
-                });
+                if let Some(state) = &self.state {
+                    let over = || ScopeEnd::over(&self.scope.of().name);
+                    let end = || self.opened.end().unwrap_or_else(over);
+                    state.over(|| JoinError::ended(end(), spawned_at));
+                }
                 return;
             }
         };
-        self.state.complete(result);
+        match &self.state {
+            Some(state) => state.complete(result),
+            None => drop_contained(result),
+        }
     }
 
     fn panicked(&self, panic: Box<dyn Any + Send>) -> JoinError {
@@ -285,6 +300,8 @@ impl<T> Child<T> {
 
 impl<T> Drop for Child<T> {
     fn drop(&mut self) {
-        self.state.over(|| JoinError::aborted(self.spawned_at));
+        if let Some(state) = &self.state {
+            state.over(|| JoinError::aborted(self.spawned_at));
+        }
     }
 }
