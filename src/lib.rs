@@ -84,8 +84,8 @@ pub mod net {
     pub use punctual_net::{
         Batch, Connect, Credentials, Datagram, DeadlineInfo, Diagnosis, DnsFailure, Duplex, Error,
         HappyEyeballs, IgnoredAnswers, Keepalive, Kind, Listen, Listener, OwnedReadHalf, OwnedWriteHalf,
-        Phase, Socket, Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress, UnixDatagram,
-        UnixListener, UnixStream, duplex, phase, transport,
+        Phase, Pooled, Socket, Target, TcpListener, TcpOptions, TcpStream, UdpSocket, UnixAddress,
+        UnixDatagram, UnixListener, UnixStream, duplex, phase, transport,
     };
 
     /// Copying between byte streams, bounding them, joining them.

@@ -82,7 +82,7 @@ pub use phase::phase;
 #[cfg(feature = "dns")]
 pub use resolve::{Addresses, Resolver, ResolverBuilder, ResolverMetrics};
 pub use socket::{Socket, transport};
-pub use stream::{Listener, OwnedReadHalf, OwnedWriteHalf};
+pub use stream::{Listener, OwnedReadHalf, OwnedWriteHalf, Pooled};
 pub use target::Target;
 pub use tcp::{Keepalive, Listen, TcpListener, TcpOptions, TcpStream};
 pub use udp::UdpSocket;
