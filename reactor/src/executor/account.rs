@@ -5,6 +5,7 @@ use std::task::RawWakerVTable;
 use crate::arena::Id;
 use crate::blame::{Given, Holder};
 use crate::executor::driver::Driver;
+use crate::executor::task::MAIN;
 use crate::executor::task_info::{Origin, TaskId};
 use crate::token::Token;
 use crate::waiters::{self, Waiters, Wakeup};
@@ -22,23 +23,23 @@ impl Driver {
         if self.accounts { self.now_ns() } else { 0 }
     }
 
-    /// When a poll that began at `began_ns` has ended, if it is accounted. Read by the clock if it was long, or nothing more is
-    /// to be run in this turn.
+    /// When a poll that began at `began_ns` has ended, if it is accounted. Read by the clock if it was long, or next to nothing
+    /// more is to be run in this turn.
     #[inline]
     pub(super) fn end_lap(&self, began_ns: u64) -> u64 {
         if !self.accounts {
             return 0;
         }
-        let left = self.run_queue.borrow().len();
-        let reckoned = if left > 0 { self.laps.reckon() } else { None };
-        match reckoned.filter(|at_ns| at_ns.saturating_sub(began_ns) < self.floor_ns) {
+        match self.laps.reckon().filter(|at_ns| at_ns.saturating_sub(began_ns) < self.floor_ns) {
             Some(at_ns) => at_ns,
-            None => self.end_lap_by_the_clock(left),
+            None => self.end_lap_by_the_clock(),
         }
     }
 
-    fn end_lap_by_the_clock(&self, left: usize) -> u64 {
+    #[inline(never)]
+    fn end_lap_by_the_clock(&self) -> u64 {
         let now_ns = self.now_ns();
+        let left = self.run_queue.borrow().len();
         self.laps.was_read(now_ns, left);
         now_ns
     }
@@ -183,7 +184,13 @@ pub(super) type TaskWakers = [&'static RawWakerVTable; 2];
 pub(super) struct PollsOfTurn {
     /// When the last one ended.
     pub(super) at_ns: u64,
-    short: ShortPolls,
+    count: u64,
+    /// What those took that are noted by themselves, and how many these are.
+    long_ns: u64,
+    long: u64,
+    /// The longest of the others.
+    longest_ns: u64,
+    longest: Id,
 }
 
 /// One of them.
@@ -196,7 +203,7 @@ pub(super) struct Lap {
 
 impl PollsOfTurn {
     pub(super) fn from(began_ns: u64) -> PollsOfTurn {
-        PollsOfTurn { at_ns: began_ns, short: ShortPolls::default() }
+        PollsOfTurn { at_ns: began_ns, count: 0, long_ns: 0, long: 0, longest_ns: 0, longest: MAIN }
     }
 
     /// What `task` did since the last one is over.
@@ -210,56 +217,36 @@ impl PollsOfTurn {
         self.at_ns = ended_ns;
         let took_ns = ended_ns.saturating_sub(began_ns);
         let is_long = took_ns >= driver.floor_ns;
-        if !is_long {
-            self.short.add(task, took_ns);
+        self.count += 1;
+        if is_long {
+            (self.long, self.long_ns) = (self.long + 1, self.long_ns + took_ns);
+        } else if took_ns > self.longest_ns {
+            (self.longest_ns, self.longest) = (took_ns, task);
         }
         Lap { began_ns, ended_ns, is_long }
     }
 
-    /// Notes those that were too short to be noted by themselves, if they are worth it together.
+    /// Notes those that were too short to be noted each, if they are worth it together: the longest by its name, if that is
+    /// still known, and the rest.
+    #[inline]
     pub(super) fn note_short(self, driver: &Driver, began_ns: u64) {
-        self.short.note(driver, began_ns, self.at_ns);
-    }
-}
-
-/// The polls of one turn that were too short to be noted each.
-#[derive(Default)]
-struct ShortPolls {
-    count: u64,
-    held_ns: u64,
-    longest_ns: u64,
-    longest: Option<Id>,
-}
-
-impl ShortPolls {
-    #[inline]
-    fn add(&mut self, task: Id, took_ns: u64) {
-        self.count += 1;
-        self.held_ns += took_ns;
-        if took_ns > self.longest_ns {
-            (self.longest_ns, self.longest) = (took_ns, Some(task));
-        }
-    }
-
-    /// Notes them, if they are worth it together: the longest by its name, if that is still known, and the rest.
-    #[inline]
-    fn note(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
-        if self.held_ns >= driver.floor_ns {
-            self.note_all(driver, began_ns, ended_ns);
+        let held_ns = self.at_ns.saturating_sub(began_ns).saturating_sub(self.long_ns);
+        if held_ns >= driver.floor_ns && self.count > self.long {
+            self.note_all(driver, began_ns, held_ns);
         }
     }
 
     #[cold]
-    fn note_all(self, driver: &Driver, began_ns: u64, ended_ns: u64) {
-        let longest = self.longest.map(|id| TaskId { id, reactor: driver.id });
-        let named = longest.and_then(|id| Some(Holder::Task { id, origin: driver.origin(id)? }));
+    fn note_all(self, driver: &Driver, began_ns: u64, held_ns: u64) {
+        let longest = TaskId { id: self.longest, reactor: driver.id };
+        let named = driver.origin(longest).map(|origin| Holder::Task { id: longest, origin });
         let mut reactor = driver.reactor.borrow_mut();
-        let mut rest = (self.count, self.held_ns);
+        let mut rest = (self.count - self.long, held_ns);
         if let Some(holder) = named {
-            rest = (rest.0 - 1, rest.1 - self.longest_ns);
-            reactor.note_stretch(holder, began_ns, ended_ns, self.longest_ns);
+            rest = (rest.0 - 1, rest.1.saturating_sub(self.longest_ns));
+            reactor.note_stretch(holder, began_ns, self.at_ns, self.longest_ns);
         }
-        reactor.note_short_polls(rest.0, began_ns, ended_ns, rest.1);
-        driver.noted_ns.set(driver.noted_ns.get() + self.held_ns);
+        reactor.note_short_polls(rest.0, began_ns, self.at_ns, rest.1);
+        driver.noted_ns.set(driver.noted_ns.get() + held_ns);
     }
 }

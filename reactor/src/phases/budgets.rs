@@ -35,8 +35,10 @@ pub(super) struct Budgets {
     kept: Vec<Kept>,
     /// Where the last one was: nearly always the next one's place.
     last: usize,
-    /// What the last one was given: nearly always what the next one is.
+    /// What the last one was given, if it had a bound: nearly always what the next one is.
     last_ns: u64,
+    /// How many that were given [`last_ns`](Budgets::last_ns) were done and are not counted yet.
+    done_again: u64,
     /// Those that were given no time at all: they could have taken for ever.
     pub(super) unbounded: BudgetCounts,
 }
@@ -50,6 +52,23 @@ struct Kept {
 }
 
 impl Budgets {
+    /// Counts one that was given `budget_ns` and is done.
+    #[inline]
+    pub(super) fn done(&mut self, budget_ns: u64) {
+        if budget_ns == self.last_ns && budget_ns != 0 {
+            self.done_again += 1;
+            return;
+        }
+        self.done_of_another(budget_ns);
+    }
+
+    #[inline(never)]
+    fn done_of_another(&mut self, budget_ns: u64) {
+        let counts = self.of(budget_ns);
+        counts.count += 1;
+        counts.done += 1;
+    }
+
     /// The counts of those that were given `budget_ns`, one of which has just ended.
     #[inline]
     pub(super) fn of(&mut self, budget_ns: u64) -> &mut BudgetCounts {
@@ -63,6 +82,11 @@ impl Budgets {
     }
 
     fn turn_to(&mut self, budget_ns: u64) {
+        let again = std::mem::take(&mut self.done_again);
+        if let Some(last) = self.kept.get_mut(self.last) {
+            last.counts.count += again;
+            last.counts.done += again;
+        }
         let bucket = bucket_of(budget_ns);
         if self.kept.get(self.last).is_none_or(|last| last.bucket != bucket) {
             self.find(bucket, budget_ns);
@@ -84,10 +108,14 @@ impl Budgets {
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = BudgetRecord> {
-        self.kept.iter().map(|kept| BudgetRecord {
-            shortest: Duration::from_nanos(kept.shortest_ns),
-            longest: Duration::from_nanos(kept.longest_ns),
-            counts: kept.counts,
+        self.kept.iter().enumerate().map(|(at, kept)| {
+            let again = if at == self.last { self.done_again } else { 0 };
+            let BudgetCounts { count, done, timed_out } = kept.counts;
+            BudgetRecord {
+                shortest: Duration::from_nanos(kept.shortest_ns),
+                longest: Duration::from_nanos(kept.longest_ns),
+                counts: BudgetCounts { count: count + again, done: done + again, timed_out },
+            }
         })
     }
 }
@@ -135,6 +163,24 @@ mod tests {
         assert_eq!((one.shortest, one.longest, one.counts), (second, second, counts(0, 3, 1)));
         assert_eq!((five.shortest, five.counts), (5 * second, counts(1, 0, 0)));
         assert_eq!(budgets.unbounded, counts(0, 1, 0));
+    }
+
+    #[test]
+    fn what_is_done_again_and_again_is_counted_at_once_and_when_another_comes() {
+        let mut budgets = Budgets::default();
+        let done = |budgets: &Budgets| -> Vec<_> {
+            budgets.records().map(|record| (record.counts.count, record.counts.done)).collect()
+        };
+        for _ in 0..3 {
+            budgets.done(1_000);
+        }
+        assert_eq!(done(&budgets), [(3, 3)]);
+        budgets.of(1_000).count += 1;
+        for budget_ns in [5_000, 0, 1_000, 1_000, NEVER, 1_000] {
+            budgets.done(budget_ns);
+        }
+        assert_eq!(done(&budgets), [(1, 1), (7, 6), (1, 1)]);
+        assert_eq!((budgets.unbounded.count, budgets.unbounded.done), (1, 1));
     }
 
     #[test]

@@ -92,9 +92,7 @@ impl Phases {
     #[inline]
     pub(crate) fn record_done(&mut self, phase: PhaseIndex, took_ns: u64, budget_ns: u64) {
         let Some(kept) = self.of.get_mut(usize::from(phase.0)) else { return };
-        let of_budget = kept.budgets.of(budget_ns);
-        of_budget.count += 1;
-        of_budget.done += 1;
+        kept.budgets.done(budget_ns);
         kept.endings.record(PhaseEnding::Done);
         kept.done.record(took_ns);
     }
