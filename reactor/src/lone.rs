@@ -56,9 +56,10 @@ impl Lone {
 
     /// Tells the operation that waits here what is kept of it.
     pub(crate) fn tell(&self, operation: &mut Operation) {
-        operation.own_ns = self.own_ns.get();
-        operation.guard_ns = self.guard_ns.get();
-        operation.begun_at_ns = self.begun_at_ns.get();
-        operation.held_up_before_ns = self.held_up_before_ns.get();
+        let known = operation.known_mut();
+        known.own_ns = self.own_ns.get();
+        known.guard_ns = self.guard_ns.get();
+        known.begun_at_ns = self.begun_at_ns.get();
+        known.held_up_before_ns = self.held_up_before_ns.get();
     }
 }

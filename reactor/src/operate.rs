@@ -40,6 +40,14 @@ where
     }
 }
 
+impl<S: MioSource, F, E> Operate<'_, S, F, E> {
+    /// Whether there is nothing to be moved: then it waits for nothing, but a deadline that has passed ends it all the same.
+    pub fn trivial(mut self, trivial: bool) -> Self {
+        self.operation.trivial = trivial;
+        self
+    }
+}
+
 impl<S: MioSource, F, E> Drop for Operate<'_, S, F, E> {
     #[inline]
     fn drop(&mut self) {
@@ -92,6 +100,35 @@ impl<S: MioSource> Registration<S> {
         E: FnMut(Failure) -> Error + Unpin,
     {
         Operate { registration: self, operation: Operation::new(direction), attempt, failed }
+    }
+
+    /// Makes the system call of an operation at once, if only readiness has a say in that; nothing where it has to be
+    /// [operated](Registration::operate), which tells why: it is to wait, or there is a deadline or a scope. For what nearly
+    /// always need not wait, as most writes.
+    ///
+    /// # Errors
+    /// What the kernel says, as a [`Failure`].
+    #[inline]
+    pub fn operate_at_once<T>(
+        &self,
+        direction: Direction,
+        mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Option<Result<T, Failure>> {
+        if !self.of.may_try_at_once(direction) {
+            return None;
+        }
+        match self.attempt(direction, &mut attempt) {
+            Ok(value) => value.map(Ok),
+            Err(None) => None,
+            Err(Some(error)) => Some(Err(self.failed_at_once(direction, error))),
+        }
+    }
+
+    #[cold]
+    fn failed_at_once(&self, direction: Direction, error: io::Error) -> Failure {
+        let failure = Failure::Io(error);
+        self.of.failed(&mut Operation::new(direction), &failure);
+        failure
     }
 
     /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an

@@ -74,7 +74,7 @@ impl Reactor {
         token: Token,
         source: &Source,
         operation: &mut Operation,
-        (begun_at_ns, own_ns): (u64, u64),
+        (begun_at_ns, own_ns, guard_ns): (u64, u64, u64),
         poller: Poller,
     ) {
         let side = source.side(operation.direction);
@@ -85,7 +85,7 @@ impl Reactor {
         lone.wakes(poller);
         lone.begun_at_ns.set(begun_at_ns);
         lone.own_ns.set(own_ns);
-        lone.guard_ns.set(operation.guard_ns);
+        lone.guard_ns.set(guard_ns);
         lone.held_up_before_ns.set(self.held_up_before(begun_at_ns));
         (operation.waiting, operation.alone) = (true, true);
         operation.minds = Unusual::when_waiting(operation.direction);
@@ -149,13 +149,14 @@ impl Reactor {
             source.tell(operation);
             side.lone().forget();
             operation.alone = false;
-            operation.name = side.next_name();
+            operation.known_mut().name = side.next_name();
         }
         let note = Note::of(operation, poller);
-        let before = side.others_mut().borrow_mut().set(operation.name, wakeup, note);
+        let before = side.others_mut().borrow_mut().set(operation.known().name, wakeup, note);
         // Others may wait too: the side is told at the earliest time of all.
         let only = side.waiting.get() == 1;
-        let own_ns = if only { operation.own_ns } else { operation.own_ns.min(side.own.get()) };
+        let own_ns =
+            if only { operation.known().own_ns } else { operation.known().own_ns.min(side.own.get()) };
         side.own.set(own_ns);
         let wanted_ns = side.deadline().min(own_ns);
         if wanted_ns != side.wanted.get() {
@@ -167,24 +168,26 @@ impl Reactor {
     /// It waits from now on, under a name of its own.
     fn begin_to_wait(&mut self, token: Token, source: &Source, operation: &mut Operation) {
         let side = source.side(operation.direction);
-        self.now_ns = self.now_ns.max(operation.begun_at_ns);
-        if operation.begun_at_ns == 0 {
-            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
-            // while it waits, what came before in this turn counts as part of its wait.
-            operation.begun_at_ns = self.now_ns;
-        }
         operation.waiting = true;
         operation.minds = Unusual::when_waiting(operation.direction);
-        operation.held_up_before_ns = self.held_up_before(operation.begun_at_ns);
-        operation.name = side.next_name();
+        let known = operation.known_mut();
+        self.now_ns = self.now_ns.max(known.begun_at_ns);
+        if known.begun_at_ns == 0 {
+            // Not read anew: in a scope with a deadline it was when the operation began. If a deadline is set only
+            // while it waits, what came before in this turn counts as part of its wait.
+            known.begun_at_ns = self.now_ns;
+        }
+        known.held_up_before_ns = self.held_up_before(known.begun_at_ns);
+        known.name = side.next_name();
+        let name = known.name;
         let others = side.waiting.replace(side.waiting.get() + 1);
         self.waiting_sides += usize::from(others == 0 && !source.in_memory.get());
         if let Some(scope) = operation.scope {
-            let Operation { direction, name, .. } = *operation;
+            let direction = operation.direction;
             let member =
                 self.scopes.join(scope, Member::Operation { source: token.id, direction, name });
             // More than 2^32 of them would not fit in memory.
-            operation.member = member.map_or(NO_MEMBER, |member| member as u32);
+            operation.known_mut().member = member.map_or(NO_MEMBER, |member| member as u32);
         }
     }
 
@@ -193,7 +196,7 @@ impl Reactor {
     pub(crate) fn leave(&mut self, source: &Source, operation: &Operation) -> Option<Wakeup> {
         if let Some(scope) = operation.scope {
             // An operation on a source has no waker there.
-            let _ = self.scopes.leave(scope, operation.member as usize);
+            let _ = self.scopes.leave(scope, operation.known().member as usize);
         }
         if source.is_closed() {
             return None;
@@ -209,7 +212,7 @@ impl Reactor {
             side.lone().forget();
             return None;
         }
-        side.others().and_then(|others| others.borrow_mut().remove(operation.name))
+        side.others().and_then(|others| others.borrow_mut().remove(operation.known().name))
     }
 
     /// Why an operation has failed: what came first of a deadline that fired, a cancel or shutdown, the end of
@@ -220,7 +223,8 @@ impl Reactor {
         let (order, failure) = source.failure(operation);
         match operation.scope.and_then(|scope| self.scopes.end_of(scope)) {
             Some((ended, end)) if ended < order => {
-                let mut failure = end.failure(operation.waiting.then_some(operation.begun_at_ns));
+                let mut failure =
+                    end.failure(operation.waiting.then_some(operation.known().begun_at_ns));
                 if let Failure::Elapsed(elapsed) = &mut failure {
                     elapsed.held_up_ns = operation.held_up(&elapsed.wait);
                 }

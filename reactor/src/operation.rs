@@ -70,13 +70,23 @@ pub(crate) struct Operation {
     pub(crate) waiting: bool,
     /// Whether it has waited for the source, and not only for its turn.
     pub(crate) blocked: bool,
-    /// Whether it waits alone: then what follows is [kept with its side](crate::lone::Lone), and is not true here until that
-    /// [tells](Source::tell) it.
+    /// Whether it waits alone: then what else is to be known of it is [kept with its side](crate::lone::Lone), and not here until
+    /// that [tells](Source::tell) it.
     pub(crate) alone: bool,
-    /// Its name among the operations on its side, once it has waited.
-    pub(crate) name: u32,
-    /// The scope it began in, and as which of its members it waits.
+    /// Whether there is nothing to be moved: it waits for nothing.
+    pub(crate) trivial: bool,
+    /// The scope it began in.
     pub(crate) scope: Option<Id>,
+    /// What else is to be known of it: nothing as long as it need not wait, and has no deadline.
+    known: Option<Known>,
+}
+
+/// What is known of an operation that waits, or may be out of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// Its name among the operations on its side, once it has waited beside others.
+    pub(crate) name: u32,
+    /// As which of the members of its scope it waits.
     pub(crate) member: u32,
     /// Its own deadline, from the side's timeout.
     pub(crate) own_ns: u64,
@@ -106,6 +116,17 @@ pub(crate) enum Step {
     Fail,
 }
 
+impl Known {
+    const NOTHING: Known = Known {
+        name: 0,
+        member: NO_MEMBER,
+        own_ns: NEVER,
+        guard_ns: NEVER,
+        begun_at_ns: 0,
+        held_up_before_ns: 0,
+    };
+}
+
 impl Operation {
     #[inline]
     pub(crate) fn new(direction: Direction) -> Operation {
@@ -117,14 +138,20 @@ impl Operation {
             waiting: false,
             blocked: false,
             alone: false,
-            name: 0,
+            trivial: false,
             scope: None,
-            member: NO_MEMBER,
-            own_ns: NEVER,
-            guard_ns: NEVER,
-            begun_at_ns: 0,
-            held_up_before_ns: 0,
+            known: None,
         }
+    }
+
+    #[inline]
+    pub(crate) fn known(&self) -> Known {
+        self.known.unwrap_or(Known::NOTHING)
+    }
+
+    #[inline]
+    pub(crate) fn known_mut(&mut self) -> &mut Known {
+        self.known.get_or_insert(Known::NOTHING)
     }
 
     /// Returns whether it may begin: a deadline that has passed already lets it touch nothing. Without one nothing
@@ -134,16 +161,17 @@ impl Operation {
             return true;
         }
         self.fix_deadline(side, &reactor.clock);
-        reactor.now_ns = self.begun_at_ns.max(reactor.now_ns);
-        self.due_ns(side) > self.begun_at_ns
+        reactor.now_ns = self.known().begun_at_ns.max(reactor.now_ns);
+        self.due_ns(side) > self.known().begun_at_ns
     }
 
     /// When its time began, 0 if that is not known, and its own deadline, if it begins to wait now: its time begins here, if
     /// it has not begun before.
     #[inline]
     pub(crate) fn times_of_wait(&self, side: &Side, clock: &Clock) -> (u64, u64) {
-        if self.begun_at_ns != 0 || side.timeout() == NEVER {
-            return (self.begun_at_ns, self.own_ns);
+        let Known { begun_at_ns, own_ns, .. } = self.known();
+        if begun_at_ns != 0 || side.timeout() == NEVER {
+            return (begun_at_ns, own_ns);
         }
         let now_ns = clock.now().as_nanos();
         (now_ns, now_ns.saturating_add(side.timeout()))
@@ -153,20 +181,22 @@ impl Operation {
     #[inline]
     fn fix_deadline(&mut self, side: &Side, clock: &Clock) {
         let now_ns = clock.now().as_nanos();
-        self.own_ns = now_ns.saturating_add(side.timeout());
-        self.begun_at_ns = now_ns;
+        let known = self.known_mut();
+        known.own_ns = now_ns.saturating_add(side.timeout());
+        known.begun_at_ns = now_ns;
     }
 
     fn elapsed(&self, side: &Side, at_ns: u64) -> OperationElapsed {
-        let bound = if side.deadline() <= self.own_ns {
+        let Known { own_ns, begun_at_ns, .. } = self.known();
+        let bound = if side.deadline() <= own_ns {
             Bound::Deadline(side.set_at.get())
         } else {
-            let timeout_ns = self.own_ns.saturating_sub(self.begun_at_ns);
+            let timeout_ns = own_ns.saturating_sub(begun_at_ns);
             Bound::Timeout(Duration::from_nanos(timeout_ns), side.timeout_set_at.get())
         };
         let wait = side.elapsed().after;
         OperationElapsed {
-            began: Instant::from_nanos(self.begun_at_ns),
+            began: Instant::from_nanos(begun_at_ns),
             deadline: Instant::from_nanos(self.due_ns(side)),
             fired: Instant::from_nanos(at_ns),
             bound,
@@ -178,12 +208,12 @@ impl Operation {
 
     /// How long turns held the loop up while it waited, until the one before which the loop waited like this.
     pub(crate) fn held_up(&self, wait: &Wait) -> u64 {
-        if self.waiting { wait.held_up_ns.saturating_sub(self.held_up_before_ns) } else { 0 }
+        if self.waiting { wait.held_up_ns.saturating_sub(self.known().held_up_before_ns) } else { 0 }
     }
 
     #[inline]
     fn due_ns(&self, side: &Side) -> u64 {
-        side.deadline().min(self.own_ns)
+        side.deadline().min(self.known().own_ns)
     }
 
     /// Whether a deadline of its side, or its own, has fired while it waited.
@@ -195,8 +225,8 @@ impl Operation {
 impl Note {
     #[inline]
     pub(crate) fn of(operation: &Operation, poller: Poller) -> Note {
-        let Operation { begun_at_ns: since_ns, own_ns: until_ns, scope, .. } = *operation;
-        Note { since_ns, until_ns, poller, scope }
+        let Known { begun_at_ns: since_ns, own_ns: until_ns, .. } = operation.known();
+        Note { since_ns, until_ns, poller, scope: operation.scope }
     }
 }
 
@@ -228,8 +258,8 @@ impl Source {
                 (order, Failure::Elapsed(operation.elapsed(side, at_ns)))
             }
             Some((order, interrupt)) => (*order, Failure::from(interrupt)),
-            None if !operation.waiting && operation.due_ns(side) <= operation.begun_at_ns => {
-                (NEVER, Failure::Elapsed(operation.elapsed(side, operation.begun_at_ns)))
+            None if !operation.waiting && operation.due_ns(side) <= operation.known().begun_at_ns => {
+                (NEVER, Failure::Elapsed(operation.elapsed(side, operation.known().begun_at_ns)))
             }
             None => (self.closed_order(), Failure::Closed),
         }

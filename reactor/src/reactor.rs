@@ -214,15 +214,20 @@ impl Reactor {
         set_at: Option<&'static Location<'static>>,
     ) -> Result<(), StaleToken> {
         let source = self.source(token)?.clone();
-        source.set_deadline(direction, at_ns);
-        let side = source.side(direction);
-        side.set_at.set(set_at);
-        side.overdue.set(false);
-        let interrupted = source.interrupted().is_some() && !source.raw.get();
-        if side.waiting.get() > 0 && !interrupted {
-            self.want(token.id, &source, direction, at_ns.min(side.own.get()));
+        source.put_deadline(direction, at_ns, set_at);
+        if source.side(direction).waiting.get() > 0 {
+            self.deadline_is_put(token.id, &source, direction);
         }
         Ok(())
+    }
+
+    /// Somebody waits on the side whose deadline has been put.
+    pub(crate) fn deadline_is_put(&mut self, id: Id, source: &Source, direction: Direction) {
+        let side = source.side(direction);
+        let interrupted = source.interrupted().is_some() && !source.raw.get();
+        if !interrupted {
+            self.want(id, source, direction, side.deadline().min(side.own.get()));
+        }
     }
 
     /// Sets the widest leeway that the deadlines of `token` may take from now on.

@@ -11,7 +11,7 @@ use crate::instant::Instant;
 use crate::operation::{Operation, Step};
 use crate::phases::{PhaseEnding, PhaseIndex};
 use crate::reactor::Reactor;
-use crate::readiness::Direction;
+use crate::readiness::{Direction, Readiness};
 use crate::source::{Source, Unusual};
 use crate::token::Token;
 
@@ -39,17 +39,44 @@ impl Registered {
     }
 
     /// What an operation is to do. Mostly nothing but readiness has a say, and the reactor need not be asked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(&self, operation: &mut Operation) -> Step {
         let begins = !operation.begun;
         if begins {
             operation.begun = true;
             operation.scope = self.scope();
+            if operation.trivial {
+                self.assume(Readiness::that_allow(operation.direction));
+            }
         }
         if operation.scope.is_some() || self.source.has(operation.minds) {
-            return self.reactor().step(&self.source, operation, begins);
+            return self.step_by_the_reactor(operation, begins);
         }
         self.source.step(operation, self.driver.turn_number(), &self.driver.budget)
+    }
+
+    #[inline(never)]
+    fn step_by_the_reactor(&self, operation: &mut Operation, begins: bool) -> Step {
+        self.reactor().step(&self.source, operation, begins)
+    }
+
+    /// Takes `readiness` for granted, and has those woken who wait.
+    #[cold]
+    pub(crate) fn assume(&self, readiness: Readiness) {
+        self.source.latch(readiness);
+        self.driver.wake_all(self.source.take_waiters());
+    }
+
+    /// Whether a system call may be made at once, without beginning an operation for it: no scope, no deadline and no end has
+    /// a say.
+    #[inline]
+    pub(crate) fn may_try_at_once(&self, direction: Direction) -> bool {
+        let driver = &*self.driver;
+        if self.scope().is_some() || self.source.has(Unusual::when_beginning(direction)) {
+            return false;
+        }
+        let is_ready = self.source.readiness.get().allows(direction);
+        is_ready && !self.source.side(direction).had_its_share(driver.turn_number(), &driver.budget)
     }
 
     /// Books a system call that moved something.
@@ -62,11 +89,12 @@ impl Registered {
     #[inline(never)]
     pub(crate) fn wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
         let (driver, source) = (&*self.driver, &*self.source);
-        operation.guard_ns = driver.frame.until_ns();
         if !driver.is_polled_with(waker) || !source.is_free(operation) {
             return self.wait_beside_others(waker, operation);
         }
-        let times = operation.times_of_wait(source.side(operation.direction), &driver.clock);
+        let (begun_at_ns, own_ns) =
+            operation.times_of_wait(source.side(operation.direction), &driver.clock);
+        let times = (begun_at_ns, own_ns, driver.frame.until_ns());
         self.reactor().wait_alone(self.token, source, operation, times, driver.poller());
         true
     }
@@ -77,13 +105,17 @@ impl Registered {
         let driver = &*self.driver;
         if !operation.waiting {
             let side = self.source.side(operation.direction);
-            (operation.begun_at_ns, operation.own_ns) = operation.times_of_wait(side, &driver.clock);
+            let (begun_at_ns, own_ns) = operation.times_of_wait(side, &driver.clock);
+            let known = operation.known_mut();
+            (known.begun_at_ns, known.own_ns) = (begun_at_ns, own_ns);
         }
         let wakeup = driver.wakeup(waker);
         if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
             return false;
         }
         let poller = driver.poller();
+        self.source.tell(operation);
+        operation.known_mut().guard_ns = driver.frame.until_ns();
         self.reactor().wait(self.token, &self.source, operation, wakeup, poller).is_ok()
     }
 
@@ -140,8 +172,9 @@ impl Registered {
         }
         if let Some(phase) = phase {
             self.source.tell(operation);
-            let until_ns = reactor.bound_of(&self.source, operation, operation.begun_at_ns);
-            reactor.record_done(phase, operation.begun_at_ns, until_ns);
+            let began_ns = operation.known().begun_at_ns;
+            let until_ns = reactor.bound_of(&self.source, operation, began_ns);
+            reactor.record_done(phase, began_ns, until_ns);
         }
         let wakeup = reactor.leave(&self.source, operation);
         drop(reactor);

@@ -171,10 +171,13 @@ impl<S: MioSource> Registration<S> {
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
+        let source = self.open().ok_or(Failure::Closed)?;
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
-        let set_at = Some(Location::caller());
-        let mut reactor = self.of.driver.reactor.borrow_mut();
-        reactor.put_deadline(self.of.token, direction, at_ns, set_at).map_err(|_| Failure::Closed)
+        source.put_deadline(direction, at_ns, Some(Location::caller()));
+        if source.side(direction).waiting.get() > 0 {
+            self.of.driver.reactor.borrow_mut().deadline_is_put(self.of.token.id, source, direction);
+        }
+        Ok(())
     }
 
     /// The deadline of a side.
@@ -228,9 +231,8 @@ impl<S: MioSource> Registration<S> {
     /// # Errors
     /// [`Failure::Closed`].
     pub fn assume(&self, readiness: Readiness) -> Result<(), Failure> {
-        let source = self.open().ok_or(Failure::Closed)?;
-        source.latch(readiness);
-        self.of.driver.wake_all(source.take_waiters());
+        self.open().ok_or(Failure::Closed)?;
+        self.of.assume(readiness);
         Ok(())
     }
 

@@ -153,20 +153,10 @@ impl Side {
     /// Has the task woken that waits alone, if one does. Returns whether nobody else waits.
     #[inline(always)]
     pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
-        if self.has_others() {
-            return self.wake_only_other(wake);
-        }
         if let Some(task) = self.lone.get().and_then(|lone| lone.take()) {
             wake(task);
         }
-        true
-    }
-
-    /// The same of one that waits in a scope.
-    #[inline(never)]
-    fn wake_only_other(&self, wake: &mut impl FnMut(Id)) -> bool {
-        let alone = self.lone.get().is_none_or(|lone| !lone.is_to_be_woken());
-        alone && self.others().is_some_and(|others| others.borrow_mut().wake_lone_task(wake))
+        self.others().is_none_or(|others| others.borrow_mut().wake_lone_task(wake))
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! [`Source`]: what is kept of one registration, shared by the reactor and the registration's owner.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::Location;
 
 use crate::arena::Id;
 use crate::event::Cause;
@@ -145,6 +146,20 @@ impl Source {
         let side = self.side(direction);
         side.deadline.set(at_ns);
         self.mark(Unusual::bounded(direction), side.may_let_none_begin());
+    }
+
+    /// The same by somebody, at some place.
+    #[inline]
+    pub(crate) fn put_deadline(
+        &self,
+        direction: Direction,
+        at_ns: u64,
+        set_at: Option<&'static Location<'static>>,
+    ) {
+        self.set_deadline(direction, at_ns);
+        let side = self.side(direction);
+        side.set_at.set(set_at);
+        side.overdue.set(false);
     }
 
     pub(crate) fn set_timeout(&self, direction: Direction, timeout_ns: u64) {

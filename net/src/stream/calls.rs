@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsFd;
 
-use punctual_reactor::Done;
+use punctual_reactor::{Done, messages};
 use socket2::SockRef;
 
 use crate::socket::Socket;
@@ -19,8 +19,9 @@ pub(crate) const NO_SIGNAL: libc::c_int = 0;
 pub(crate) const SLICES_MAX: usize = 1024;
 
 /// Writes to a socket of the kernel; a peer that has gone is no signal (send(2)).
+#[inline]
 pub(crate) fn send(io: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    SockRef::from(io).send_with_flags(bytes, NO_SIGNAL)
+    messages::send_bytes(io.as_fd(), bytes, NO_SIGNAL)
 }
 
 /// The same from several buffers in turn (sendmsg(2)).
@@ -56,6 +57,7 @@ impl<T: StreamTransport> Socket<T> {
     }
 
     /// A connection that was broken does not end cleanly.
+    #[inline]
     pub(crate) fn received(&self, result: io::Result<usize>) -> io::Result<usize> {
         match result {
             Ok(0) if self.broken.get() != 0 => Err(io::Error::from_raw_os_error(self.broken.get())),
@@ -64,6 +66,7 @@ impl<T: StreamTransport> Socket<T> {
     }
 
     /// Of a connection that was broken the kernel says EPIPE, once the reason has been told.
+    #[inline]
     pub(crate) fn sent(&self, result: io::Result<usize>) -> io::Result<usize> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe && self.broken.get() != 0 => {
@@ -73,6 +76,7 @@ impl<T: StreamTransport> Socket<T> {
         }
     }
 
+    #[cold]
     fn remember(&self, error: &io::Error) {
         let breaks = [
             libc::ECONNRESET,

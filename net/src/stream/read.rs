@@ -18,8 +18,8 @@ impl<T: StreamTransport> Socket<T> {
     /// # Errors
     /// A deadline or timeout of the read side, a cancel, a close, or what the kernel says, as
     /// `Kernel(ECONNRESET)`.
-    pub async fn read(&self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.trivial_if(buffer.is_empty(), Direction::Read);
+    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, Error>> {
+        let trivial = buffer.is_empty();
         let attempt = |io: &T::Io| {
             if buffer.is_empty() {
                 return Ok(Done::new(0));
@@ -27,7 +27,8 @@ impl<T: StreamTransport> Socket<T> {
             let asked = buffer.len();
             self.received(T::read(io, buffer)).map(|bytes| Done::bytes(bytes, asked))
         };
-        self.io.operate_or(Direction::Read, attempt, |failure| self.read_failed(failure).tell()).await
+        let failed = |failure| self.read_failed(failure).tell();
+        self.io.operate_or(Direction::Read, attempt, failed).trivial(trivial)
     }
 
     /// As [`read`](Socket::read), into several buffers in turn (readv(2)).

@@ -44,6 +44,13 @@ impl<T: StreamTransport> Socket<T> {
     pub async fn write_all(&self, buffer: &[u8]) -> Result<(), Error> {
         self.trivial_if(buffer.is_empty(), Direction::Write);
         let sent = Cell::new(0);
+        let failed = |failure| self.failed(Phase::Write, failure).with_transferred(sent.get()).tell();
+        match self.io.operate_at_once(Direction::Write, |io| self.try_send(io, buffer)) {
+            Some(Ok(bytes)) if bytes == buffer.len() => return Ok(()),
+            Some(Ok(bytes)) => sent.set(bytes),
+            Some(Err(failure)) => return Err(failed(failure)),
+            None => {}
+        }
         let attempt = |io: &T::Io| {
             let rest = &buffer[sent.get()..];
             if rest.is_empty() {
@@ -54,7 +61,6 @@ impl<T: StreamTransport> Socket<T> {
             let step = Done::step(bytes, rest.len());
             Ok(if bytes == rest.len() { step.ends_with(()) } else { step })
         };
-        let failed = |failure| self.failed(Phase::Write, failure).with_transferred(sent.get()).tell();
         self.io.operate_or(Direction::Write, attempt, failed).await
     }
 }

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use punctual_reactor::{Failure, Readiness, Registration, tcp_interest};
+use punctual_reactor::{Failure, Readiness, Registration, messages, tcp_interest};
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
@@ -43,8 +44,9 @@ impl sealed::Kind for Tcp {
 }
 
 impl sealed::Stream for Tcp {
-    fn read(mut io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
-        io.read(buffer)
+    #[inline]
+    fn read(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
+        messages::receive_bytes(io.as_fd(), buffer)
     }
 
     fn read_vectored(mut io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -55,6 +57,7 @@ impl sealed::Stream for Tcp {
         io.peek(buffer)
     }
 
+    #[inline]
     fn write(io: &Self::Io, bytes: &[u8]) -> io::Result<usize> {
         stream::send(io, bytes)
     }

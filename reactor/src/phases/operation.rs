@@ -19,12 +19,13 @@ impl Reactor {
     ) {
         let ending = match ending {
             PhaseEnding::Dropped => {
-                self.why_dropped_in(operation.scope, operation.guard_ns, self.now_ns)
+                self.why_dropped_in(operation.scope, operation.known().guard_ns, self.now_ns)
             }
             ending => ending,
         };
         // One that had neither a deadline nor waited has not looked at the clock.
-        let began_ns = if operation.begun_at_ns == 0 { self.now_ns } else { operation.begun_at_ns };
+        let began_ns =
+            if operation.known().begun_at_ns == 0 { self.now_ns } else { operation.known().begun_at_ns };
         let until_ns = match ended_by {
             Some(deadline) => deadline.as_nanos(),
             None => self.bound_of(source, operation, began_ns),
@@ -49,10 +50,10 @@ impl Reactor {
         let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
         let side = source.side(operation.direction);
         // One that did not wait has not fixed what it had been given.
-        let own_ns = match operation.begun_at_ns {
+        let own_ns = match operation.known().begun_at_ns {
             0 => began_ns.saturating_add(side.timeout()),
-            _ => operation.own_ns,
+            _ => operation.known().own_ns,
         };
-        own_ns.min(operation.guard_ns).min(side.deadline()).min(of_scope)
+        own_ns.min(operation.known().guard_ns).min(side.deadline()).min(of_scope)
     }
 }

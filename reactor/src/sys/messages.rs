@@ -107,6 +107,26 @@ pub fn set_timestamps(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     check(result as isize).map(drop)
 }
 
+/// Receives what has come on a stream that does not block (recv(2)).
+///
+/// # Errors
+/// What the kernel says.
+#[inline]
+pub fn receive_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `buffer`, which outlives the call.
+    check(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Sends on a stream that does not block (send(2)), with `flags`.
+///
+/// # Errors
+/// What the kernel says.
+#[inline]
+pub fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `bytes`, which outlives the call.
+    check(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
 /// Looks at what has come on a stream and leaves it there (recv(2)). It does not block.
 ///
 /// # Errors
@@ -222,6 +242,7 @@ pub(super) fn no_header() -> libc::msghdr {
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
+#[inline]
 pub(super) fn check(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
