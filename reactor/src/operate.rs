@@ -66,7 +66,21 @@ impl<S: MioSource, F, E> fmt::Debug for Operate<'_, S, F, E> {
 ///
 /// Whoever has it [gives it up](Registration::give_up) when nobody polls it any more.
 #[derive(Default)]
-pub struct Beside(Cell<Operation>);
+pub struct Beside(Polled);
+
+/// The operation of a poll-based interface, between two polls.
+#[derive(Default)]
+pub(crate) struct Polled {
+    /// Whether there is one; what is kept is large, and mostly of no use.
+    waits: Cell<bool>,
+    operation: Cell<Operation>,
+}
+
+impl Polled {
+    pub(crate) fn take(&self) -> Option<Operation> {
+        self.waits.take().then(|| self.operation.get())
+    }
+}
 
 impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,19 +178,21 @@ impl<S: MioSource> Registration<S> {
 
     /// Gives up what waits [there](Registration::poll_beside), if anything does.
     pub fn give_up(&self, room: &Beside) {
-        self.of.end(&mut room.0.take(), PhaseEnding::Dropped);
+        if let Some(mut operation) = room.0.take() {
+            self.of.end(&mut operation, PhaseEnding::Dropped);
+        }
     }
 
     #[inline(always)]
     fn poll_in<T>(
         &self,
-        slot: &Cell<Operation>,
+        slot: &Polled,
         cx: &mut Context<'_>,
         direction: Direction,
         mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
     ) -> Poll<Result<T, Failure>> {
-        let mut operation = slot.get();
-        let waited = operation.waiting;
+        let waited = slot.waits.get();
+        let mut operation = if waited { slot.operation.get() } else { Operation::new(direction) };
         if waited {
             self.of.end_if_given_up(&mut operation);
             if operation.waiting && operation.scope != self.of.scope() {
@@ -184,14 +200,15 @@ impl<S: MioSource> Registration<S> {
                 self.of.end(&mut operation, PhaseEnding::Dropped);
                 operation = Operation::new(direction);
             }
-        } else {
-            operation = Operation::new(direction);
+            // An attempt that panics is to leave none there that has ended.
+            slot.waits.set(operation.waiting);
         }
         let poll = self.poll_operation(cx, &mut operation, &mut attempt, &mut |failure| failure);
         if poll.is_pending() {
-            slot.set(operation);
+            slot.operation.set(operation);
+            slot.waits.set(operation.waiting);
         } else if waited {
-            slot.set(Operation::new(direction));
+            slot.waits.set(false);
         }
         poll
     }

@@ -1,6 +1,6 @@
 //! [`Registration`]: a source in the runtime, and the operations on it.
 
-use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::cell::{OnceCell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -13,7 +13,7 @@ use crate::executor::context;
 use crate::failure::Failure;
 use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
-use crate::operation::Operation;
+use crate::operate::Polled;
 use crate::phases::PhaseEnding;
 use crate::readiness::{Direction, Readiness};
 use crate::registered::Registered;
@@ -39,7 +39,7 @@ pub struct Registration<S: MioSource> {
     pub(crate) of: Registered,
     pub(crate) io: RefCell<Option<S>>,
     /// The operations of the poll-based interface, one a side. Most connections are never used through that.
-    polled: OnceCell<Box<[Cell<Operation>; 2]>>,
+    polled: OnceCell<Box<[Polled; 2]>>,
 }
 
 /// What a TCP stream registers for: both sides, and urgent data where it is told apart; with that,
@@ -274,7 +274,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     /// Room for the operation of the poll-based interface on a side.
-    pub(crate) fn polled(&self, direction: Direction) -> &Cell<Operation> {
+    pub(crate) fn polled(&self, direction: Direction) -> &Polled {
         &self.polled.get_or_init(Box::default)[direction.side()]
     }
 
@@ -287,8 +287,9 @@ impl<S: MioSource> Registration<S> {
 impl<S: MioSource> Drop for Registration<S> {
     fn drop(&mut self) {
         // Those of the poll-based interface have no owner but this, and a scope may know of them.
-        for polled in self.polled.get().into_iter().flat_map(|polled| polled.iter()) {
-            self.of.end(&mut polled.take(), PhaseEnding::Dropped);
+        let polled = self.polled.get().into_iter().flat_map(|polled| polled.iter());
+        for mut operation in polled.filter_map(Polled::take) {
+            self.of.end(&mut operation, PhaseEnding::Dropped);
         }
         let source = self.io.take();
         drop(self.deregister(source));
