@@ -16,8 +16,8 @@ use bytes::Buf;
 use pin_project_lite::pin_project;
 
 use super::access::Access;
-use super::body::{Body, Fate};
-use super::info::Shared;
+use super::body::{Body, Fate, Watch};
+use super::info::{RequestInfo, Shared};
 use super::piece::Piece;
 use super::progress::Progress;
 use super::refusal;
@@ -49,30 +49,39 @@ impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S>
     type Error = std::convert::Infallible;
     type Future = Answering<S>;
 
-    /// Only what needs the request by value, which is large: where it is made of hyper's it stays until it is the handler's.
+    /// Requests are large: this is to be a part of what calls it, so that they are not moved on their way.
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Answering<S> {
-        let desk = &self.0;
-        let progress = &desk.progress;
-        let stream = progress.multiplexed.get().then(|| StreamState::announce(progress));
-        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
-        let info = shared.begin();
-        let mut come = Some(request.map(|incoming| Body::new(incoming, info)));
-        Answering { flight: desk.take_off(&mut come, stream), desk: desk.clone() }
+        let mut come = Some(request);
+        Answering { flight: self.0.take_off(&mut come), desk: self.0.clone() }
+    }
+}
+
+/// A request that has come, and what is to be beside its body.
+struct Come<'a> {
+    request: &'a mut Option<Request<Incoming>>,
+    body: Option<(RequestInfo, Option<Box<Watch>>)>,
+}
+
+impl Come<'_> {
+    /// The request as its handler is to have it.
+    #[inline]
+    fn take(&mut self) -> Option<Request<Body>> {
+        let (info, watch) = self.body.take()?;
+        self.request.take().map(|request| request.map(|incoming| Body::new(incoming, info, watch)))
     }
 }
 
 impl<S: HttpService> Desk<S> {
     /// Begins to answer a request, which is there.
     #[inline(never)]
-    fn take_off(
-        &self,
-        come: &mut Option<Request<Body>>,
-        stream: Option<Rc<StreamState>>,
-    ) -> Option<Pin<Box<Flight<S>>>> {
+    fn take_off(&self, come: &mut Option<Request<Incoming>>) -> Option<Pin<Box<Flight<S>>>> {
         let progress = &self.progress;
+        let stream = progress.multiplexed.get().then(|| StreamState::announce(progress));
+        let shared: &Arc<Shared> = stream.as_ref().map_or(&progress.shared, |stream| &stream.shared);
+        let info = shared.begin();
         let request = come.as_mut()?;
-        let has_body = !request.body().is_end_stream();
+        let has_body = !HttpBody::is_end_stream(request.body());
         let last = progress.handling(has_body);
         let site = &progress.site;
         let access = Access::of(request, progress.shared.client());
@@ -81,10 +90,10 @@ impl<S: HttpService> Desk<S> {
         let silent = version == Version::HTTP_2 && *request.method() == Method::HEAD;
         let refused = refusal::of(request, progress);
         if site.info_in_extensions {
-            let info = request.body().info().clone();
-            request.extensions_mut().insert(info);
+            request.extensions_mut().insert(info.clone());
         }
-        let fate = has_body.then(|| request.body_mut().watch(&site.timeouts, site.limits.body));
+        let watch = has_body.then(|| Watch::new(&site.timeouts, site.limits.body, &info));
+        let fate = watch.as_ref().map(|watch| watch.fate.clone());
         if let (Some(fate), None) = (&fate, &stream) {
             progress.body.replace(Some(fate.clone()));
         }
@@ -97,7 +106,10 @@ impl<S: HttpService> Desk<S> {
         (*at.version, *at.silent) = (version, silent);
         match refused {
             Some(status) => *at.state = State::Refused { status },
-            None => self.call(come, at.state, at.future, under_way),
+            None => {
+                let mut come = Come { request: come, body: Some((info, watch)) };
+                self.call(&mut come, at.state, at.future, under_way);
+            }
         }
         Some(flight)
     }
@@ -105,7 +117,7 @@ impl<S: HttpService> Desk<S> {
     /// Calls the service if it is ready at once, as most always are.
     fn call(
         &self,
-        come: &mut Option<Request<Body>>,
+        come: &mut Come<'_>,
         state: &mut State<S>,
         mut future: Pin<&mut Option<S::ServiceFuture>>,
         under_way: &UnderWay,

@@ -35,7 +35,7 @@ pub struct Body {
 }
 
 /// What is kept of a body that there is.
-struct Watch {
+pub(super) struct Watch {
     left: u64,
     idle: Duration,
     /// When the wait for a part began, and by when it ends.
@@ -43,7 +43,7 @@ struct Watch {
     rate: Meter,
     sleep: Option<SendSleep>,
     peer: Option<SocketAddr>,
-    fate: Arc<Fate>,
+    pub(super) fate: Arc<Fate>,
 }
 
 /// What has become of a body, for those who answer: it may be on its way through any type that is `Send`.
@@ -75,25 +75,10 @@ impl Fate {
 }
 
 impl Body {
-    /// As it is without any of what there is; that has to be [watched](Body::watch).
+    /// `watch` is there if there is a body.
     #[inline]
-    pub(super) fn new(incoming: Incoming, info: RequestInfo) -> Body {
-        Body { incoming, info, watch: None }
-    }
-
-    /// Begins to watch what comes of it.
-    pub(super) fn watch(&mut self, timeouts: &ServerTimeouts, limit: u64) -> Arc<Fate> {
-        let fate = Arc::<Fate>::default();
-        self.watch = Some(Box::new(Watch {
-            left: limit,
-            idle: timeouts.body_idle,
-            waits: None,
-            rate: Meter::new(timeouts.body_rate),
-            sleep: None,
-            peer: self.info.peer_addr(),
-            fate: fate.clone(),
-        }));
-        fate
+    pub(super) fn new(incoming: Incoming, info: RequestInfo, watch: Option<Box<Watch>>) -> Body {
+        Body { incoming, info, watch }
     }
 
     /// What the server knows of the request: from whom it comes, and by when it must be answered.
@@ -104,6 +89,18 @@ impl Body {
 }
 
 impl Watch {
+    pub(super) fn new(timeouts: &ServerTimeouts, limit: u64, info: &RequestInfo) -> Box<Watch> {
+        Box::new(Watch {
+            left: limit,
+            idle: timeouts.body_idle,
+            waits: None,
+            rate: Meter::new(timeouts.body_rate),
+            sleep: None,
+            peer: info.peer_addr(),
+            fate: Arc::default(),
+        })
+    }
+
     /// A part has come.
     fn received(&mut self, frame: &Frame<Bytes>) -> Result<(), Error> {
         if self.waits.take().is_some() {

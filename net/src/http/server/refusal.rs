@@ -8,8 +8,7 @@ use super::progress::Progress;
 /// The status with which `request` is answered instead of being handled.
 pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Option<StatusCode> {
     let site = &progress.site;
-    let uri = request.uri();
-    if uri.path().len() + uri.query().map_or(0, |query| query.len() + 1) > site.limits.uri_bytes {
+    if request.uri().path_and_query().map_or(0, |both| both.as_str().len()) > site.limits.uri_bytes {
         return Some(StatusCode::URI_TOO_LONG);
     }
     let is_http1 = request.version() < Version::HTTP_2;

@@ -133,6 +133,7 @@ impl<T: StreamTransport> Line<T> {
         Poll::Pending
     }
 
+    #[inline]
     fn poll_read(
         &mut self,
         progress: &Progress,
@@ -140,46 +141,65 @@ impl<T: StreamTransport> Line<T> {
         cursor: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = cursor.remaining().min(SIZE);
-        let mut fine = true;
-        let mut take = |bytes: &[u8]| {
-            fine = progress.received(bytes);
-            if fine {
-                cursor.put_slice(bytes);
+        let fine = match &mut self.wire {
+            Wire::Plain(stream) if self.prefix.is_empty() => {
+                let mut fine = true;
+                ready!(stream.poll_lent(cx, room, |bytes| fine = hand_on(bytes, progress, cursor)))?;
+                fine
             }
+            _ => ready!(self.poll_read_otherwise(progress, cx, cursor))?,
         };
-        match &mut self.wire {
-            _ if !self.prefix.is_empty() => {
-                let some = self.prefix.len().min(room);
-                take(&self.prefix[..some]);
-                self.prefix.advance(some);
-            }
-            Wire::Plain(stream) => {
-                ready!(stream.poll_lent(cx, room, &mut take))?;
-            }
-            #[cfg(feature = "tls")]
-            Wire::Tls(stream) => {
-                let mut scratch = Scratch::take(room);
-                let read = ready!(AsyncRead::poll_read(Pin::new(stream), cx, scratch.room()))?;
-                take(scratch.filled(read)?);
-            }
-        }
         if !fine {
             return Poll::Ready(Err(nonsense()));
         }
-        if progress.ended.get() {
-            if progress.is_awaited() {
-                // To hyper the client would be gone. When it is answered, that is found to be over.
-                return Poll::Pending;
-            }
-            if progress.reads_a_body() && self.kept_back != progress.requests.get() {
-                // hyper may have all of the body, and the handler not yet its end: it is polled after this.
-                self.kept_back = progress.requests.get();
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        if progress.ended.get() { self.poll_ended(progress, cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// The same of what was read before, and over TLS. Whether what has come may be (the beginning of) a request.
+    #[inline(never)]
+    fn poll_read_otherwise(
+        &mut self,
+        progress: &Progress,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let room = cursor.remaining().min(SIZE);
+        if !self.prefix.is_empty() {
+            let some = self.prefix.len().min(room);
+            let fine = hand_on(&self.prefix[..some], progress, cursor);
+            self.prefix.advance(some);
+            return Poll::Ready(Ok(fine));
+        }
+        let mut scratch = Scratch::take(room);
+        let read = ready!(self.wire.poll_read(cx, scratch.room()))?;
+        Poll::Ready(Ok(hand_on(scratch.filled(read)?, progress, cursor)))
+    }
+
+    /// The client has ended its side, and hyper is about to hear of it.
+    #[cold]
+    fn poll_ended(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if progress.is_awaited() {
+            // To hyper the client would be gone. When it is answered, that is found to be over.
+            return Poll::Pending;
+        }
+        if progress.reads_a_body() && self.kept_back != progress.requests.get() {
+            // hyper may have all of the body, and the handler not yet its end: it is polled after this.
+            self.kept_back = progress.requests.get();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Takes note of what has come, and hands it to hyper if it may be (the beginning of) a request.
+#[inline]
+fn hand_on(bytes: &[u8], progress: &Progress, cursor: &mut ReadBufCursor<'_>) -> bool {
+    let fine = progress.received(bytes);
+    if fine {
+        cursor.put_slice(bytes);
+    }
+    fine
 }
 
 /// How much of what a client sends before it is answered is read, in bytes.
