@@ -17,6 +17,7 @@ use crate::drift::{HELD_UP, Wait};
 use crate::executor::Runtime;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
 use crate::pending::Pending;
 use crate::phases::Phases;
 use crate::precise::{Precise, Spinner};
@@ -222,6 +223,7 @@ impl Builder {
             remote,
             inbox,
             sources: Arena::new(),
+            numbers: Numbers::default(),
             plain: Arena::new(),
             timers: Timers::new(now_ns, tick),
             scopes: Scopes::default(),

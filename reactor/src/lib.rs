@@ -71,6 +71,7 @@ mod lone;
 mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
+mod numbers;
 mod one_line;
 mod operate;
 mod operating;

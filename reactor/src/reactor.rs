@@ -21,6 +21,7 @@ use crate::event::Cause;
 use crate::instant::Instant;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
 use crate::pending::Pending;
 use crate::phases::Phases;
 use crate::precise::Spinner;
@@ -70,6 +71,7 @@ pub struct Reactor {
     pub(crate) remote: Arc<Shared>,
     pub(crate) inbox: Inbox,
     pub(crate) sources: Arena<Rc<Source>>,
+    pub(crate) numbers: Numbers,
     pub(crate) plain: Arena<PlainTimer>,
     pub(crate) timers: Timers,
     pub(crate) scopes: Scopes,
@@ -128,6 +130,7 @@ impl Reactor {
         source: &mut impl MioSource,
         interest: mio::Interest,
     ) -> io::Result<Token> {
+        self.remote.process.check()?;
         let (token, kept) = self.add(Readiness::NONE);
         if let Err(error) = self.poll.registry().register(source, Token::to_mio(token.id), interest) {
             self.sources.remove(token.id);
@@ -160,6 +163,7 @@ impl Reactor {
         interest: mio::Interest,
     ) -> io::Result<()> {
         self.source(token)?;
+        self.remote.process.check()?;
         self.poll.registry().reregister(source, Token::to_mio(token.id), interest)
     }
 
@@ -171,6 +175,8 @@ impl Reactor {
     pub fn deregister(&mut self, source: &mut impl MioSource, token: Token) -> io::Result<()> {
         // Nobody waits for what is used like this.
         self.forget(token)?;
+        // In a child it would be taken from the parent.
+        self.remote.process.check()?;
         self.poll.registry().deregister(source)
     }
 
@@ -182,6 +188,16 @@ impl Reactor {
         source.close(self.next_order());
         self.waiting_sides -= source.sides_waiting_for_the_kernel();
         Ok(source)
+    }
+
+    /// Notes that `token` has the descriptor with this number. If another source has it too, its descriptor was closed by
+    /// somebody else: it is told, and will not touch what is not its own any more. Returns whom to tell.
+    pub(crate) fn owns(&mut self, token: Token, number: RawFd) -> Option<Waiters> {
+        self.source(token).ok()?.owns_descriptor.set(true);
+        let before = self.numbers.give(number, token.id)?;
+        self.sources.get_mut(before)?.lost_descriptor.set(true);
+        let cause = "its descriptor was closed by somebody else, and its number is another's now";
+        Some(self.cancel(Token { id: before, ..token }, cause.into()).ok()?.unwrap_or_default())
     }
 
     #[inline]

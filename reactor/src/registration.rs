@@ -3,6 +3,7 @@
 use std::cell::{OnceCell, Ref, RefCell};
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 use std::time::Duration;
 
@@ -55,13 +56,42 @@ impl<S: MioSource> Registration<S> {
     /// kernel has said anything.
     ///
     /// # Errors
-    /// What the kernel says of the registration; the source is then closed.
+    /// What the kernel says of the registration, or that the runtime belongs to the process which this one was forked off from;
+    /// the source is then closed.
     ///
     /// # Panics
     /// Outside of a runtime.
     #[track_caller]
     pub fn new(source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self> {
         Registration::try_new(source, interest, assume).map_err(|(error, _closed)| error)
+    }
+
+    /// As [`new`](Registration::new), for a source that closes its descriptor itself. If somebody else has closed it first, as
+    /// nobody may, no harm is passed on: what is done with it fails as soon as its number is another source's of this runtime, and
+    /// the number is not closed again.
+    ///
+    /// # Errors
+    /// As of [`new`](Registration::new).
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn owning(source: S, interest: mio::Interest, assume: Readiness) -> io::Result<Self>
+    where
+        S: AsFd,
+    {
+        let number = source.as_fd().as_raw_fd();
+        let registration = Registration::new(source, interest, assume)?;
+        let driver = &registration.of.driver;
+        let lost = driver.reactor.borrow_mut().owns(registration.of.token, number);
+        if let Some(waiters) = lost {
+            tracing::warn!(
+                number,
+                "a descriptor was closed by somebody else while the loop had it, and is another source's now"
+            );
+            driver.wake_all(waiters);
+        }
+        Ok(registration)
     }
 
     /// As [`new`](Registration::new), and gives the source back with the error.
@@ -72,6 +102,9 @@ impl<S: MioSource> Registration<S> {
         assume: Readiness,
     ) -> Result<Self, (io::Error, S)> {
         let driver = context::current("registering a source");
+        if let Err(error) = driver.remote.process.check() {
+            return Err((error, source));
+        }
         let (token, kept) = driver.reactor.borrow_mut().add(assume);
         // The source may be anybody's code: nothing is borrowed while it runs.
         let registered = driver.registry.register(&mut source, Token::to_mio(token.id), interest);
@@ -249,28 +282,52 @@ impl<S: MioSource> Registration<S> {
     /// Deregisters and closes the source. Operations that wait end with [`Failure::Closed`] in the next
     /// turn, as do all later ones; but what came before, a cancel or a deadline that had fired, stays.
     pub fn close(&self) {
-        let source = self.io.take();
-        drop(self.deregister(source));
+        if let Some(source) = self.io.take() {
+            self.let_go(source);
+        }
     }
 
     /// Deregisters the source and gives it back.
     #[must_use]
     pub fn into_inner(self) -> Option<S> {
-        let source = self.io.take();
-        self.deregister(source)
+        let mut source = self.io.take()?;
+        // That it was closed by somebody else is for whoever has it now to find out.
+        let _ = self.deregister(&mut source);
+        Some(source)
+    }
+
+    /// Deregisters and drops it.
+    fn let_go(&self, mut source: S) {
+        let Err(error) = self.deregister(&mut source) else { return };
+        if self.of.source.owns_descriptor.get() {
+            tracing::warn!(%error, "a descriptor was closed by somebody else while the loop had it; its number is left alone");
+            // To close what may be another's by now would do to that what was done to this.
+            std::mem::forget(source);
+        }
     }
 
     /// Before anything is closed: a description that somebody has dup'd would keep the registration
     /// alive in the kernel and go on to send events under a reused number.
-    fn deregister(&self, source: Option<S>) -> Option<S> {
-        let mut source = source?;
-        // Of a source in memory it does nothing. It fails only if the descriptor was closed behind our back; the kernel has forgotten it then.
-        let _ = self.of.driver.registry.deregister(&mut source);
-        let forgotten = self.of.driver.reactor.borrow_mut().forget(self.of.token);
+    ///
+    /// An error means that the number does not name what was registered: it was closed behind our back, and the kernel has
+    /// forgotten the registration.
+    fn deregister(&self, source: &mut S) -> io::Result<()> {
+        let driver = &self.of.driver;
+        let deregistered = if !driver.remote.process.is_this() {
+            // It would be taken from the parent.
+            Ok(())
+        } else if self.of.source.lost_descriptor.get() {
+            // It would be taken from whoever has the number now.
+            Err(io::Error::other("its number is another source's"))
+        } else {
+            // Of a source in memory it does nothing.
+            driver.registry.deregister(source)
+        };
+        let forgotten = driver.reactor.borrow_mut().forget(self.of.token);
         if forgotten.is_ok() {
-            self.of.driver.wake_all(self.of.source.take_waiters());
+            driver.wake_all(self.of.source.take_waiters());
         }
-        Some(source)
+        deregistered
     }
 
     /// Room for the operation of the poll-based interface on a side.
@@ -291,8 +348,7 @@ impl<S: MioSource> Drop for Registration<S> {
         for mut operation in polled.filter_map(Polled::take) {
             self.of.end(&mut operation, PhaseEnding::Dropped);
         }
-        let source = self.io.take();
-        drop(self.deregister(source));
+        self.close();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::parking::Parking;
 use crate::readiness::Direction;
 use crate::room::{NoRoom, Room};
 use crate::scope::ScopeId;
+use crate::sys::process::Process;
 use crate::token::{ReactorId, Token};
 
 /// Reaches a reactor from any thread: `Clone + Send + Sync`, and the only such type of this crate.
@@ -44,7 +45,7 @@ pub struct Handle {
 pub enum SendError<T = ()> {
     /// The inbox is full: the loop is behind by as many messages as it holds.
     Full(T),
-    /// The reactor is gone.
+    /// The reactor is gone, or is that of the process which this one was forked off from.
     Closed(T),
     /// A runtime runs the loop, and nobody there reads messages.
     NoReader(T),
@@ -65,6 +66,8 @@ pub(crate) enum Command {
 /// What the handles and wakers of a reactor share with it.
 pub(crate) struct Shared {
     pub(crate) id: ReactorId,
+    /// The one whose loop it is.
+    pub(crate) process: Process,
     clock: Clock,
     parking: Parking,
     waker: mio::Waker,
@@ -167,6 +170,7 @@ impl Shared {
         let (woken_in, woken) = crossbeam_channel::unbounded();
         let shared = Shared {
             id,
+            process: Process::this(),
             clock,
             parking: Parking::new(),
             waker,
@@ -231,6 +235,10 @@ impl Shared {
     }
 
     fn send(&self, command: Command) -> Result<(), SendError<Command>> {
+        if !self.process.is_this() {
+            // The queue is a copy that no loop looks at.
+            return Err(SendError::Closed(command));
+        }
         match self.room.take() {
             Ok(()) => self.put(command),
             Err(NoRoom::Closed) => Err(SendError::Closed(command)),

@@ -39,6 +39,10 @@ pub(crate) struct Source {
     pub(crate) in_memory: Cell<bool>,
     /// Used through [`Reactor`](crate::Reactor) itself: its deadlines are events, not operations.
     pub(crate) raw: Cell<bool>,
+    /// Whether it closes its descriptor itself, and nobody else ought to.
+    pub(crate) owns_descriptor: Cell<bool>,
+    /// Somebody else has closed its descriptor, and the number is another's.
+    pub(crate) lost_descriptor: Cell<bool>,
     pub(crate) sides: [Side; 2],
     entry: Cell<Option<TimerKey>>,
     /// By when the entry fires: its deadline plus its leeway.
@@ -100,6 +104,8 @@ impl Source {
             unusual: Cell::new(Unusual::NOTHING),
             short_reads_drain: Cell::new(false),
             in_memory: Cell::new(false),
+            owns_descriptor: Cell::new(false),
+            lost_descriptor: Cell::new(false),
             raw: Cell::new(false),
             sides: [Side::new("read", leeway), Side::new("write", leeway)],
             entry: Cell::new(None),

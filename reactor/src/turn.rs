@@ -31,7 +31,8 @@ impl Reactor {
     /// What a turn leaves unread is kept, and the next turn does not sleep.
     ///
     /// # Errors
-    /// What the kernel says of the poll or the alarm; nothing is lost by it.
+    /// What the kernel says of the poll or the alarm; nothing is lost by it. In a process that was forked off from the one the
+    /// reactor was made in: that it belongs to the other.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         // Without a runtime there are none.
         self.turn_waking(max_wait, |_task| {})
@@ -45,6 +46,7 @@ impl Reactor {
         max_wait: Option<Duration>,
         wake: impl FnMut(Id),
     ) -> io::Result<()> {
+        self.remote.process.check()?;
         if self.accounts && !self.clock_is_fresh && self.prepared.is_none() {
             self.account_between_turns();
             self.clock_is_fresh = true;
@@ -77,6 +79,7 @@ impl Reactor {
     /// # Errors
     /// What the kernel says of the alarm.
     pub fn prepare(&mut self) -> io::Result<Option<Duration>> {
+        self.remote.process.check()?;
         let at_ns = self.timers.alarm().map_or(NEVER, |alarm| alarm.at_ns);
         if self.accounts {
             self.account_between_turns();

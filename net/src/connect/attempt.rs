@@ -48,7 +48,8 @@ pub(super) async fn attempt(
     let (socket, assume) = setup.start(address, deadline).map_err(Vain::Address)?;
     let io = mio::net::TcpStream::from_std(socket.into());
     // Registered after connect(2): an unconnected socket reports a hang-up.
-    let io = Registration::new(io, tcp_interest(), assume).map_err(|why| Vain::Address(failed(why)))?;
+    let io =
+        Registration::owning(io, tcp_interest(), assume).map_err(|why| Vain::Address(failed(why)))?;
     io.set_subject(address);
     let connected = await_outcome(&io, setup.leeway, deadline).await;
     let peer = connected.map_err(|failure| {

@@ -54,7 +54,7 @@ pub(super) async fn over_udp(
     socket.connect(&server.into()).map_err(Trouble::of)?;
     let io = mio::net::UdpSocket::from_std(socket.into());
     let both = Interest::READABLE | Interest::WRITABLE;
-    let io = Registration::new(io, both, Readiness::WRITABLE).map_err(Trouble::Local)?;
+    let io = Registration::owning(io, both, Readiness::WRITABLE).map_err(Trouble::Local)?;
     io.set_label(Direction::Write, "dns-query");
     io.set_label(Direction::Read, "dns-query");
     io.set_subject(server);

@@ -36,7 +36,7 @@ impl<T: ListenerTransport> Listener<T> {
     pub(crate) fn listening(io: T::Listener) -> Result<Listener<T>, Error> {
         let unbound = |error| Error::kernel(Phase::Bind, error);
         let local = T::local(&io).map_err(unbound)?;
-        let io = Registration::new(io, Interest::READABLE, Readiness::NONE).map_err(unbound)?;
+        let io = Registration::owning(io, Interest::READABLE, Readiness::NONE).map_err(unbound)?;
         io.set_idle_label(Direction::Read, Phase::Accept.as_str());
         io.set_subject(Subject::Named(Rc::new(local.clone())));
         Ok(Listener { io, local, backoff: Backoff::default() })

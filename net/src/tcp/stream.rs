@@ -141,7 +141,7 @@ impl TcpStream {
         #[cfg(target_vendor = "apple")]
         let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
         let registration =
-            Registration::new(io, tcp_interest(), Readiness::READABLE | Readiness::WRITABLE)
+            Registration::owning(io, tcp_interest(), Readiness::READABLE | Readiness::WRITABLE)
                 .map_err(|error| Error::kernel(phase, error).with_peer(peer))?;
         Ok(TcpStream::over(registration, peer))
     }

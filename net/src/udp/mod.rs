@@ -101,7 +101,7 @@ impl UdpSocket {
         let unbound = |error| Error::kernel(Phase::Bind, error);
         let local = io.local_addr().map_err(unbound)?;
         let both = Readiness::READABLE | Readiness::WRITABLE;
-        let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
+        let registered = Registration::owning(io, Interest::READABLE | Interest::WRITABLE, both);
         let io = registered.map_err(unbound)?;
         io.set_subject(peer.unwrap_or(local));
         Ok(Socket::assemble(io, Ends::new(local, peer)))

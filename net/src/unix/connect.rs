@@ -64,7 +64,7 @@ async fn attempt(
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(Failure::Io)?;
     socket.set_nonblocking(true).map_err(Failure::Io)?;
     let io = mio::net::UnixStream::from(OwnedFd::from(socket));
-    let io = Registration::new(io, Interest::WRITABLE, Readiness::WRITABLE).map_err(Failure::Io)?;
+    let io = Registration::owning(io, Interest::WRITABLE, Readiness::WRITABLE).map_err(Failure::Io)?;
     io.set_label(Direction::Write, "unix-connect");
     io.set_subject(address.to_subject());
     io.set_deadline(Direction::Write, Some(deadline))?;

@@ -133,7 +133,7 @@ impl UnixDatagram {
         #[cfg(target_vendor = "apple")]
         let _ = SockRef::from(&io).set_nosigpipe(true);
         let both = Readiness::READABLE | Readiness::WRITABLE;
-        let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
+        let registered = Registration::owning(io, Interest::READABLE | Interest::WRITABLE, both);
         let failed = |error| Error::kernel(Phase::Configure, error).with_target(local.to_string());
         let io = registered.map_err(failed)?;
         io.set_subject(peer.as_ref().unwrap_or(&local).to_subject());

@@ -189,7 +189,7 @@ impl UnixStream {
         #[cfg(target_vendor = "apple")]
         let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
         let both = Readiness::READABLE | Readiness::WRITABLE;
-        let registered = Registration::new(io, Interest::READABLE | Interest::WRITABLE, both);
+        let registered = Registration::owning(io, Interest::READABLE | Interest::WRITABLE, both);
         let failed = |error| Error::kernel(phase, error).with_target(peer.to_string());
         let io = registered.map_err(failed)?;
         io.set_subject(peer.to_subject());

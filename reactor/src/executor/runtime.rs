@@ -92,7 +92,7 @@ impl Runtime {
             match self.driver.turn(None, &mut main) {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(())) => break,
-                Err(error) => panic!("the kernel refuses to wait: {error}"),
+                Err(error) => panic!("the loop cannot wait: {error}"),
             }
         }
         self.driver.account_leave();

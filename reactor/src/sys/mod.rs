@@ -22,6 +22,7 @@ mod imp;
 #[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 mod interposed;
 pub mod messages;
+pub(crate) mod process;
 #[cfg(feature = "profile")]
 pub(crate) mod profile;
 #[cfg(feature = "rig")]

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
@@ -58,45 +60,55 @@ pub fn default_sigpipe() -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A child of this process that has been forked and not waited for.
+/// A child of this process that has been forked off and not waited for.
 #[derive(Debug)]
 #[must_use]
 pub struct Forked {
     pid: libc::pid_t,
 }
 
-/// Forks. The child has all descriptors of this process, does nothing with them for as long as it `lingers`, and ends without
-/// running anything of this program.
+/// Forks. The child has all descriptors of this process, runs `body`, and ends with what that returns as its status, or with 101 if
+/// it panics; no destructor and no handler of this program is run.
+///
+/// The child has one thread: what another held at the fork it never lets go of. (The allocator of glibc is usable all the same; the
+/// standard streams may not be.)
 ///
 /// # Errors
 /// What `fork(2)` says.
-pub fn fork_and_linger(lingers: Duration) -> io::Result<Forked> {
-    let time = libc::timespec {
-        tv_sec: lingers.as_secs() as libc::time_t,
-        tv_nsec: lingers.subsec_nanos() as libc::c_long,
-    };
-    // SAFETY: the child calls nothing but nanosleep(2) and _exit(2), which may be called between a fork of a process of
-    // several threads and an exec, and never returns from here.
+pub fn fork(body: impl FnOnce() -> u8) -> io::Result<Forked> {
+    // SAFETY: no pointer is passed. What the child may rely on is said above, and it never returns from here.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // SAFETY: `time` outlives the call, and what is left of it is not asked for.
-        unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+        let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
         // SAFETY: it runs no handler and no destructor.
-        unsafe { libc::_exit(0) };
+        unsafe { libc::_exit(status.into()) };
     }
     check(pid)?;
     Ok(Forked { pid })
 }
 
 impl Forked {
-    /// Waits for its end.
+    /// Waits for its end. Its status; `None` if a signal has ended it.
     ///
     /// # Errors
     /// What `waitpid(2)` says.
-    pub fn wait(self) -> io::Result<()> {
-        // SAFETY: the status is not asked for.
-        check(unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) })
+    pub fn wait(self) -> io::Result<Option<i32>> {
+        let mut status = 0;
+        // SAFETY: the pointer is valid for a write of one int for the length of the call.
+        check(unsafe { libc::waitpid(self.pid, &mut status, 0) })?;
+        Ok(libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)))
     }
+}
+
+/// A waker that panics when it is cloned; to wake it and to drop it does nothing.
+#[must_use]
+pub fn waker_whose_clone_panics() -> Waker {
+    fn clone(_: *const ()) -> RawWaker {
+        resume_unwind(Box::new("the clone of a waker panics"))
+    }
+    const TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| {}, |_| {}, |_| {});
+    // SAFETY: its functions use no data, and may be called on any thread. A `RawWaker` is made by none of them.
+    unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) }
 }
 
 fn set_interval(period: Duration) -> io::Result<()> {

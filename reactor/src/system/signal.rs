@@ -113,7 +113,7 @@ pub fn signal(kind: SignalKind) -> io::Result<Signals> {
     let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
     let receiver = UnixStream::from_std(receiver);
-    let io = Registration::new(receiver, Interest::READABLE, Readiness::NONE)?;
+    let io = Registration::owning(receiver, Interest::READABLE, Readiness::NONE)?;
     io.set_idle_label(Direction::Read, "signal");
     io.set_subject(format!("{kind:?}"));
     let action = low_level::pipe::register(kind.0, sender).map_err(|error| match error.kind() {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::executor::context;
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::sys::process::Process;
 use crate::system::pipe::{PipeReader, PipeWriter};
 use crate::system::process::watched::{Watched, reap_in_background};
 use crate::system::signal::SignalKind;
@@ -35,14 +36,23 @@ pub struct Child {
     watched: Option<Watched>,
     status: Option<ExitStatus>,
     kill_on_drop: bool,
+    /// The one that started it.
+    process: Process,
 }
 
 impl Child {
     pub(super) fn watch(mut child: std::process::Child, kill_on_drop: bool) -> io::Result<Child> {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let watched = Some(Watched::new(child)?);
-        let mut child =
-            Child { stdin: None, stdout: None, stderr: None, watched, status: None, kill_on_drop: true };
+        let mut child = Child {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            watched,
+            status: None,
+            kill_on_drop: true,
+            process: Process::this(),
+        };
         child.stdin = stdin.map(|pipe| PipeWriter::new(OwnedFd::from(pipe))).transpose()?;
         child.stdout = stdout.map(|pipe| PipeReader::new(OwnedFd::from(pipe))).transpose()?;
         child.stderr = stderr.map(|pipe| PipeReader::new(OwnedFd::from(pipe))).transpose()?;
@@ -205,6 +215,10 @@ async fn all_of<const N: usize>(
 impl Drop for Child {
     fn drop(&mut self) {
         let Some(watched) = self.watched.take() else { return };
+        if !self.process.is_this() {
+            // It is the child of the process that this one was forked off from.
+            return;
+        }
         if self.kill_on_drop {
             // It fails only for a child that became another user's.
             let _ = watched.signal(SignalKind::KILL);

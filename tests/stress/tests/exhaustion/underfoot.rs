@@ -1,13 +1,14 @@
 //! F08: descriptors that are closed by somebody else while the loop has them.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use punctual::net::{Kind, TcpListener, TcpStream};
 use punctual::{Runtime, sleep, spawn, yield_now};
 use punctual_tests_stress::child;
-use punctual_tests_stress::rig::{MS, assert_baseline, now_ns, since, thread_cpu, watchdog};
+use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, thread_cpu, watchdog};
 
 /// The descriptors of this process, by what they are.
 fn numbers_of(kind: &str) -> Vec<i32> {
@@ -27,7 +28,7 @@ fn close(number: i32) {
 /// Has the number again, so that whoever believes to own it closes nothing of others.
 fn occupy(number: i32) {
     let null = std::fs::File::open("/dev/null").expect("opened");
-    let copy = std::os::fd::IntoRawFd::into_raw_fd(null);
+    let copy = null.into_raw_fd();
     assert_eq!(copy, number, "the lowest number that is free");
 }
 
@@ -47,10 +48,8 @@ fn f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_
         let (by_peer, _) = listener.accept().await.expect("accepted");
         let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
         for round in 0..60_u32 {
-            let before = numbers_of("socket:");
-            let stream = Rc::new(TcpStream::connect(address).await.expect("connected"));
-            let mine = numbers_of("socket:").into_iter().find(|number| !before.contains(number));
-            let mine = mine.expect("its number");
+            let (stream, mine) = connect(address).await;
+            let stream = Rc::new(stream);
             let (peer, _) = listener.accept().await.expect("accepted");
             let waiting = stream.clone();
             stream.set_read_timeout(Some(Duration::from_secs(20))).expect("open");
@@ -92,6 +91,88 @@ fn f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_
         }
         assert!(ends.values().all(|count| *count == 20), "{ends:?}");
     });
+    assert_baseline(&runtime);
+}
+
+/// The number is another connection's of the same loop before its owner knows that it has lost it.
+#[test]
+fn f08_a_number_that_is_another_connections_by_now_is_never_read_from_closed_or_deregistered() {
+    if !child::alone(
+        "underfoot::f08_a_number_that_is_another_connections_by_now_is_never_read_from_closed_or_deregistered",
+    ) {
+        return;
+    }
+    let _watchdog = watchdog("f08 reused", Duration::from_secs(60));
+    let runtime = Runtime::new().expect("a runtime");
+    let before = rig::descriptors();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        for round in 0..60_u32 {
+            let (robbed, number) = connect(address).await;
+            let (robbed_peer, _) = listener.accept().await.expect("accepted");
+            let robbed = Rc::new(robbed);
+            // Due while there is something to read for the other: the last try is not to take it.
+            robbed.set_read_timeout(Some(2 * MS)).expect("open");
+            let waiting = robbed.clone();
+            let read = spawn(async move { waiting.read(&mut [0; 64]).await });
+            yield_now().await;
+            close(number);
+            let (other, reused) = connect(address).await;
+            assert_eq!(number, reused, "the lowest number that is free");
+            let (other_peer, _) = listener.accept().await.expect("accepted");
+            let word = [b'w', b'o', b'r', round as u8];
+            other_peer.write_all(&word).await.expect("sent");
+            let error = read.await.expect("no panic").expect_err("it is not its own");
+            assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+            assert!(error.to_string().contains("closed by somebody else"), "{error}");
+            let write = robbed.write(b"x").await.expect_err("nor is this");
+            assert_eq!(write.kind(), Kind::Cancelled, "{write}");
+            match round % 2 {
+                0 => robbed.close(),
+                _ => drop(robbed),
+            }
+            // The other has its data, is still watched, and has its number.
+            let mut read = [0; 64];
+            other.set_timeout(Some(Duration::from_secs(20))).expect("open");
+            assert_eq!(other.read(&mut read).await.expect("its own"), word.len());
+            assert_eq!(read[..4], word, "another's data");
+            let again = spawn(async move { other_peer.write_all(b"again").await.map(|()| other_peer) });
+            assert_eq!(other.read(&mut read).await.expect("it is told"), 5);
+            drop((again.await.expect("no panic").expect("sent"), robbed_peer));
+        }
+    });
+    assert_baseline(&runtime);
+    assert_eq!(rig::descriptors_beyond(&before), Vec::<String>::new());
+}
+
+/// A connection, and its number.
+async fn connect(address: std::net::SocketAddr) -> (TcpStream, i32) {
+    let before = numbers_of("socket:");
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let number = numbers_of("socket:").into_iter().find(|number| !before.contains(number));
+    (stream, number.expect("its number"))
+}
+
+/// The number is a file's, which has nothing to do with the loop.
+#[test]
+fn f08_a_number_that_is_a_files_by_now_is_not_closed() {
+    if !child::alone("underfoot::f08_a_number_that_is_a_files_by_now_is_not_closed") {
+        return;
+    }
+    let _watchdog = watchdog("f08 file", Duration::from_secs(60));
+    let runtime = Runtime::new().expect("a runtime");
+    let file = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (robbed, number) = connect(listener.local_addr().expect("its address")).await;
+        close(number);
+        let file = std::fs::File::open("/proc/self/cmdline").expect("opened");
+        assert_eq!(file.as_raw_fd(), number, "the lowest number that is free");
+        drop(robbed);
+        file
+    });
+    let words = std::io::read_to_string(file).expect("it is open still");
+    assert!(words.contains("exhaustion"), "{words:?}");
     assert_baseline(&runtime);
 }
 
