@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use punctual::net::{
-    TcpListener, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener, UnixStream,
+    Resolver, TcpListener, TcpStream, UdpSocket, UnixAddress, UnixDatagram, UnixListener, UnixStream,
 };
 use punctual::process::Command;
 use punctual::signal::{SignalKind, signal};
-use punctual::{PerCore, Runtime, fs, http, spawn};
+use punctual::{PerCore, Runtime, debug, fs, http, spawn, tls};
 use punctual_tests_stress::child;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,12 +41,48 @@ fn calls() -> impl IntoIterator<Item = (&'static str, Call)> {
         "pipe" => |_| punctual::reactor::pipe();
         "fs::File::open" => |_| fs::File::open("Cargo.toml").await;
         "fs::read" => |_| fs::read("Cargo.toml", 1 << 20).await;
+        "fs::write" => |_| fs::write("/dev/null", "x").await;
+        "UnixStream::connect" => |_| unix_connect().await;
+        "UnixDatagram::bind" => |_| UnixDatagram::bind(UnixAddress::from_abstract_name("punctual-limits-2"));
+        "AsyncFd" => |_| watch_a_copy();
+        "Resolver::lookup" => |_| look_up().await;
+        "tls::Connector" => |_| tls::Connector::with_roots_from_pem_file("/etc/ssl/certs/ca-certificates.crt");
+        "debug::Server" => |_| debug::Server::builder().bind("127.0.0.1:0");
         "signal" => |_| signal(SignalKind::USER2);
         "Command" => |_| run_a_program().await;
         "accept" => |_| accept().await;
         "http::Client" => |address| ask(address).await;
         "Runtime::new" => |_| Runtime::new();
         "per_core" => |_| PerCore::new(2).pin(false).run(|_| async { Ok::<_, std::io::Error>(()) });
+    }
+}
+
+async fn unix_connect() -> Result<(), String> {
+    let address = UnixAddress::from_abstract_name("punctual-limits-3");
+    let listener = UnixListener::bind(&address).map_err(|error| error.to_string())?;
+    let stream = UnixStream::connect(&address).await.map_err(|error| error.to_string())?;
+    drop((listener, stream));
+    Ok(())
+}
+
+fn watch_a_copy() -> Result<(), String> {
+    let (reader, _writer) = std::io::pipe().map_err(|error| error.to_string())?;
+    let copy = reader.try_clone().map_err(|error| error.to_string())?;
+    punctual::reactor::AsyncFd::new(std::os::fd::OwnedFd::from(copy))
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Nobody answers there either.
+async fn look_up() -> Result<(), String> {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let server = silent.local_addr().expect("its address");
+    let resolver =
+        Resolver::builder().servers([server]).try_timeout(5 * MS).attempts(1).timeout(40 * MS).build();
+    match resolver.lookup("exhaustion.test").await {
+        Err(error) if error.is_timeout() || error.to_string().contains("did not answer") => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Err("nobody answers, and there is an answer".to_owned()),
     }
 }
 
