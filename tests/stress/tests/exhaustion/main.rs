@@ -9,4 +9,5 @@ mod forks;
 mod limits;
 mod panics;
 mod slow;
+mod threads;
 mod underfoot;

@@ -3,14 +3,20 @@
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use punctual::net::{TcpListener, UnixStream};
 use punctual::{Runtime, http, scope, sleep, spawn, timeout, yield_now};
+use punctual_reactor::rig::waker_whose_clone_panics;
 use punctual_tests_stress::child;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+const PLACES: usize = 12;
 
 /// Quiet: a thousand backtraces say no more than one.
 fn go_off() -> ! {
@@ -37,9 +43,16 @@ impl Wake for BadWaker {
     }
 }
 
+/// A waker that panics when it is dropped.
+struct BadEnd(#[allow(dead_code, reason = "it is there to be dropped")] Bomb);
+
+impl Wake for BadEnd {
+    fn wake(self: Arc<Self>) {}
+}
+
 /// In one of the places where a panic may come from.
 async fn panics_somewhere(place: usize) {
-    match place % 8 {
+    match place % PLACES {
         0 => go_off(),
         1 => {
             let _bomb = Bomb;
@@ -87,6 +100,34 @@ async fn panics_somewhere(place: usize) {
                 sleep(MS).await;
             })
             .await;
+        }
+        7 => {
+            let waker = waker_whose_clone_panics();
+            let mut alarm = sleep(MS);
+            let _ = Pin::new(&mut alarm).poll(&mut Context::from_waker(&waker));
+        }
+        8 => {
+            let (near, _far) = UnixStream::pair().expect("a pair");
+            let waker = waker_whose_clone_panics();
+            let mut byte = [0];
+            let mut read = Box::pin(near.read(&mut byte));
+            let _ = read.as_mut().poll(&mut Context::from_waker(&waker));
+        }
+        9 => {
+            let mut alarm = sleep(MS);
+            let waker = Waker::from(Arc::new(BadEnd(Bomb)));
+            assert!(Pin::new(&mut alarm).poll(&mut Context::from_waker(&waker)).is_pending());
+            // Its last owner is the timer, which lets go of it when it fires.
+            drop(waker);
+            sleep(2 * MS).await;
+        }
+        10 => {
+            let mut alarm = sleep(Duration::from_secs(9));
+            let waker = Waker::from(Arc::new(BadEnd(Bomb)));
+            assert!(Pin::new(&mut alarm).poll(&mut Context::from_waker(&waker)).is_pending());
+            // Or before that.
+            drop(waker);
+            drop(alarm);
         }
         _ => {
             let (near, _far) = UnixStream::pair().expect("a pair");
@@ -188,4 +229,98 @@ fn k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other() {
         serving.await.expect("the server does not panic").expect("no error");
     });
     assert_baseline(&runtime);
+}
+
+/// Of a task that panics its owner has the payload; what panics beside it is told by an event.
+#[test]
+fn k16_each_panic_is_told_where_the_documentation_says() {
+    if !child::alone("panics::k16_each_panic_is_told_where_the_documentation_says") {
+        return;
+    }
+    let _watchdog = watchdog("k16 told", Duration::from_secs(60));
+    let told = Arc::new(Told::default());
+    tracing::subscriber::set_global_default(Teller(told.clone())).expect("the first");
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let error = spawn(async { go_off() }).await.map(|()| "a result").expect_err("it panics");
+        assert!(error.is_panic() && error.to_string().contains("bang"), "{error}");
+        let payload = error.try_into_panic().expect("it is one");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"bang"));
+        assert_eq!(told.take(), Vec::<String>::new());
+        // A waker's, of a timer and of a stream.
+        let mut alarm = sleep(MS);
+        let waker = Waker::from(Arc::new(BadWaker));
+        assert!(Pin::new(&mut alarm).poll(&mut Context::from_waker(&waker)).is_pending());
+        sleep(2 * MS).await;
+        assert_eq!(told.take(), ["a waker panicked"]);
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let mut byte = [0];
+        let mut read = Box::pin(near.read(&mut byte));
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        far.write_all(b"x").await.expect("room");
+        sleep(MS).await;
+        assert_eq!(told.take(), ["a waker panicked"]);
+        assert_eq!(read.await.expect("it is there"), 1);
+        // A call's from elsewhere.
+        runtime.handle().call(|| go_off()).expect("room");
+        sleep(MS).await;
+        assert_eq!(told.take(), ["a call from another thread panicked"]);
+        // A drop's: of a task that is aborted.
+        let aborted = spawn(async {
+            let _bomb = Bomb;
+            pending::<()>().await
+        });
+        yield_now().await;
+        aborted.abort();
+        assert!(aborted.await.is_err_and(|error| error.is_aborted()));
+        assert_eq!(told.take(), ["the drop of a future or a call panicked"]);
+    });
+    assert_baseline(&runtime);
+    // And of those that are left at the end, each of them.
+    for _ in 0..3 {
+        drop(runtime.spawn(async {
+            let _bomb = Bomb;
+            pending::<()>().await
+        }));
+    }
+    runtime.block_on(yield_now());
+    drop(runtime);
+    assert_eq!(told.take(), ["the drop of a future or a call panicked"; 3]);
+}
+
+/// What was told as an error.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("whole"))
+    }
+}
+
+impl Visit for &Told {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().expect("whole").push(format!("{value:?}"));
+        }
+    }
+}
+
+/// A subscriber that keeps what errors say.
+struct Teller(Arc<Told>);
+
+impl Subscriber for Teller {
+    fn enabled(&self, of: &Metadata<'_>) -> bool {
+        *of.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut &*self.0);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
+use punctual::http::ServerTimeouts;
 use punctual::net::{TcpListener, TcpStream, io};
 use punctual::{JoinHandle, Runtime, http, sleep, spawn};
 use punctual_tests_stress::child;
-use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
+use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, watchdog};
 
-const CONSUMERS: usize = 200;
+const CONSUMERS: usize = 64;
 /// Of what each has asked for; all of it would not fit into memory.
 const EACH: usize = 256 << 20;
 const PIECE: usize = 16 * 1024;
@@ -81,14 +82,7 @@ fn b01_clients_that_read_nothing_of_an_endless_body_hold_little_memory() {
     runtime.block_on(async {
         let taken = Rc::new(Cell::new(0));
         let (listener, address) = listen();
-        let counter = taken.clone();
-        let serve = http::serve(
-            listener,
-            http::service_fn(move |_: ::http::Request<http::Body>| {
-                let taken = counter.clone();
-                async move { Ok::<_, Infallible>(::http::Response::new(Counted { left: EACH, taken })) }
-            }),
-        );
+        let serve = http::serve(listener, http::service_fn(endless(&taken)));
         let drainer = serve.drainer();
         let serving = spawn(serve.into_future());
         let before = rig::resident_kib();
@@ -99,6 +93,62 @@ fn b01_clients_that_read_nothing_of_an_endless_body_hold_little_memory() {
         // What the kernel takes comes on top.
         assert!(produced <= CONSUMERS * (8 << 20), "{produced} bytes were produced for nobody");
         drop(clients);
+        drainer.drain(Duration::from_secs(1));
+        serving.await.expect("no panic").expect("no error");
+    });
+    assert_baseline(&runtime);
+}
+
+/// Their peer is not waited for longer than was said.
+#[test]
+fn b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write() {
+    if !child::alone("slow::b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write") {
+        return;
+    }
+    let _watchdog = watchdog("b01 deadline", Duration::from_secs(120));
+    const STALL: Duration = Duration::from_millis(300);
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        // A stream, written to piece by piece: each write has its time.
+        let (listener, address) = listen();
+        let clients = consumers(address, b"all of it");
+        let mut writers = Vec::new();
+        for _ in 0..CONSUMERS {
+            let (stream, _) = listener.accept().await.expect("accepted");
+            writers.push(spawn(async move {
+                stream.set_write_timeout(Some(STALL)).expect("open");
+                let piece = vec![7; PIECE];
+                loop {
+                    let began_ns = now_ns();
+                    if let Err(error) = stream.write_all(&piece).await {
+                        return (error, since(began_ns));
+                    }
+                }
+            }));
+        }
+        for writer in writers {
+            let (error, took) = writer.await.expect("no panic");
+            assert!(error.is_timeout() && took >= STALL, "after {took:?}: {error}");
+            assert!(error.to_string().contains("write to 127.0.0.1"), "{error}");
+        }
+        drop((clients, listener));
+        // A server's responses.
+        let taken = Rc::new(Cell::new(0));
+        let (listener, address) = listen();
+        let mut timeouts = ServerTimeouts::default();
+        timeouts.write_stall = STALL;
+        let serve = http::serve(listener, http::service_fn(endless(&taken))).timeouts(timeouts);
+        let drainer = serve.drainer();
+        let serving = spawn(serve.into_future());
+        let clients = consumers(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        while taken.get() == 0 || punctual::metrics().live_tasks > 1 {
+            sleep(5 * MS).await;
+        }
+        for client in &clients {
+            // Reset, and not closed: what is unsent would stay with the kernel for minutes.
+            let error = client.take_error().expect("asked").expect("it was reset");
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+        }
         drainer.drain(Duration::from_secs(1));
         serving.await.expect("no panic").expect("no error");
     });
@@ -157,3 +207,13 @@ fn listen() -> (TcpListener, SocketAddr) {
     let address = listener.local_addr().expect("its address");
     (listener, address)
 }
+
+/// Answers everybody with more than there is memory for.
+fn endless(
+    taken: &Rc<Cell<usize>>,
+) -> impl FnMut(::http::Request<http::Body>) -> Endless + Clone + use<> {
+    let taken = taken.clone();
+    move |_| std::future::ready(Ok(::http::Response::new(Counted { left: EACH, taken: taken.clone() })))
+}
+
+type Endless = std::future::Ready<Result<::http::Response<Counted>, Infallible>>;
