@@ -62,6 +62,7 @@ impl<T: StreamTransport> AsyncRead for &Socket<T> {
 }
 
 impl<T: StreamTransport> AsyncWrite for &Socket<T> {
+    #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_io(cx, Direction::Write, buffer.is_empty(), |io| self.try_send(io, buffer))
     }
@@ -111,6 +112,7 @@ macro_rules! through_a_reference {
     )*};
     (write: $($owned:ty),*) => {$(
         impl<T: StreamTransport> AsyncWrite for $owned {
+            #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,

@@ -235,19 +235,20 @@ impl<S: HttpService> Future for Answering<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(flight) = &mut self.flight else { return Poll::Pending };
         let this = flight.as_mut().project();
-        let handled = ready!(match this.under_way {
-            Some(under_way) => poll_handler(this.future, this.state, under_way, cx),
-            None => return Poll::Pending, // polled after it was ready
-        });
-        let Some(under_way) = this.under_way.take() else { return Poll::Pending };
+        // Polled after it was ready.
+        let Some(under_way) = this.under_way.as_ref() else { return Poll::Pending };
+        let mut handled = Handled::<S>::Pending;
+        poll_handler(this.future, this.state, under_way, cx, &mut handled);
         let broken = this.fate.as_ref().and_then(|fate| fate.status());
         let mut response = match handled {
-            Ok(response) if broken.is_none() || !is_failure(response.status()) => response
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(response)) if broken.is_none() || !is_failure(response.status()) => response
                 .map(|body| Content { body: Some(body), silent: false, rest: None, under_way: None }),
             // What the client did wrong is said in one way, whatever the handler made of it.
-            Ok(_) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
-            Err(status) => empty(broken.unwrap_or(status)),
+            Poll::Ready(Ok(_)) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
+            Poll::Ready(Err(status)) => empty(broken.unwrap_or(status)),
         };
+        let Some(under_way) = this.under_way.take() else { return Poll::Pending };
         let close = *this.close || broken.is_some() || under_way.progress.last.get();
         if close && *this.version < Version::HTTP_2 {
             under_way.progress.last.set(true);
@@ -286,29 +287,29 @@ fn empty<B: HttpBody>(status: StatusCode) -> Response<Content<B>> {
     response
 }
 
-/// The response of the handler, or the status that stands for it.
+/// The response of the handler, or the status that stands for it. It is large, and written where it stays.
+type Handled<S> = Poll<Result<Response<<S as HttpService>::ResponseBody>, StatusCode>>;
+
 fn poll_handler<S: HttpService>(
     future: Pin<&mut Option<S::ServiceFuture>>,
     state: &mut State<S>,
     under_way: &UnderWay,
     cx: &mut Context<'_>,
-) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
+    handled: &mut Handled<S>,
+) {
     let _entered = under_way.access.enter();
-    // Written where it stays, as above.
-    let mut handled = Poll::Pending;
-    let caught = catch_unwind(AssertUnwindSafe(|| handled = poll_state(future, state, cx)));
+    let caught = catch_unwind(AssertUnwindSafe(|| *handled = poll_state(future, state, cx)));
     if caught.is_err() {
         under_way.panicked();
-        return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR));
+        *handled = Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR));
     }
-    handled
 }
 
 fn poll_state<S: HttpService>(
     mut future: Pin<&mut Option<S::ServiceFuture>>,
     state: &mut State<S>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Response<S::ResponseBody>, StatusCode>> {
+) -> Handled<S> {
     loop {
         if let Some(called) = future.as_mut().as_pin_mut() {
             return called.poll(cx).map_err(|error| {

@@ -235,6 +235,7 @@ async fn first_bytes<T: StreamTransport>(
     .await
 }
 
+#[inline]
 pub(super) fn poll_alarm<E>(
     alarm: &mut Alarm,
     progress: &Progress,

@@ -25,6 +25,7 @@ const SEEN_MAX: usize = 128 * 1024;
 
 impl Heads {
     /// A request was made of what has come.
+    #[inline]
     pub(super) fn taken(&mut self, has_body: bool) {
         (self.taken, self.in_doubt) = (!has_body, std::mem::take(&mut self.next_in_doubt));
         if has_body {
@@ -61,10 +62,17 @@ impl Heads {
 
     /// Takes note of what has come, of a body or of a head and of what came with that. Returns whether all lines of heads
     /// end in CRLF; of what comes with the end of a body it is told when it is [taken](Heads::are_in_doubt).
+    #[inline]
     pub(super) fn received(&mut self, bytes: &[u8]) -> bool {
-        let Some(body) = &mut self.body else {
+        if self.body.is_none() {
             return bytes.is_empty() || self.received_of_heads(bytes);
-        };
+        }
+        self.received_of_body(bytes)
+    }
+
+    #[inline(never)]
+    fn received_of_body(&mut self, bytes: &[u8]) -> bool {
+        let Some(body) = &mut self.body else { return true };
         match body.skip(bytes) {
             Skipped::GoesOn => {}
             Skipped::BareLineFeed => (self.body, self.next_in_doubt) = (Some(Framing::Unknown), true),
@@ -76,6 +84,7 @@ impl Heads {
         true
     }
 
+    #[inline]
     fn received_of_heads(&mut self, bytes: &[u8]) -> bool {
         match std::mem::take(&mut self.taken) {
             true if self.seen.ends_with(b"\r\n\r\n") => self.seen.clear(),
@@ -89,6 +98,7 @@ impl Heads {
     }
 
     /// Whether a bare LF is in a head or in trailers, and not in a body.
+    #[cold]
     fn heads_have_bare_line_feeds(&self) -> bool {
         let mut rest = &self.seen[..];
         while !rest.is_empty() {

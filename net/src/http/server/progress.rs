@@ -167,6 +167,7 @@ impl Progress {
     }
 
     /// The headers of a request are complete. Returns whether it is the last that is taken.
+    #[inline]
     pub(super) fn handling(&self, has_body: bool) -> bool {
         self.has_body.set(has_body);
         if !self.multiplexed.get() {
@@ -184,6 +185,7 @@ impl Progress {
     }
 
     /// The response has been handed over, or its request given up.
+    #[inline]
     pub(super) fn answered(&self) {
         let open = self.open.get().saturating_sub(1);
         self.open.set(open);

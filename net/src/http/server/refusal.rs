@@ -6,6 +6,7 @@ use ::http_body::Body as HttpBody;
 use super::progress::Progress;
 
 /// The status with which `request` is answered instead of being handled.
+#[inline]
 pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Option<StatusCode> {
     let site = &progress.site;
     if request.uri().path_and_query().map_or(0, |both| both.as_str().len()) > site.limits.uri_bytes {
