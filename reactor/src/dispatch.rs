@@ -199,7 +199,7 @@ impl Reactor {
         source.entry_fired();
         let mut firings = [None, None];
         for direction in Direction::BOTH {
-            let wanted_ns = source.side(direction).wanted.get();
+            let wanted_ns = source.known_side(direction).map_or(NEVER, |side| side.wanted.get());
             if wanted_ns > at_ns {
                 continue;
             }

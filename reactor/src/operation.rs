@@ -242,7 +242,7 @@ impl Source {
     pub(crate) fn step(&self, operation: &Operation, turn: u32, budget: &Budget) -> Step {
         if !self.readiness.get().intersects(operation.awaits) {
             Step::Wait
-        } else if self.side(operation.direction).had_its_share(turn, budget) {
+        } else if self.had_its_share(operation.direction, turn, budget) {
             Step::Yield
         } else {
             Step::Try

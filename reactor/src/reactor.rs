@@ -137,8 +137,10 @@ impl Reactor {
             return Err(error);
         }
         kept.raw.set(true);
-        kept.sides.iter().for_each(|side| side.waiting.set(1));
-        self.waiting_sides += kept.sides.len();
+        for direction in Direction::BOTH {
+            kept.side(direction).waiting.set(1);
+            self.waiting_sides += 1;
+        }
         Ok(token)
     }
 
@@ -230,8 +232,7 @@ impl Reactor {
         set_at: Option<&'static Location<'static>>,
     ) -> Result<(), StaleToken> {
         let source = self.source(token)?.clone();
-        source.put_deadline(direction, at_ns, set_at);
-        if source.side(direction).waiting.get() > 0 {
+        if source.put_deadline(direction, at_ns, set_at) {
             self.deadline_is_put(token.id, &source, direction);
         }
         Ok(())
@@ -251,7 +252,7 @@ impl Reactor {
     /// # Errors
     /// [`StaleToken`]; nothing was set.
     pub fn set_leeway(&mut self, token: Token, leeway: Leeway) -> Result<(), StaleToken> {
-        self.source(token)?.sides.iter().for_each(|side| side.leeway.set(leeway));
+        self.source(token)?.sides().for_each(|(_, side)| side.leeway.set(leeway));
         Ok(())
     }
 

@@ -76,7 +76,7 @@ impl Registered {
             return false;
         }
         let is_ready = self.source.readiness.get().allows(direction);
-        is_ready && !self.source.side(direction).had_its_share(driver.turn_number(), &driver.budget)
+        is_ready && !self.source.had_its_share(direction, driver.turn_number(), &driver.budget)
     }
 
     /// Books a system call that moved something.

@@ -163,7 +163,7 @@ impl<S: MioSource> Registration<S> {
     }
 
     fn put_label(&self, direction: Direction, label: Label) {
-        self.of.source.side(direction).label.set(label);
+        self.of.source.side(direction).set_label(label);
     }
 
     /// Has the operations on a side recorded as [phases](crate::Runtime::phases) called `phase`; `None`, as it is
@@ -180,8 +180,14 @@ impl<S: MioSource> Registration<S> {
     pub fn set_subject(&self, subject: impl Into<Subject>) {
         let subject = subject.into();
         // It may be anybody's, and is dropped while nothing is borrowed.
-        let before = self.of.source.subject.replace(Some(subject));
+        let before = self.of.source.set_subject(subject);
         drop(before);
+    }
+
+    /// With whom or what its operations wait, if that was [said](Registration::set_subject).
+    #[must_use]
+    pub fn subject(&self) -> Option<Subject> {
+        self.of.source.subject()
     }
 
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
@@ -206,8 +212,7 @@ impl<S: MioSource> Registration<S> {
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
         let source = self.open().ok_or(Failure::Closed)?;
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
-        source.put_deadline(direction, at_ns, Some(Location::caller()));
-        if source.side(direction).waiting.get() > 0 {
+        if source.put_deadline(direction, at_ns, Some(Location::caller())) {
             self.of.driver.reactor.borrow_mut().deadline_is_put(self.of.token.id, source, direction);
         }
         Ok(())
@@ -216,7 +221,7 @@ impl<S: MioSource> Registration<S> {
     /// The deadline of a side.
     #[must_use]
     pub fn deadline(&self, direction: Direction) -> Option<Instant> {
-        let deadline_ns = self.open()?.side(direction).deadline();
+        let deadline_ns = self.open()?.known_side(direction)?.deadline();
         (deadline_ns != NEVER).then(|| Instant::from_nanos(deadline_ns))
     }
 
@@ -227,22 +232,21 @@ impl<S: MioSource> Registration<S> {
     #[track_caller]
     pub fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> Result<(), Failure> {
         let source = self.open().ok_or(Failure::Closed)?;
-        source.set_timeout(direction, timeout.map_or(NEVER, nanos));
-        source.side(direction).timeout_set_at.set(Some(Location::caller()));
+        source.put_timeout(direction, timeout.map_or(NEVER, nanos), Location::caller());
         Ok(())
     }
 
     /// The timeout of a side's operations.
     #[must_use]
     pub fn timeout(&self, direction: Direction) -> Option<Duration> {
-        let timeout_ns = self.open()?.side(direction).timeout();
+        let timeout_ns = self.open()?.known_side(direction)?.timeout();
         (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns))
     }
 
     /// The widest leeway of its deadlines.
     #[must_use]
     pub fn leeway(&self) -> Leeway {
-        self.of.source.side(Direction::Read).leeway.get()
+        self.of.source.leeway()
     }
 
     /// Sets the widest leeway of its deadlines.

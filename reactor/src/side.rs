@@ -24,8 +24,6 @@ pub(crate) struct Side {
     pub(crate) own: Cell<u64>,
     /// When the side wants to be told: its deadline, or its operations' own.
     pub(crate) wanted: Cell<u64>,
-    /// What this turn has done on this side.
-    used: Cell<Used>,
     /// How many operations wait.
     pub(crate) waiting: Cell<u32>,
     /// The name of the operation that waited last.
@@ -34,14 +32,11 @@ pub(crate) struct Side {
     lone: OnceCell<Box<Lone>>,
     /// All others that wait.
     others: OnceCell<Box<RefCell<Waiters>>>,
-    /// When it was last told that its time is over.
-    elapsed: OnceCell<Box<Cell<Elapsed>>>,
+    rare: OnceCell<Box<Rare>>,
     /// Where the deadline was set, if that was on this thread.
     pub(crate) set_at: Cell<Option<&'static Location<'static>>>,
     /// Where the timeout was set.
     pub(crate) timeout_set_at: Cell<Option<&'static Location<'static>>>,
-    /// What the audit calls an operation on it.
-    pub(crate) label: Cell<Label>,
     /// The widest leeway its deadlines may take.
     pub(crate) leeway: Cell<Leeway>,
     /// Whether its deadline has fired and was not touched since.
@@ -58,32 +53,38 @@ pub(crate) struct Elapsed {
     pub(crate) order: u64,
 }
 
+/// What few sides have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// When it was last told that its time is over.
+    elapsed: Cell<Elapsed>,
+    label: Cell<Option<Label>>,
+}
+
 /// The work done on one side in one turn.
 #[derive(Clone, Copy, Debug, Default)]
-struct Used {
+pub(crate) struct Used {
     /// The lower half of the turn's number: after 2^32 turns without any use it is taken for this one, and an operation
     /// may have to wait for the next.
     turn: u32,
     operations: u32,
-    bytes: u64,
+    bytes: u32,
 }
 
 impl Side {
-    pub(crate) fn new(label: &'static str, leeway: Leeway) -> Side {
+    pub(crate) fn new(leeway: Leeway) -> Side {
         Side {
             deadline: Cell::new(NEVER),
             timeout: Cell::new(NEVER),
             own: Cell::new(NEVER),
             wanted: Cell::new(NEVER),
-            used: Cell::default(),
             waiting: Cell::new(0),
             last_operation: Cell::new(0),
             lone: OnceCell::new(),
             others: OnceCell::new(),
-            elapsed: OnceCell::new(),
+            rare: OnceCell::new(),
             set_at: Cell::new(None),
             timeout_set_at: Cell::new(None),
-            label: Cell::new(Label::new(label)),
             leeway: Cell::new(leeway),
             overdue: Cell::new(false),
         }
@@ -108,12 +109,26 @@ impl Side {
     pub(crate) fn fired(&self, elapsed: Elapsed) {
         self.wanted.set(NEVER);
         self.overdue.set(true);
-        self.elapsed.get_or_init(Box::default).set(elapsed);
+        self.rare().elapsed.set(elapsed);
     }
 
     /// When it was last told that its time is over; 0 if it never was.
     pub(crate) fn elapsed(&self) -> Elapsed {
-        self.elapsed.get().map(|elapsed| elapsed.get()).unwrap_or_default()
+        self.rare.get().map(|rare| rare.elapsed.get()).unwrap_or_default()
+    }
+
+    /// Sets what the audit calls an operation on it.
+    pub(crate) fn set_label(&self, label: Label) {
+        self.rare().label.set(Some(label));
+    }
+
+    /// What that calls it, if it was told.
+    pub(crate) fn label(&self) -> Option<Label> {
+        self.rare.get().and_then(|rare| rare.label.get())
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// A name for an operation that begins to wait beside others.
@@ -187,24 +202,25 @@ impl Side {
         let others = self.others().map(|others| others.borrow());
         lone.into_iter().chain(others.iter().flat_map(|others| others.notes())).collect()
     }
+}
 
-    /// Whether it has had its share of this turn.
+impl Used {
+    /// Whether that was its share of this turn.
     #[inline]
-    pub(crate) fn had_its_share(&self, turn: u32, budget: &Budget) -> bool {
-        let used = self.used.get();
-        used.turn == turn
-            && (used.operations >= u32::from(budget.operations) || used.bytes >= u64::from(budget.bytes))
+    pub(crate) fn is_its_share(self, turn: u32, budget: &Budget) -> bool {
+        self.turn == turn
+            && (self.operations >= u32::from(budget.operations) || self.bytes >= budget.bytes)
     }
 
-    /// Books a system call of this turn. A turn has fewer of them than 2^32, and no buffer as many bytes as would not add up.
+    /// With a system call of this turn more. A turn has fewer of them than 2^32.
     #[inline]
-    pub(crate) fn book(&self, turn: u32, bytes: usize) {
-        let Used { turn: before, operations, bytes: moved } = self.used.get();
-        let bytes = bytes as u64;
-        self.used.set(if before == turn {
-            Used { turn, operations: operations.wrapping_add(1), bytes: moved.wrapping_add(bytes) }
+    pub(crate) fn and(self, turn: u32, bytes: usize) -> Used {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if self.turn == turn {
+            let operations = self.operations.wrapping_add(1);
+            Used { turn, operations, bytes: self.bytes.saturating_add(bytes) }
         } else {
             Used { turn, operations: 1, bytes }
-        });
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! [`Source`]: what is kept of one registration, shared by the reactor and the registration's owner.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
+use std::fmt;
 use std::panic::Location;
 
 use crate::arena::Id;
+use crate::budget::Budget;
 use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
-use crate::side::{Elapsed, Side};
-use crate::timers::{Due, TimerKey, Timers};
+use crate::side::{Elapsed, Side, Used};
+use crate::timers::TimerKey;
 use crate::waiters::{Waiters, Woken};
-use crate::waits::Subject;
+use crate::waits::{Label, Subject};
+
+mod filing;
 
 /// A deadline that is not set.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -24,7 +28,6 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// There is at most one wheel entry for both sides. It is filed for the earliest wish of the two and
 /// left alone when a wish moves later: extending a deadline is a store. An entry that meets an extended
 /// wish files itself again.
-#[derive(Debug)]
 pub(crate) struct Source {
     /// What is known to be possible; cleared only by a `WouldBlock`.
     pub(crate) readiness: Cell<Readiness>,
@@ -43,7 +46,11 @@ pub(crate) struct Source {
     pub(crate) owns_descriptor: Cell<bool>,
     /// Somebody else has closed its descriptor, and the number is another's.
     pub(crate) lost_descriptor: Cell<bool>,
-    pub(crate) sides: [Side; 2],
+    /// What this turn has done on each side.
+    used: [Cell<Used>; 2],
+    read: Side,
+    /// Most connections never wait to write, nor is there a bound on it: room for it is made when there is.
+    write: OnceCell<Box<Side>>,
     entry: Cell<Option<TimerKey>>,
     /// By when the entry fires: its deadline plus its leeway.
     entry_fires_by: Cell<u64>,
@@ -53,7 +60,7 @@ pub(crate) struct Source {
     /// When it was closed, in the same order.
     closed_order: Cell<u64>,
     /// With whom or what its operations wait, for the audit.
-    pub(crate) subject: RefCell<Option<Subject>>,
+    subject: Cell<Option<Subject>>,
     /// The scope in which what waits here is said to wait that is of none.
     pub(crate) home: Cell<Option<Id>>,
 }
@@ -107,19 +114,76 @@ impl Source {
             owns_descriptor: Cell::new(false),
             lost_descriptor: Cell::new(false),
             raw: Cell::new(false),
-            sides: [Side::new("read", leeway), Side::new("write", leeway)],
+            used: Default::default(),
+            read: Side::new(leeway),
+            write: OnceCell::new(),
             entry: Cell::new(None),
             entry_fires_by: Cell::new(NEVER),
             interrupt: OnceCell::new(),
             closed_order: Cell::new(NEVER),
-            subject: RefCell::new(None),
+            subject: Cell::new(None),
             home: Cell::new(None),
         }
     }
 
     #[inline]
     pub(crate) fn side(&self, direction: Direction) -> &Side {
-        &self.sides[direction.side()]
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => self.write.get().map_or_else(|| self.new_write(), |write| &**write),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_write(&self) -> &Side {
+        self.write.get_or_init(|| Box::new(Side::new(self.leeway())))
+    }
+
+    /// Those that anything has been said or done on: all others have neither bounds nor anybody who waits.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = (Direction, &Side)> {
+        let write = self.write.get().map(|write| (Direction::Write, &**write));
+        [(Direction::Read, &self.read)].into_iter().chain(write)
+    }
+
+    /// The side, if it is one of those.
+    #[inline]
+    pub(crate) fn known_side(&self, direction: Direction) -> Option<&Side> {
+        match direction {
+            Direction::Read => Some(&self.read),
+            Direction::Write => self.write.get().map(|write| &**write),
+        }
+    }
+
+    /// The widest leeway of its deadlines.
+    pub(crate) fn leeway(&self) -> Leeway {
+        self.read.leeway.get()
+    }
+
+    /// Whether this turn has seen its share of work on a side.
+    #[inline]
+    pub(crate) fn had_its_share(&self, direction: Direction, turn: u32, budget: &Budget) -> bool {
+        self.used[direction.side()].get().is_its_share(turn, budget)
+    }
+
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        let subject = self.subject.take();
+        self.subject.set(subject.clone());
+        subject
+    }
+
+    /// Returns the one before.
+    pub(crate) fn set_subject(&self, subject: Subject) -> Option<Subject> {
+        self.subject.replace(Some(subject))
+    }
+
+    /// What the audit calls an operation on a side.
+    pub(crate) fn label(&self, direction: Direction) -> Label {
+        let told = self.known_side(direction).and_then(Side::label);
+        told.unwrap_or_else(|| match direction {
+            Direction::Read => Label::new("read"),
+            Direction::Write => Label::new("write"),
+        })
     }
 
     /// Whether there is any of what an operation looks for.
@@ -154,24 +218,38 @@ impl Source {
         self.mark(Unusual::bounded(direction), side.may_let_none_begin());
     }
 
-    /// The same by somebody, at some place.
+    /// The same by somebody, at some place. Returns whether somebody waits on that side.
     #[inline]
     pub(crate) fn put_deadline(
         &self,
         direction: Direction,
         at_ns: u64,
         set_at: Option<&'static Location<'static>>,
-    ) {
-        self.set_deadline(direction, at_ns);
-        let side = self.side(direction);
+    ) -> bool {
+        let Some(side) = self.side_to_bound(direction, at_ns) else { return false };
+        side.deadline.set(at_ns);
         side.set_at.set(set_at);
         side.overdue.set(false);
+        self.mark(Unusual::bounded(direction), side.may_let_none_begin());
+        side.waiting.get() > 0
     }
 
-    pub(crate) fn set_timeout(&self, direction: Direction, timeout_ns: u64) {
-        let side = self.side(direction);
+    pub(crate) fn put_timeout(
+        &self,
+        direction: Direction,
+        timeout_ns: u64,
+        set_at: &'static Location<'static>,
+    ) {
+        let Some(side) = self.side_to_bound(direction, timeout_ns) else { return };
         side.timeout.set(timeout_ns);
+        side.timeout_set_at.set(Some(set_at));
         self.mark(Unusual::bounded(direction), side.may_let_none_begin());
+    }
+
+    /// The side that is to be bounded by `ns`. To take away a bound where there never was one needs no room.
+    #[inline]
+    fn side_to_bound(&self, direction: Direction, ns: u64) -> Option<&Side> {
+        if ns == NEVER { self.known_side(direction) } else { Some(self.side(direction)) }
     }
 
     /// The time of a side is over.
@@ -203,7 +281,8 @@ impl Source {
         if drained && proves(self.readiness.get()) {
             self.blocked(direction);
         }
-        self.side(direction).book(turn, bytes);
+        let used = &self.used[direction.side()];
+        used.set(used.get().and(turn, bytes));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -231,75 +310,14 @@ impl Source {
         self.mark(Unusual::ENDED, true);
         if !self.raw.get() {
             // For the operations, what fires from now on comes second.
-            self.sides.iter().for_each(|side| side.wanted.set(NEVER));
+            self.sides().for_each(|(_, side)| side.wanted.set(NEVER));
         }
         Some(self.take_waiters())
     }
 
-    /// Wants to be told at `at_ns` for `direction`. Returns whether the wheel had to be touched.
-    #[inline]
-    pub(crate) fn want(
-        &self,
-        direction: Direction,
-        at_ns: u64,
-        index: u32,
-        now_ns: u64,
-        timers: &mut Timers,
-    ) -> bool {
-        let side = self.side(direction);
-        side.wanted.set(at_ns);
-        // No leeway makes it fire later than the entry does: nothing to compute, nothing to move.
-        if at_ns >= self.entry_fires_by.get() {
-            return false;
-        }
-        let leeway = side.leeway.get().for_timeout(at_ns.saturating_sub(now_ns)).as_nanos();
-        if at_ns.saturating_add(leeway) >= self.entry_fires_by.get() {
-            return false;
-        }
-        self.file(index, now_ns, timers);
-        true
-    }
-
-    /// Files the wheel entry for the earlier wish of the two sides, if there is one.
-    #[inline(never)]
-    pub(crate) fn file(&self, index: u32, now_ns: u64, timers: &mut Timers) {
-        self.unfile(timers);
-        let wishes = || self.sides.iter().map(|side| (side.wanted.get(), side.leeway.get()));
-        let at = wishes().map(|(wanted_ns, _)| wanted_ns).min().unwrap_or(NEVER);
-        if at == NEVER {
-            return;
-        }
-        let fires_by =
-            wishes().filter(|(wanted_ns, _)| *wanted_ns != NEVER).map(|(wanted_ns, leeway)| {
-                let timeout_ns = wanted_ns.saturating_sub(now_ns);
-                wanted_ns.saturating_add(leeway.for_timeout(timeout_ns).as_nanos())
-            });
-        let leeway = Leeway::at_most_nanos(fires_by.min().unwrap_or(at) - at);
-        self.entry.set(Some(timers.insert(at, leeway, Due::Source(index))));
-        self.entry_fires_by.set(at.saturating_add(leeway.as_nanos()));
-    }
-
-    /// Takes the wheel entry out.
-    pub(crate) fn unfile(&self, timers: &mut Timers) {
-        if let Some(entry) = self.entry.take() {
-            timers.cancel(entry);
-            self.entry_fires_by.set(NEVER);
-        }
-    }
-
-    pub(crate) fn is_filed(&self) -> bool {
-        self.entry_fires_by.get() != NEVER
-    }
-
-    /// The wheel entry has fired and is gone.
-    pub(crate) fn entry_fired(&self) {
-        self.entry.set(None);
-        self.entry_fires_by.set(NEVER);
-    }
-
     /// How many of its sides have an operation that waits for the kernel.
     pub(crate) fn sides_waiting_for_the_kernel(&self) -> usize {
-        let waiting = self.sides.iter().filter(|side| side.waiting.get() > 0);
+        let waiting = self.sides().filter(|(_, side)| side.waiting.get() > 0);
         if self.in_memory.get() { 0 } else { waiting.count() }
     }
 
@@ -307,7 +325,7 @@ impl Source {
     pub(crate) fn take_waiters_for(&self, readiness: Readiness) -> Waiters {
         let mut waiters = Waiters::default();
         for direction in Direction::BOTH.into_iter().filter(|direction| readiness.allows(*direction)) {
-            waiters.append(self.side(direction).take_waiters());
+            waiters.append(self.known_side(direction).map(Side::take_waiters).unwrap_or_default());
         }
         waiters
     }
@@ -315,79 +333,52 @@ impl Source {
     /// Has the tasks woken that wait alone for any of `readiness`. Returns whether nobody else waits for it.
     #[inline]
     pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
-        let [read, write] = &self.sides;
-        let write = !readiness.allows(Direction::Write) || write.wake_lone_task(wake);
-        let read = !readiness.allows(Direction::Read) || read.wake_lone_task(wake);
+        let write = match self.write.get() {
+            Some(write) if readiness.allows(Direction::Write) => write.wake_lone_task(wake),
+            _ => true,
+        };
+        let read = !readiness.allows(Direction::Read) || self.read.wake_lone_task(wake);
         read && write
     }
 
     /// The same; mostly it is one.
     #[inline]
     pub(crate) fn take_woken(&self, readiness: Readiness) -> Woken {
-        let waits = |direction| readiness.allows(direction) && self.side(direction).has_waiters();
+        let waits = |direction| {
+            let side = self.known_side(direction).filter(|_| readiness.allows(direction));
+            side.filter(|side| side.has_waiters())
+        };
         match (waits(Direction::Read), waits(Direction::Write)) {
-            (false, false) => Woken::Nobody,
-            (true, false) => self.side(Direction::Read).take_woken(),
-            (false, true) => self.side(Direction::Write).take_woken(),
-            (true, true) => Woken::All(self.take_waiters()),
+            (None, None) => Woken::Nobody,
+            (Some(side), None) | (None, Some(side)) => side.take_woken(),
+            (Some(_), Some(_)) => Woken::All(self.take_waiters()),
         }
     }
 
     pub(crate) fn take_waiters(&self) -> Waiters {
-        let [read, write] = &self.sides;
-        let mut all = read.take_waiters();
-        all.append(write.take_waiters());
+        let mut all = self.read.take_waiters();
+        if let Some(write) = self.write.get() {
+            all.append(write.take_waiters());
+        }
         all
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Source");
+        all.field("readiness", &self.readiness.get()).field("sides", &self.sides().collect::<Vec<_>>());
+        all.field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use punctual_timer_wheel::Tick;
-
-    const S: u64 = 1_000_000_000;
-
-    fn rig() -> (Source, Timers) {
-        (Source::new(Leeway::MILLISECOND, Readiness::NONE), Timers::new(S, Tick::default()))
-    }
-
-    #[test]
-    fn extending_touches_no_wheel_and_shortening_does() {
-        let (source, mut timers) = rig();
-        assert!(source.want(Direction::Read, 5 * S, 0, S, &mut timers));
-        for later in 1..1_000 {
-            assert!(!source.want(Direction::Read, 5 * S + later, 0, S, &mut timers));
-        }
-        assert!(!source.want(Direction::Read, NEVER, 0, S, &mut timers), "disarming is a store too");
-        assert!(source.want(Direction::Write, 2 * S, 0, S, &mut timers));
-        assert_eq!(timers.len(), 1, "one entry for both sides");
-        assert_eq!(timers.next_deadline(), Some(2 * S));
-    }
-
-    #[test]
-    fn a_tight_deadline_is_not_held_back_by_the_leeway_of_an_earlier_one() {
-        let (source, mut timers) = rig();
-        source.want(Direction::Read, 5 * S, 0, S, &mut timers);
-        // Two milliseconds from now take no leeway, but the entry filed for 5 s may come 1 ms late.
-        let now = 5 * S - 1_900_000;
-        assert!(source.want(Direction::Read, 5 * S + 100_000, 0, now, &mut timers));
-        assert_eq!(timers.alarm().map(|alarm| alarm.at_ns), Some(5 * S + 100_000));
-    }
-
-    #[test]
-    fn the_leeways_of_both_sides_are_kept() {
-        let (source, mut timers) = rig();
-        source.sides[0].leeway.set(Leeway::at_most_nanos(100_000_000));
-        source.want(Direction::Read, 20 * S, 0, S, &mut timers);
-        source.want(Direction::Write, 20 * S + 10_000_000, 0, S, &mut timers);
-        let alarm = timers.alarm().expect("an entry").at_ns;
-        assert!((20 * S..=20 * S + 11_000_000).contains(&alarm), "{alarm}");
-    }
 
     #[test]
     fn the_first_interrupt_stays() {
-        let (source, _) = rig();
+        let source = Source::new(Leeway::MILLISECOND, Readiness::NONE);
         assert!(source.interrupt(Interrupt::Cancelled("first".into()), 1).is_some());
         assert!(source.interrupt(Interrupt::Shutdown, 2).is_none());
         assert_eq!(source.interrupted(), Some(&(1, Interrupt::Cancelled("first".into()))));

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use punctual_reactor::{Failure, Readiness, Registration, messages, tcp_interest};
+use punctual_reactor::{Failure, Readiness, Registration, Subject, messages, tcp_interest};
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
@@ -29,17 +29,17 @@ impl ListenerTransport for Tcp {}
 
 impl sealed::Kind for Tcp {
     type Io = mio::net::TcpStream;
-    /// The other end, as it was when the connection was made.
-    type Names = SocketAddr;
+    /// Its registration knows the other end, as it was when the connection was made.
+    type Names = ();
     type Address = SocketAddr;
     const TYPE: &'static str = "TcpStream";
 
     fn explain(socket: &TcpStream, error: Error) -> Error {
-        error.with_peer(socket.names).diagnosed(&socket.io)
+        error.with_peer(socket.peer_addr()).diagnosed(&socket.io)
     }
 
     fn probe(socket: &TcpStream) -> Probe {
-        Probe::of_tcp(socket.names, &socket.io)
+        Probe::of_tcp(socket.peer_addr(), &socket.io)
     }
 }
 
@@ -130,7 +130,8 @@ impl TcpStream {
     /// # Errors
     /// `Closed`.
     pub fn into_std(self) -> Result<std::net::TcpStream, Error> {
-        let Socket { io, names: peer, .. } = self;
+        let peer = self.peer_addr();
+        let Socket { io, .. } = self;
         let closed = || Error::failed(Phase::Configure, Failure::Closed).with_peer(peer);
         io.into_inner().map(std::net::TcpStream::from).ok_or_else(closed)
     }
@@ -149,12 +150,15 @@ impl TcpStream {
     pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
         io.trust_short_reads();
         io.set_subject(peer);
-        Socket::assemble(io, peer)
+        Socket::assemble(io, ())
     }
 
     /// The address of the other end, as it was when the connection was made.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.names
+        match self.io.subject() {
+            Some(Subject::Address(peer)) => peer,
+            _ => unreachable!("a TCP stream is made with the address of its peer"),
+        }
     }
 }

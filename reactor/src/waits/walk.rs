@@ -178,12 +178,12 @@ impl Reactor {
         let reactor = self.id;
         for (id, source) in self.sources.iter_mut() {
             let home = source.home.get();
-            for side in &source.sides {
+            for (direction, side) in source.sides() {
                 found.extend(side.notes().into_iter().map(|note| Found {
                     token: Some(Token { id, reactor }),
-                    subject: source.subject.borrow().clone(),
+                    subject: source.subject(),
                     own: own_limit(side, &note),
-                    ..Found::plain(side.label.get(), Note { scope: note.scope.or(home), ..note })
+                    ..Found::plain(source.label(direction), Note { scope: note.scope.or(home), ..note })
                 }));
             }
         }
