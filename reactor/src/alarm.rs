@@ -82,6 +82,8 @@ pub(crate) struct Setting {
 impl Setting {
     /// Rounded up to the millisecond, as mio does for epoll; kqueue is given the same, a little later
     /// than it needs, so that one arithmetic holds everywhere.
+    #[cold]
+    #[inline(never)]
     fn by_poll(at_ns: u64, now_ns: u64) -> Setting {
         if at_ns == UNARMED {
             return Setting { timeout: None, ends_ns: UNARMED, settime: false };

@@ -33,10 +33,20 @@ where
 {
     type Output = Result<T, Error>;
 
-    #[inline]
+    /// The system call and its success are worth being compiled into whoever awaits it; all else is not.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Operate { registration, operation, attempt, failed } = &mut *self;
-        registration.poll_operation(cx, operation, attempt, failed)
+        if !operation.waiting || !registration.of.may_try(operation) {
+            return registration.poll_apart(cx, operation, None, attempt, failed);
+        }
+        match registration.attempt(operation.direction, attempt) {
+            Ok(Some(value)) => {
+                registration.of.done(operation);
+                Poll::Ready(Ok(value))
+            }
+            tried => registration.poll_apart(cx, operation, Some(tried), attempt, failed),
+        }
     }
 }
 
@@ -203,7 +213,7 @@ impl<S: MioSource> Registration<S> {
             // An attempt that panics is to leave none there that has ended.
             slot.waits.set(operation.waiting);
         }
-        let poll = self.poll_operation(cx, &mut operation, &mut attempt, &mut |failure| failure);
+        let poll = self.poll_operation(cx, &mut operation, None, &mut attempt, &mut |failure| failure);
         if poll.is_pending() {
             slot.operation.set(operation);
             slot.waits.set(operation.waiting);
@@ -213,32 +223,50 @@ impl<S: MioSource> Registration<S> {
         poll
     }
 
+    /// As [`poll_operation`](Registration::poll_operation), where it need not be quick; what has been `tried` already comes first.
+    #[inline(never)]
+    fn poll_apart<T, Error>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: &mut Operation,
+        tried: Option<Tried<T>>,
+        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
+        failed: &mut impl FnMut(Failure) -> Error,
+    ) -> Poll<Result<T, Error>> {
+        self.poll_operation(cx, operation, tried, attempt, failed)
+    }
+
     #[inline(always)]
     pub(crate) fn poll_operation<T, Error>(
         &self,
         cx: &mut Context<'_>,
         operation: &mut Operation,
+        mut tried: Option<Tried<T>>,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
         failed: &mut impl FnMut(Failure) -> Error,
     ) -> Poll<Result<T, Error>> {
         loop {
-            match self.of.step(operation) {
-                Step::Try => match self.attempt(operation.direction, attempt) {
-                    Ok(Some(value)) => {
-                        self.of.done(operation);
-                        return Poll::Ready(Ok(value));
+            let tried = match tried.take() {
+                Some(tried) => tried,
+                None => match self.of.step(operation) {
+                    Step::Try => self.attempt(operation.direction, attempt),
+                    Step::Wait => break,
+                    Step::Yield => {
+                        self.of.driver.wake_next_turn(cx.waker().clone());
+                        return self.wait(cx, operation, failed);
                     }
-                    Ok(None) => {}
-                    Err(None) => break,
-                    Err(Some(error)) => return self.failed(operation, Failed::Attempt(error), failed),
+                    Step::TryOnceMore => return self.poll_last(operation, attempt, failed),
+                    Step::Fail => return self.failed(operation, Failed::Ended, failed),
                 },
-                Step::Wait => break,
-                Step::Yield => {
-                    self.of.driver.wake_next_turn(cx.waker().clone());
-                    return self.wait(cx, operation, failed);
+            };
+            match tried {
+                Ok(Some(value)) => {
+                    self.of.done(operation);
+                    return Poll::Ready(Ok(value));
                 }
-                Step::TryOnceMore => return self.poll_last(operation, attempt, failed),
-                Step::Fail => return self.failed(operation, Failed::Ended, failed),
+                Ok(None) => {}
+                Err(None) => break,
+                Err(Some(error)) => return self.failed(operation, Failed::Attempt(error), failed),
             }
         }
         operation.blocked = true;
@@ -264,23 +292,32 @@ impl<S: MioSource> Registration<S> {
         }
     }
 
-    /// Makes the system call. `Ok(None)`: it is to go on; `Err(None)`: it would block, or there is no source any more.
-    #[inline]
+    /// Makes the system call.
+    #[inline(always)]
     fn attempt<T>(
         &self,
         direction: Direction,
         attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Result<Option<T>, Option<io::Error>> {
+    ) -> Tried<T> {
+        match self.io.borrow().as_ref().map(&mut *attempt) {
+            Some(Ok(done)) => {
+                self.of.moved(direction, done.bytes, done.drained);
+                Ok(done.value)
+            }
+            Some(Err(error)) => self.attempt_again(error, direction, attempt),
+            None => Err(None),
+        }
+    }
+
+    /// What becomes of a system call that has not succeeded: one that was interrupted is made again.
+    #[inline(never)]
+    fn attempt_again<T>(
+        &self,
+        mut error: io::Error,
+        direction: Direction,
+        attempt: &mut impl FnMut(&S) -> io::Result<Done<T>>,
+    ) -> Tried<T> {
         loop {
-            let result = self.io.borrow().as_ref().map(&mut *attempt);
-            let error = match result {
-                Some(Ok(done)) => {
-                    self.of.moved(direction, done.bytes, done.drained);
-                    return Ok(done.value);
-                }
-                Some(Err(error)) => error,
-                None => return Err(None),
-            };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => {
@@ -288,6 +325,14 @@ impl<S: MioSource> Registration<S> {
                     return Err(None);
                 }
                 _ => return Err(Some(error)),
+            }
+            match self.io.borrow().as_ref().map(&mut *attempt) {
+                Some(Ok(done)) => {
+                    self.of.moved(direction, done.bytes, done.drained);
+                    return Ok(done.value);
+                }
+                Some(Err(again)) => error = again,
+                None => return Err(None),
             }
         }
     }
@@ -322,6 +367,10 @@ impl<S: MioSource> Registration<S> {
         Poll::Ready(Err(failed(failure)))
     }
 }
+
+/// What a system call has come to. `Ok(None)`: the operation is to go on; `Err(None)`: it would block, or there is no source any
+/// more.
+type Tried<T> = Result<Option<T>, Option<io::Error>>;
 
 /// Why an operation has failed.
 enum Failed {

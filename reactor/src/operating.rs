@@ -74,7 +74,7 @@ impl Reactor {
         token: Token,
         source: &Source,
         operation: &mut Operation,
-        (begun_at_ns, own_ns, guard_ns): (u64, u64, u64),
+        ((begun_at_ns, own_ns), guard_ns): ((u64, u64), u64),
         poller: Poller,
     ) {
         let side = source.side(operation.direction);

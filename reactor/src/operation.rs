@@ -166,12 +166,14 @@ impl Operation {
     }
 
     /// When its time began, 0 if that is not known, and its own deadline, if it begins to wait now: its time begins here, if
-    /// it has not begun before.
+    /// it has not begun before. Of one that waits already they are known elsewhere.
     #[inline]
     pub(crate) fn times_of_wait(&self, side: &Side, clock: &Clock) -> (u64, u64) {
-        let Known { begun_at_ns, own_ns, .. } = self.known();
-        if begun_at_ns != 0 || side.timeout() == NEVER {
-            return (begun_at_ns, own_ns);
+        if let Some(known) = self.known.filter(|known| known.begun_at_ns != 0) {
+            return (known.begun_at_ns, known.own_ns);
+        }
+        if self.waiting || side.timeout() == NEVER {
+            return (0, NEVER);
         }
         let now_ns = clock.now().as_nanos();
         (now_ns, now_ns.saturating_add(side.timeout()))

@@ -266,8 +266,9 @@ impl Reactor {
 
     #[inline]
     pub(crate) fn want(&mut self, id: Id, source: &Source, direction: Direction, at_ns: u64) {
-        let filed = source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers);
-        self.metrics.filed += u64::from(filed);
+        if source.want(direction, at_ns, id.index, self.now_ns, &mut self.timers) {
+            self.metrics.filed += 1;
+        }
     }
 
     /// The earliest deadline of all timers and sources, or a moment shortly before it.

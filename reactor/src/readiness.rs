@@ -77,10 +77,17 @@ impl Readiness {
 
     #[inline]
     pub(crate) fn of(event: &mio::event::Event) -> Readiness {
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        let rare =
+            event.is_read_closed() || event.is_write_closed() || event.is_error() || event.is_priority();
+        let usual = Readiness(u8::from(readable) | u8::from(writable) << 1);
+        if rare { usual | Readiness::rare_of(event) } else { usual }
+    }
+
+    #[cold]
+    fn rare_of(event: &mio::event::Event) -> Readiness {
         Readiness(
-            u8::from(event.is_readable())
-                | u8::from(event.is_writable()) << 1
-                | u8::from(event.is_read_closed()) << 2
+            u8::from(event.is_read_closed()) << 2
                 | u8::from(event.is_write_closed()) << 3
                 | u8::from(event.is_error()) << 4
                 | u8::from(event.is_priority()) << 5,

@@ -79,6 +79,15 @@ impl Registered {
         is_ready && !self.source.had_its_share(direction, driver.turn_number(), &driver.budget)
     }
 
+    /// Whether `operation`, which has waited, may make its system call, and only readiness has a say in that.
+    #[inline(always)]
+    pub(crate) fn may_try(&self, operation: &Operation) -> bool {
+        let driver = &*self.driver;
+        operation.scope.is_none()
+            && !self.source.has(operation.minds)
+            && self.source.step(operation, driver.turn_number(), &driver.budget) == Step::Try
+    }
+
     /// Books a system call that moved something.
     #[inline]
     pub(crate) fn moved(&self, direction: Direction, bytes: usize, drained: bool) {
@@ -88,24 +97,27 @@ impl Registered {
     /// Has `operation` wait. Returns whether it does: otherwise the source is closed, or the scope has ended.
     #[inline(never)]
     pub(crate) fn wait(&self, waker: &Waker, operation: &mut Operation) -> bool {
+        // First, as nothing else is at hand yet that would have to be kept meanwhile.
+        let times = operation.times_of_wait(self.source.side(operation.direction), &self.driver.clock);
         let (driver, source) = (&*self.driver, &*self.source);
         if !driver.is_polled_with(waker) || !source.is_free(operation) {
-            return self.wait_beside_others(waker, operation);
+            return self.wait_beside_others(waker, operation, times);
         }
-        let (begun_at_ns, own_ns) =
-            operation.times_of_wait(source.side(operation.direction), &driver.clock);
-        let times = (begun_at_ns, own_ns, driver.frame.until_ns());
-        self.reactor().wait_alone(self.token, source, operation, times, driver.poller());
+        let (guard_ns, poller) = (driver.frame.until_ns(), driver.poller());
+        self.reactor().wait_alone(self.token, source, operation, (times, guard_ns), poller);
         true
     }
 
     /// The same in a scope, for a waker that is not the task's, or where another operation waits or this one did.
     #[inline(never)]
-    fn wait_beside_others(&self, waker: &Waker, operation: &mut Operation) -> bool {
+    fn wait_beside_others(
+        &self,
+        waker: &Waker,
+        operation: &mut Operation,
+        (begun_at_ns, own_ns): (u64, u64),
+    ) -> bool {
         let driver = &*self.driver;
         if !operation.waiting {
-            let side = self.source.side(operation.direction);
-            let (begun_at_ns, own_ns) = operation.times_of_wait(side, &driver.clock);
             let known = operation.known_mut();
             (known.begun_at_ns, known.own_ns) = (begun_at_ns, own_ns);
         }

@@ -85,13 +85,16 @@ impl Reactor {
         }
         let woke_ns = self.read_clock();
         self.metrics.parked_ns += woke_ns - slept_at_ns;
-        let alarm_woke_it = self.events.iter().all(|event| event.token() == ALARM);
-        if let Some(spinner) = self.spinner.as_mut().filter(|_| alarm_woke_it && woke_ns > armed_ns) {
-            spinner.learn(woke_ns - armed_ns);
-        }
-        if lead_ns > 0 && alarm_woke_it {
-            self.spin(target_ns)?;
-            armed_ns = target_ns;
+        if let Some(spinner) = &mut self.spinner
+            && self.events.iter().all(|event| event.token() == ALARM)
+        {
+            if woke_ns > armed_ns {
+                spinner.learn(woke_ns - armed_ns);
+            }
+            if lead_ns > 0 {
+                self.spin(target_ns)?;
+                armed_ns = target_ns;
+            }
         }
         self.wait = Wait { slept: true, armed_ns, woke_ns: self.now_ns, held_up_ns };
         Ok(())

@@ -197,6 +197,7 @@ pub(super) struct PollsOfTurn {
 pub(super) struct Lap {
     pub(super) began_ns: u64,
     pub(super) ended_ns: u64,
+    pub(super) took_ns: u64,
     /// Whether it is to be noted by itself.
     pub(super) is_long: bool,
 }
@@ -211,7 +212,7 @@ impl PollsOfTurn {
     pub(super) fn lap(&mut self, driver: &Driver, task: Id) -> Lap {
         let began_ns = self.at_ns;
         if !driver.accounts {
-            return Lap { began_ns, ended_ns: began_ns, is_long: false };
+            return Lap { began_ns, ended_ns: began_ns, took_ns: 0, is_long: false };
         }
         let ended_ns = driver.end_lap(began_ns);
         self.at_ns = ended_ns;
@@ -223,7 +224,7 @@ impl PollsOfTurn {
         } else if took_ns > self.longest_ns {
             (self.longest_ns, self.longest) = (took_ns, task);
         }
-        Lap { began_ns, ended_ns, is_long }
+        Lap { began_ns, ended_ns, took_ns, is_long }
     }
 
     /// Notes those that were too short to be noted each, if they are worth it together: the longest by its name, if that is

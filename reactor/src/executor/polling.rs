@@ -76,7 +76,7 @@ impl Driver {
     }
 
     /// Polls a task, and drops it if it is done.
-    #[inline]
+    #[inline(always)]
     fn poll_task(&self, id: Id, polls: &mut PollsOfTurn) {
         let mut tasks = self.tasks.borrow_mut();
         let Some(task) = tasks.get_mut(id) else { return };
@@ -99,7 +99,7 @@ impl Driver {
         }
         let lap = polls.lap(self, id);
         if self.accounts {
-            task.polls.add(lap.began_ns, lap.ended_ns);
+            task.polls.add(lap.took_ns, lap.ended_ns);
         }
         if lap.is_long {
             let origin = task.origin.clone();
@@ -132,6 +132,7 @@ impl Driver {
         }
     }
 
+    #[inline(always)]
     fn poll_future(&self, future: &mut TaskFuture, waker: &Waker) -> Poll<()> {
         count(&self.counts.polls);
         let mut cx = Context::from_waker(waker);
@@ -149,7 +150,7 @@ impl Driver {
         let done = main();
         let lap = polls.lap(self, MAIN);
         if let Some(main) = self.main.borrow_mut().as_mut().filter(|_| self.accounts) {
-            main.polls.add(lap.began_ns, lap.ended_ns);
+            main.polls.add(lap.took_ns, lap.ended_ns);
         }
         if lap.is_long
             && let Some(origin) = self.origin(TaskId { id: MAIN, reactor: self.id })

@@ -105,7 +105,7 @@ impl Task {
 
     /// It waits. A waker that it has left with nobody is another task's from here on. Returns whether the task is to be
     /// queued, because it was woken by its name meanwhile, and not by its waker.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(crate) fn end_poll(
         &mut self,

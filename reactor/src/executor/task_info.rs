@@ -178,8 +178,7 @@ pub(crate) struct Polls {
 
 impl Polls {
     #[inline]
-    pub(crate) fn add(&mut self, began_ns: u64, ended_ns: u64) {
-        let took_ns = ended_ns.saturating_sub(began_ns);
+    pub(crate) fn add(&mut self, took_ns: u64, ended_ns: u64) {
         self.count += 1;
         self.busy_ns += took_ns;
         self.longest_ns = self.longest_ns.max(took_ns);
