@@ -1,7 +1,16 @@
-// Its programs use the client and the server.
-#![cfg_attr(feature = "http", doc = include_str!("../README.md"))]
+// Its programs use the client, the server and the test kit.
 #![cfg_attr(
-    not(feature = "http"),
+    all(feature = "http", feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(
+        feature = "http",
+        feature = "test",
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64"
+    )),
     doc = "A single-threaded event-loop runtime whose timeouts can be trusted."
 )]
 //!
