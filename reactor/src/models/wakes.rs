@@ -69,6 +69,19 @@ fn w02_one_sender_twice_is_seen_and_signals_at_most_once_per_sleep() {
 }
 
 #[test]
+fn w02_no_wake_is_lost_to_a_loop_that_wakes_for_another_reason() {
+    loom::model(|| {
+        let world = World::new(2);
+        let (kernel, remote) = (world.clone(), world.clone());
+        let event = thread::spawn(move || kernel.event());
+        let sender = thread::spawn(move || remote.send(Item::Message).expect("there is room"));
+        while world.turn().is_empty() {}
+        event.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
 fn w03_a_shutdown_is_seen_by_a_loop_that_is_about_to_sleep() {
     check_bounded(|| {
         let world = World::new(2);

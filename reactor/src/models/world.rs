@@ -112,10 +112,15 @@ impl World {
         }
         if self.parking.notify() {
             self.signals.fetch_add(1, Ordering::Relaxed);
-            *self.signal.0.lock().unwrap() = true;
-            self.signal.1.notify_one();
+            self.event();
         }
         Ok(())
+    }
+
+    /// Something ends the sleep: the signal of `put`, or by itself what a loop is there for, a socket or an alarm.
+    pub(super) fn event(&self) {
+        *self.signal.0.lock().unwrap() = true;
+        self.signal.1.notify_one();
     }
 
     /// Takes one command out, as `Inbox::next_command`.
