@@ -1,6 +1,6 @@
 //! [`Answering`]: one request on its way through the service; [`Content`], the body of its response.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -22,6 +22,7 @@ use super::piece::Piece;
 use super::progress::Progress;
 use super::refusal;
 use super::service::{BoxError, HttpService};
+use super::spares::Spares;
 use super::stream::StreamState;
 
 /// The service of one connection, as hyper calls it.
@@ -32,15 +33,15 @@ struct Desk<S: HttpService> {
     /// Of [`tower_service`]: what was found ready is what is called.
     service: RefCell<S>,
     progress: Rc<Progress>,
-    /// The place of the request before, for the next one. Requests are large, and so are the futures of handlers: they are put
+    /// The places of requests before, for the next ones. Requests are large, and so are the futures of handlers: they are put
     /// where they stay, and hyper moves but a pointer.
-    spare: Cell<Option<Pin<Box<Flight<S>>>>>,
+    spares: Spares<Pin<Box<Flight<S>>>>,
 }
 
 impl<S: HttpService> Adapter<S> {
     pub(super) fn new(service: S, progress: &Rc<Progress>) -> Adapter<S> {
         let (service, progress) = (RefCell::new(service), progress.clone());
-        Adapter(Rc::new(Desk { service, progress, spare: Cell::new(None) }))
+        Adapter(Rc::new(Desk { service, progress, spares: Spares::default() }))
     }
 }
 
@@ -88,7 +89,7 @@ impl<S: HttpService> Desk<S> {
         let version = request.version();
         // hyper sees to it for HTTP/1 alone.
         let silent = version == Version::HTTP_2 && *request.method() == Method::HEAD;
-        let refused = refusal::of(request, progress);
+        let refused = refusal::of(request, has_body, progress);
         if site.info_in_extensions {
             request.extensions_mut().insert(info.clone());
         }
@@ -97,7 +98,7 @@ impl<S: HttpService> Desk<S> {
         if let (Some(fate), None) = (&fate, &stream) {
             progress.body.replace(Some(fate.clone()));
         }
-        let mut flight = self.spare.take().unwrap_or_else(|| Box::pin(Flight::default()));
+        let mut flight = self.spares.take().unwrap_or_else(|| Box::pin(Flight::default()));
         let at = flight.as_mut().project();
         let under_way = at.under_way.insert(UnderWay { progress: progress.clone(), stream, access });
         *at.fate = fate;
@@ -190,7 +191,7 @@ impl<S: HttpService> Drop for Answering<S> {
         let mut at = flight.as_mut().project();
         at.future.set(None);
         (*at.state, *at.under_way, *at.fate) = (State::Called, None, None);
-        self.desk.spare.set(Some(flight));
+        self.desk.spares.keep(flight);
     }
 }
 

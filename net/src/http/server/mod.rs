@@ -29,6 +29,7 @@ pub(crate) mod rig;
 mod serve;
 mod service;
 mod site;
+mod spares;
 mod stream;
 mod timeouts;
 mod wire;

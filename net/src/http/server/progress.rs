@@ -24,6 +24,7 @@ use super::expired::Expired;
 use super::head::Heads;
 use super::info::Shared;
 use super::site::Site;
+use super::spares::Spares;
 use super::stream::StreamState;
 use crate::error::Phase;
 
@@ -69,8 +70,8 @@ pub(super) struct Progress {
     pub(super) multiplexed: Cell<bool>,
     /// Of those the one whose future comes next.
     pub(super) announced: Cell<Option<Rc<StreamState>>>,
-    /// One that is done, for the next.
-    pub(super) spare: Cell<Option<Rc<StreamState>>>,
+    /// Those that are done, for the next ones.
+    pub(super) spares: Spares<Rc<StreamState>>,
 }
 
 /// Whether the client takes what it is sent.
@@ -101,7 +102,7 @@ impl Progress {
             refused: Cell::new(false),
             multiplexed: Cell::new(false),
             announced: Cell::default(),
-            spare: Cell::default(),
+            spares: Spares::default(),
         }
     }
 

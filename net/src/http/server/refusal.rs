@@ -7,7 +7,11 @@ use super::progress::Progress;
 
 /// The status with which `request` is answered instead of being handled.
 #[inline]
-pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Option<StatusCode> {
+pub(super) fn of<B: HttpBody>(
+    request: &Request<B>,
+    has_body: bool,
+    progress: &Progress,
+) -> Option<StatusCode> {
     let site = &progress.site;
     if request.uri().path_and_query().map_or(0, |both| both.as_str().len()) > site.limits.uri_bytes {
         return Some(StatusCode::URI_TOO_LONG);
@@ -19,14 +23,13 @@ pub(super) fn of<B: HttpBody>(request: &Request<B>, progress: &Progress) -> Opti
     if request.version() == Version::HTTP_11 && !names_one_host(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
-    let body = request.body();
-    if body.is_end_stream() {
+    if !has_body {
         return None;
     }
     if is_http1 && !is_framed_once(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
-    (body.size_hint().lower() > site.limits.body).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+    (request.body().size_hint().lower() > site.limits.body).then_some(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// So many lines of headers are few.

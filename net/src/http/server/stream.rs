@@ -35,7 +35,7 @@ enum Writes {
 impl StreamState {
     /// Of a request that has just come: hyper has its future executed next.
     pub(super) fn announce(progress: &Rc<Progress>) -> Rc<StreamState> {
-        let state = progress.spare.take().unwrap_or_else(|| {
+        let state = progress.spares.take().unwrap_or_else(|| {
             let client = progress.shared.client().clone();
             let shared = Shared::new(client, progress.site.timeouts.total);
             Rc::new(StreamState {
@@ -53,8 +53,7 @@ impl StreamState {
     fn spare(self: Rc<Self>, progress: &Progress) {
         if Rc::strong_count(&self) == 1 {
             self.writes.set(Writes::Nothing);
-            let before = progress.spare.replace(Some(self));
-            drop(before);
+            progress.spares.keep(self);
         }
     }
 
