@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as StdInstant};
 
-use punctual::net::{TcpListener, TcpStream, UdpSocket, UnixStream, duplex};
+use punctual::net::{Resolver, TcpListener, TcpStream, UdpSocket, UnixStream, duplex};
 use punctual::process::Command;
 use punctual::reactor::pipe;
 use punctual::signal::{SignalKind, signal};
@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(600);
 const CYCLES: usize = 2_000;
 
 /// Waits for all there is to wait for, on a peer that says nothing, and returns while it does.
-async fn begin_everything(number: usize, silent: SocketAddr, full: SocketAddr) {
+async fn begin_everything(number: usize, silent: SocketAddr, mute: SocketAddr, full: SocketAddr) {
     let (reader, writer) = pipe().expect("a pipe");
     drop(spawn(async move { reader.read(&mut [0; 8]).await.map(drop) }));
     let stream = TcpStream::connect(silent).await.expect("connected");
@@ -44,6 +44,12 @@ async fn begin_everything(number: usize, silent: SocketAddr, full: SocketAddr) {
     drop(spawn(async move { udp.recv_from(&mut [0; 8]).await.map(drop) }));
     let (near, far) = UnixStream::pair().expect("a pair");
     drop(spawn(async move { near.read(&mut [0; 8]).await.map(drop) }));
+    // A lookup of a name server that is there and says nothing, shared by two.
+    let resolver = Resolver::builder().servers([mute]).build();
+    for _ in 0..2 {
+        let lookup = resolver.lookup("pending.test");
+        drop(spawn(async move { lookup.await.map(drop) }));
+    }
     let (left, right) = duplex(64);
     drop(spawn(async move { left.read(&mut [0; 8]).await.map(drop) }));
     drop(spawn(sleep(LONG)));
@@ -99,6 +105,8 @@ fn r06_two_thousand_runtimes_are_dropped_with_everything_pending() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
     silent.set_nonblocking(true).expect("set");
     let silent_at = silent.local_addr().expect("its address");
+    let mute = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let mute_at = mute.local_addr().expect("its address");
     let full = full_listener();
     let full_at = full.local_addr().ok().and_then(|at| at.as_socket()).expect("its address");
     let cycle = |number: usize| {
@@ -110,7 +118,7 @@ fn r06_two_thousand_runtimes_are_dropped_with_everything_pending() {
             let remote = handle.spawn(|| async { sleep(LONG).await }).expect("room");
             std::thread::spawn(move || remote.join().is_err_and(|error| error.is_aborted()))
         });
-        runtime.block_on(begin_everything(number, silent_at, full_at));
+        runtime.block_on(begin_everything(number, silent_at, mute_at, full_at));
         drop(runtime);
         assert!(handle.call(|| ()).is_err(), "the loop is gone");
         assert!(asked.join().is_err_and(|error| error.is_aborted()), "whoever joins is told");
