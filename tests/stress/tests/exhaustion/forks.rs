@@ -142,7 +142,7 @@ fn s06_a_forked_child_is_told_that_the_loop_is_its_parents_and_takes_nothing_of_
     }
     let _watchdog = watchdog("s06 misuse", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
-    let (streams, mut program) = runtime.block_on(async {
+    let (streams, program) = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = listener.local_addr().expect("its address");
         let mut streams = Vec::new();
@@ -156,16 +156,15 @@ fn s06_a_forked_child_is_told_that_the_loop_is_its_parents_and_takes_nothing_of_
         (streams, program)
     });
     // Both processes have it; the child takes it out of its copy.
-    let shared = Cell::new(Some((runtime, streams)));
+    let shared = Cell::new(Some((runtime, streams, program)));
     let forked = fork(|| {
-        let (runtime, streams) = shared.take().expect("it is there");
-        // Outside of the runtime, and inside of it.
-        drop(streams);
+        let (runtime, streams, program) = shared.take().expect("it is there");
+        drop((streams, program));
         misuse(runtime)
     });
     let forked = forked.expect("forked");
     let status = forked.wait().expect("its end");
-    let (runtime, streams) = shared.take().expect("the parent's is its own");
+    let (runtime, streams, mut program) = shared.take().expect("the parent's is its own");
     assert_eq!(status, Some(0), "what the child could do");
     runtime.block_on(async {
         for (number, stream) in streams.iter().enumerate() {
