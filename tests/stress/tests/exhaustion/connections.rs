@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const CONNECTIONS: usize = 19_000;
 /// So many are begun at once.
 const AT_ONCE: usize = 200;
-const LONG: Duration = Duration::from_secs(300);
+const LONG: Duration = Duration::from_secs(600);
 /// In the second process: where the first one is.
 const SERVER: &str = "PUNCTUAL_SERVER";
 

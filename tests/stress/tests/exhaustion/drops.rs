@@ -45,10 +45,12 @@ async fn begin_everything(number: usize, silent: SocketAddr, mute: SocketAddr, f
     let (near, far) = UnixStream::pair().expect("a pair");
     drop(spawn(async move { near.read(&mut [0; 8]).await.map(drop) }));
     // A lookup of a name server that is there and says nothing, shared by two.
-    let resolver = Resolver::builder().servers([mute]).build();
-    for _ in 0..2 {
-        let lookup = resolver.lookup("pending.test");
-        drop(spawn(async move { lookup.await.map(drop) }));
+    if number.is_multiple_of(4) {
+        let resolver = Resolver::builder().servers([mute]).build();
+        for _ in 0..2 {
+            let lookup = resolver.lookup("pending.test");
+            drop(spawn(async move { lookup.await.map(drop) }));
+        }
     }
     let (left, right) = duplex(64);
     drop(spawn(async move { left.read(&mut [0; 8]).await.map(drop) }));
