@@ -67,6 +67,12 @@ impl Registered {
         self.driver.wake_all(self.source.take_waiters());
     }
 
+    /// Somebody waits on the side whose deadline has been put.
+    #[inline(never)]
+    pub(crate) fn deadline_is_put(&self, direction: Direction) {
+        self.reactor().deadline_is_put(self.token.id, &self.source, direction);
+    }
+
     /// Whether a system call may be made at once, without beginning an operation for it: no scope, no deadline and no end has
     /// a say.
     #[inline]

@@ -210,10 +210,10 @@ impl<S: MioSource> Registration<S> {
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
-        let source = self.open().ok_or(Failure::Closed)?;
+        let Some(source) = self.open() else { return Err(Failure::Closed) };
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
         if source.put_deadline(direction, at_ns, Some(Location::caller())) {
-            self.of.driver.reactor.borrow_mut().deadline_is_put(self.of.token.id, source, direction);
+            self.of.deadline_is_put(direction);
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl<S: MioSource> Registration<S> {
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
     pub fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> Result<(), Failure> {
-        let source = self.open().ok_or(Failure::Closed)?;
+        let Some(source) = self.open() else { return Err(Failure::Closed) };
         source.put_timeout(direction, timeout.map_or(NEVER, nanos), Location::caller());
         Ok(())
     }
@@ -268,7 +268,9 @@ impl<S: MioSource> Registration<S> {
     /// # Errors
     /// [`Failure::Closed`].
     pub fn assume(&self, readiness: Readiness) -> Result<(), Failure> {
-        self.open().ok_or(Failure::Closed)?;
+        if self.open().is_none() {
+            return Err(Failure::Closed);
+        }
         self.of.assume(readiness);
         Ok(())
     }
