@@ -151,10 +151,15 @@ fn wheel() {
 
 #[test]
 fn idle() {
-    let peers = [("punctual", "no deadline"), ("punctual", "read timeout"), ("tokio", "timeout")];
+    let peers = [
+        ("punctual", "read timeout"),
+        ("punctual", "pooled, no deadline"),
+        ("punctual", "pooled, read timeout"),
+        ("tokio", "timeout"),
+    ];
     let all = rows(&peers, "19500 connections", &["bytes/connection", "wakes/s", "cpu ms/s"]);
     let names = [
-        "bytes/connection, without the buffer",
+        "bytes/connection, reads pooled",
         "bytes of a deadline",
         "of tokio with timeout, without the buffers",
         "wakes/s",

@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) echo: fn(&str, Ends),
     /// Accepts connections and waits for what they say.
     pub(crate) hold: fn(&str),
+    /// The ways to do so that hold no buffer meanwhile, without a bound and with one.
+    pub(crate) holds_bare: &'static [&'static str],
     /// The ways to sleep.
     pub(crate) sleeps: &'static [&'static str],
     /// Sleeps, once after the other.
@@ -59,6 +61,7 @@ impl Peer {
         bounds: &[],
         echo: |_, _| {},
         hold: |_| {},
+        holds_bare: &[],
         sleeps: &[],
         sleep: |_, _| {},
         crowds: &[],

@@ -12,7 +12,7 @@ use super::{IDLE, NONE, Peer};
 use crate::child::{Ends, listening, tell};
 use crate::workloads::connect::{AT_ONCE, Dials, TIMEOUT};
 use crate::workloads::drift::{Crowd, Sleeper, Sleeps};
-use crate::workloads::idle::{BUFFER, DEADLINE};
+use crate::workloads::idle::{BUFFER, DEADLINE, POOLED, POOLED_TIMEOUT};
 use crate::workloads::tasks::{
     BusyUntilWoken, CANCEL, CANCELLED, IDLE_WAKE, IDLE_WAKES, IdleUntilWoken, REMOTE_WAKE, SELF_WAKE,
     SPAWN, WakesItself, tell_each,
@@ -27,6 +27,7 @@ pub(crate) const PEER: Peer = Peer {
     crowds: &["leeway 0", "leeway 1 ms"],
     crowd,
     hold,
+    holds_bare: &[POOLED, POOLED_TIMEOUT],
     dials: &["default leeway", "leeway 0"],
     dial,
     has_tasks: true,
@@ -100,13 +101,21 @@ async fn sleeping(mut sleeper: Sleeper, leeway: Leeway) {
 }
 
 fn hold(variant: &str) {
-    let deadline = (variant != NONE).then_some(DEADLINE);
+    let bounded = variant != NONE && variant != POOLED;
+    let deadline = bounded.then_some(DEADLINE);
+    let pooled = [POOLED, POOLED_TIMEOUT].contains(&variant);
     let serve = async {
         let listener = Listen::on("127.0.0.1:0").backlog(4096).bind()?;
         listening(listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_read_timeout(deadline)?;
+            if pooled {
+                drop(spawn(async move {
+                    while stream.read_pooled().await.is_ok_and(|read| !read.is_empty()) {}
+                }));
+                continue;
+            }
             drop(spawn(async move {
                 let mut buffer = Box::new([0; BUFFER]);
                 while stream.read(&mut *buffer).await.is_ok_and(|read| read > 0) {}

@@ -19,6 +19,9 @@ const SECONDS: f64 = 1.5;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What each connection keeps to read into.
 pub(crate) const BUFFER: usize = 1024;
+/// What reads into a buffer that it borrows where something has come.
+pub(crate) const POOLED: &str = "pooled, no deadline";
+pub(crate) const POOLED_TIMEOUT: &str = "pooled, read timeout";
 
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let limit = raise_limit();
@@ -27,7 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let of = |peer: &&'static runtimes::Peer| {
         let peer = *peer;
         let param = format!("{connections} connections");
-        peer.bounds.iter().map(move |variant| Subject { peer: peer.name, variant, param: param.clone() })
+        let variants = peer.bounds.iter().chain(peer.holds_bare);
+        variants.map(move |variant| Subject { peer: peer.name, variant, param: param.clone() })
     };
     let rows = by_turns(peers.iter().flat_map(of).collect(), options.rounds, |subject| {
         held(subject, connections, Duration::from_secs_f64(options.seconds(SECONDS)))
@@ -82,12 +86,13 @@ pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
     };
     let bytes = |row: &Row| row.median("bytes/connection");
     let ours = of("punctual", "read timeout").and_then(bytes);
-    let bare = of("punctual", runtimes::NONE).and_then(bytes);
+    let pooled = of("punctual", POOLED_TIMEOUT).and_then(bytes);
+    let unbounded = of("punctual", POOLED).and_then(bytes);
     let tokio = of("tokio", "timeout").and_then(bytes);
     let without_buffer = ours.map(|ours| ours - BUFFER as f64);
     [
-        Target::most("bytes/connection, without the buffer".into(), without_buffer, 500.0),
-        Target::most("bytes of a deadline".into(), ours.zip(bare).map(|(a, b)| a - b), 25.0),
+        Target::most("bytes/connection, reads pooled".into(), pooled, 500.0),
+        Target::most("bytes of a deadline".into(), pooled.zip(unbounded).map(|(a, b)| a - b), 25.0),
         Target::most(
             "of tokio with timeout, without the buffers".into(),
             without_buffer.zip(tokio).map(|(ours, tokio)| ours / (tokio - BUFFER as f64)),
