@@ -101,8 +101,10 @@ impl Outlook {
     fn add(&mut self, deadline_ns: u64, leeway: Leeway) {
         self.deadline_ns = self.deadline_ns.min(deadline_ns);
         let at_ns = deadline_ns.saturating_add(leeway.as_nanos());
-        if self.alarm.is_none_or(|alarm| at_ns < alarm.at_ns) {
-            self.alarm = Some(Alarm { at_ns, exact: leeway == Leeway::NONE });
+        let exact = leeway == Leeway::NONE;
+        let earlier = |alarm: Alarm| at_ns < alarm.at_ns || exact && at_ns == alarm.at_ns;
+        if self.alarm.is_none_or(earlier) {
+            self.alarm = Some(Alarm { at_ns, exact });
         }
     }
 }
@@ -131,7 +133,11 @@ impl Timers {
         {
             return self.take_in_hand(deadline_ns, leeway, due);
         }
-        self.outlook = None;
+        // What is next can only become earlier by it: whoever arms many at once has not to look for it each time.
+        if let Some(outlook) = self.outlook.as_mut().filter(|_| deadline_ns != NEVER) {
+            outlook.add(deadline_ns, leeway);
+            outlook.wheels_ns = outlook.wheels_ns.min(deadline_ns);
+        }
         let (now_ns, tick) = (self.now_ns, self.tick);
         let wheel =
             self.wheels[leeway.class()].get_or_insert_with(|| Box::new(Wheel::with_tick(now_ns, tick)));
@@ -139,7 +145,9 @@ impl Timers {
     }
 
     fn take_in_hand(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
-        self.outlook = None;
+        if let Some(outlook) = &mut self.outlook {
+            outlook.add(deadline_ns, leeway);
+        }
         // After 2^32 of them a key that was kept for so long could name another: those who keep one take it out first.
         self.hands = self.hands.wrapping_add(1);
         let number = self.hands;
@@ -312,6 +320,49 @@ mod tests {
         timers.cancel(exact);
         assert_eq!(timers.alarm(), Some(Alarm { at_ns: 6_000_000, exact: false }));
         assert!(!timers.reset(exact, 1));
+    }
+
+    #[test]
+    fn whatever_is_armed_or_taken_back_the_alarm_is_not_later_than_any_deadline_with_its_leeway() {
+        let mut timers = timers();
+        let leeways: Vec<_> = Leeway::all().collect();
+        let mut armed: Vec<(TimerKey, u64, Leeway)> = Vec::new();
+        let (mut random, mut now_ns) = (88_172_645_463_325_252_u64, 1_000_000);
+        for step in 0..20_000u32 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            match random % 8 {
+                0..=4 => {
+                    let far = [1, 1_000, 1_000_000, 1_000_000_000][(random >> 8) as usize % 4];
+                    let deadline_ns = now_ns + (random >> 16) % far;
+                    let leeway = leeways[(random >> 12) as usize % leeways.len()];
+                    let due = if random & 32 == 0 { Due::Timer(step) } else { Due::Source(step) };
+                    armed.push((timers.insert(deadline_ns, leeway, due), deadline_ns, leeway));
+                }
+                5 if !armed.is_empty() => {
+                    let (key, ..) = armed.swap_remove((random >> 8) as usize % armed.len());
+                    timers.cancel(key);
+                }
+                6 => {
+                    now_ns += (random >> 8) % 3_000_000;
+                    assert!(timers.advance(now_ns, usize::MAX));
+                    while let Some((deadline_ns, _)) = timers.pop() {
+                        let at = armed.iter().position(|armed| armed.1 == deadline_ns);
+                        assert!(deadline_ns <= now_ns, "early");
+                        armed.swap_remove(at.expect("it was armed, and has not fired yet"));
+                    }
+                    assert!(armed.iter().all(|armed| armed.1 > now_ns), "late");
+                }
+                _ => {}
+            }
+            let first_ns = armed.iter().map(|armed| armed.1).min().unwrap_or(NEVER);
+            let by_ns = armed.iter().map(|(_, at, leeway)| at + leeway.as_nanos()).min();
+            assert!(timers.outlook().deadline_ns <= first_ns);
+            assert_eq!(timers.alarm().is_some(), by_ns.is_some(), "{random}");
+            assert!(timers.alarm().is_none_or(|alarm| Some(alarm.at_ns) <= by_ns), "at step {step}");
+            assert_eq!(timers.len(), armed.len());
+        }
     }
 
     #[test]
