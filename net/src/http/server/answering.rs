@@ -1,4 +1,4 @@
-//! [`Answering`]: one request on its way through the service; [`Content`], the body of its response.
+//! [`Answering`]: one request on its way through the service.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -10,15 +10,14 @@ use std::task::{Context, Poll, Waker, ready};
 
 use ::http::header::{self, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode, Version};
-use ::http_body::{Body as HttpBody, Frame, SizeHint};
+use ::http_body::Body as HttpBody;
 use ::hyper::body::Incoming;
-use bytes::Buf;
 use pin_project_lite::pin_project;
 
 use super::access::Access;
 use super::body::{Body, Fate, Watch};
+use super::content::Content;
 use super::info::{RequestInfo, Shared};
-use super::piece::Piece;
 use super::progress::Progress;
 use super::refusal;
 use super::service::{BoxError, HttpService};
@@ -160,13 +159,13 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// No more is served on a connection on which a handler has panicked.
-    fn panicked(&self) {
+    pub(super) fn panicked(&self) {
         self.progress.last.set(true);
         tracing::error!(target: super::TARGET, "a handler panicked; the client is told 500");
     }
 
     /// Whether what is under way is being written, and if so, whether the client is waited for.
-    fn writes(&self, client_is_waited_for: bool) {
+    pub(super) fn writes(&self, client_is_waited_for: bool) {
         if let Some(stream) = &self.stream {
             stream.writes(client_is_waited_for);
         }
@@ -328,76 +327,6 @@ fn poll_state<S: HttpService>(
                 }
                 *state = State::Called;
             }
-        }
-    }
-}
-
-/// `data` as it is handed over: a piece at a time.
-fn piece_of<D: Buf>(data: D, rest: &mut Option<D>, under_way: Option<&UnderWay>) -> Frame<Piece<D>> {
-    if let Some(stream) = under_way.and_then(|under_way| under_way.stream.as_ref()) {
-        stream.writes(true);
-    }
-    let (piece, left) = Piece::first_of(data);
-    *rest = left;
-    Frame::data(piece)
-}
-
-pin_project! {
-    /// The body of a response. hyper drops it when it has all of it.
-    pub(super) struct Content<B: HttpBody> {
-        #[pin]
-        body: Option<B>,
-        // Of a request for the headers alone, which say how long it would have been.
-        silent: bool,
-        // Of a part that was too large for one piece.
-        rest: Option<B::Data>,
-        under_way: Option<UnderWay>,
-    }
-}
-
-impl<B> HttpBody for Content<B>
-where
-    B: HttpBody,
-    B::Error: Into<BoxError>,
-{
-    type Data = Piece<B::Data>;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece<B::Data>>, BoxError>>> {
-        let this = self.project();
-        if let Some(data) = this.rest.take() {
-            return Poll::Ready(Some(Ok(piece_of(data, this.rest, this.under_way.as_ref()))));
-        }
-        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
-        let polled = catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx)));
-        if let Some(under_way) = &this.under_way {
-            under_way.writes(polled.as_ref().is_ok_and(Poll::is_ready));
-            if polled.is_err() {
-                under_way.panicked();
-            }
-        }
-        match polled {
-            Ok(poll) => poll.map_err(Into::into).map_ok(|frame| match frame.into_data() {
-                Ok(data) => piece_of(data, this.rest, this.under_way.as_ref()),
-                // Trailers.
-                Err(frame) => frame.map_data(Piece::Whole),
-            }),
-            Err(_) => Poll::Ready(Some(Err("the body of a response has panicked".into()))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.body.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Some(body) => body.size_hint(),
-            None if self.silent => SizeHint::default(),
-            None => SizeHint::with_exact(0),
         }
     }
 }

@@ -12,6 +12,7 @@ mod access;
 mod answering;
 mod body;
 mod connection;
+mod content;
 mod drain;
 mod expired;
 mod framing;
