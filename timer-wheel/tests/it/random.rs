@@ -133,8 +133,14 @@ fn run(start: u64, tick: Tick, ops: &[Op]) {
 }
 
 fn check(seed: u8, cases: u32, tick: Tick, len: usize, bursts: u32) {
-    let config =
-        Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    // PROPTEST_MAX_SHRINK_ITERS makes it fewer, for who only wants to know whether it fails.
+    let Config { max_shrink_iters, .. } = Config::default();
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: max_shrink_iters.min(20_000),
+        ..Config::default()
+    };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let program = (start(), prop::collection::vec(op(bursts), 1..len));
     let result = TestRunner::new_with_rng(config, rng).run(&program, |(start, ops)| {
