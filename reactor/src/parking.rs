@@ -55,3 +55,25 @@ impl Parking {
         self.state.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// By one thread, state by state; `models/` has every interleaving of several.
+    #[test]
+    fn w02_a_sleep_is_signalled_once_and_never_begun_with_work_queued() {
+        let parking = Parking::new();
+        assert!(!parking.notify(), "it is awake, and sees the work before it sleeps");
+        assert!(!parking.park(), "work waits");
+        assert!(parking.unpark(), "which is told");
+        assert!(!parking.unpark(), "once");
+        assert!(parking.park() && parking.park(), "it may say twice that it is about to sleep");
+        assert!(parking.notify(), "it sleeps");
+        assert!(!parking.notify(), "it has been signalled");
+        assert!(!parking.park(), "work waits");
+        assert!(parking.unpark());
+        assert!(parking.park());
+        assert!(!parking.unpark(), "woken by something else, it finds no work");
+    }
+}

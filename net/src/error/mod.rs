@@ -1,5 +1,7 @@
 //! [`Error`]: what became of an operation on a connection, and whose doing it was.
 
+#[cfg(test)]
+mod accounts;
 mod convert;
 mod deadline;
 mod diagnosis;

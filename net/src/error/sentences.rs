@@ -212,7 +212,7 @@ fn a_loop_that_was_held_up_comes_before_a_server_that_was_silent() {
 }
 
 /// A firing that was so late, through the kernel, our own loop and by choice.
-fn firing(parts: [Duration; 3]) -> Firing {
+pub(super) fn firing(parts: [Duration; 3]) -> Firing {
     let some = Runtime::new().expect("a runtime").block_on(async {
         let never = std::future::pending::<()>();
         punctual_reactor::timeout(Duration::ZERO, never).await.expect_err("no time")

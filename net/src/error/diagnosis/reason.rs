@@ -121,6 +121,7 @@ fn inbound(info: &TcpInfo) -> Option<Diagnosis> {
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
     use super::*;
+    use punctual_reactor::{Instant, Runtime, VirtualClock, spawn_named, yield_now};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -242,5 +243,171 @@ mod tests {
             let diagnosis = Diagnosis::of_connection(phase, &info, 1_000 * MS);
             assert_eq!(diagnosis, expected, "in {phase}: {info:?}");
         }
+    }
+
+    fn but(mut info: TcpInfo, change: impl FnOnce(&mut TcpInfo)) -> TcpInfo {
+        change(&mut info);
+        info
+    }
+
+    /// As late as that, through our own loop.
+    fn late(in_loop: Duration, elsewhere: Duration) -> DeadlineInfo {
+        let firing = crate::error::sentences::firing([elsewhere, in_loop, Duration::ZERO]);
+        DeadlineInfo { firing: Some(firing), ..DeadlineInfo::new(firing.deadline, firing.fired) }
+    }
+
+    #[test]
+    fn the_loop_is_a_reason_from_20_ms_and_half_of_the_lateness_or_of_the_time_on() {
+        const NS: Duration = Duration::from_nanos(1);
+        let by = |info: &DeadlineInfo| {
+            Diagnosis::of_loop(info).map(|diagnosis| match diagnosis {
+                Diagnosis::LoopLate { by, culprit: None } => by,
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(by(&late(20 * MS, 20 * MS)), Some(20 * MS));
+        assert_eq!(by(&late(20 * MS, 20 * MS + NS)), None, "it is less than half of it");
+        assert_eq!(by(&late(20 * MS - NS, Duration::ZERO)), None);
+        assert_eq!(by(&DeadlineInfo { firing: None, ..late(40 * MS, MS) }), None);
+        let held = |held_up, elapsed| {
+            let fired = Instant::from_nanos(1_000_000_000);
+            DeadlineInfo { held_up, began: Some(fired - elapsed), fired, ..late(MS, MS) }
+        };
+        assert_eq!(by(&held(20 * MS, 40 * MS)), Some(20 * MS));
+        assert_eq!(by(&held(20 * MS, 40 * MS + NS)), None, "most of the time it was not held up");
+        assert_eq!(by(&held(20 * MS - NS, 20 * MS)), None);
+        let both = DeadlineInfo { held_up: 25 * MS, ..late(30 * MS, MS) };
+        assert_eq!(by(&both), Some(30 * MS));
+    }
+
+    #[test]
+    fn who_held_the_loop_for_half_of_it_is_named() {
+        let lateness = late(MS, MS);
+        let clock = VirtualClock::new();
+        let runtime = Runtime::builder().clock(clock.clone()).build().expect("a runtime");
+        runtime.block_on(async {
+            let began = Instant::now();
+            let holding = clock.clone();
+            drop(spawn_named("holds it", async move { holding.advance(30 * MS) }));
+            yield_now().await;
+            yield_now().await;
+            for (held_up, named) in [(60, true), (61, false)] {
+                let info = DeadlineInfo {
+                    held_up: held_up * MS,
+                    began: Some(began),
+                    fired: Instant::now(),
+                    ..lateness.clone()
+                };
+                let Some(Diagnosis::LoopLate { by, culprit }) = Diagnosis::of_loop(&info) else {
+                    panic!("it was held up")
+                };
+                assert_eq!((by, culprit.is_some()), (held_up * MS, named), "{culprit:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_limits_between_reasons() {
+        use TcpState::*;
+        const LAST: Duration = Duration::from_millis(430);
+        let unacknowledged = |bytes, retransmits, last_heard| {
+            Some(Diagnosis::Unacknowledged { bytes, retransmits, last_heard })
+        };
+        let flowing = |ages: u32, round_trip: u32| {
+            kernel_says(|info| {
+                (info.send_queue, info.unacknowledged_segments) = (10, 1);
+                (info.last_data_sent, info.last_acknowledged) = (ages * MS, ages * MS);
+                info.round_trip = round_trip * MS;
+            })
+        };
+        let silent = |ms: u32| {
+            let (silent_for, last_heard) = (900 * MS, ms * MS);
+            Some(Diagnosis::PeerSilent { silent_for, last_heard, in_flight: 10 })
+        };
+        let cases = [
+            // What was acknowledged within two round trips flows, a tick of the kernel's aside, and two ticks at least.
+            (Phase::Read, flowing(189, 100), silent(189)),
+            (Phase::Read, flowing(190, 100), unacknowledged(10, 0, 190 * MS)),
+            (Phase::Read, flowing(9, 0), silent(9)),
+            (Phase::Read, flowing(10, 0), unacknowledged(10, 0, 10 * MS)),
+            (Phase::Read, flowing(15, 0), unacknowledged(10, 0, 15 * MS)),
+            (
+                Phase::Read,
+                but(flowing(4, 100), |info| info.retransmits = 1),
+                unacknowledged(10, 1, 4 * MS),
+            ),
+            // A window of as much as would be sent is no closed one, nor is it one while something is on its way.
+            (
+                Phase::Read,
+                kernel_says(|info| (info.send_queue, info.peer_window) = (9_000, Some(1_460))),
+                unacknowledged(9_000, 0, LAST),
+            ),
+            (
+                Phase::Read,
+                kernel_says(|info| {
+                    (info.send_queue, info.peer_window) = (10, Some(0));
+                    info.unacknowledged_segments = 1;
+                }),
+                unacknowledged(10, 0, LAST),
+            ),
+            // Held back, and something else was acknowledged lately.
+            (
+                Phase::Read,
+                but(flowing(4, 100), |info| (info.unacknowledged_segments, info.backoff) = (0, 2)),
+                unacknowledged(10, 2, 4 * MS),
+            ),
+            // Nothing but our end waits; whatever the window, it needs none.
+            (
+                Phase::Shutdown,
+                kernel_says(|info| {
+                    (info.state, info.peer_window, info.backoff) = (FinWait1, None, 3);
+                }),
+                unacknowledged(0, 3, LAST),
+            ),
+            (Phase::Read, kernel_says(|info| info.state = LastAck), unacknowledged(0, 0, LAST)),
+            (Phase::Read, kernel_says(|info| info.state = CloseWait), None),
+            // What is over has no reason, whatever is left of it.
+            (
+                Phase::Write,
+                kernel_says(|info| {
+                    (info.state, info.send_queue, info.unacknowledged_segments) = (Closed, 10, 1);
+                }),
+                None,
+            ),
+            (
+                Phase::Accept,
+                kernel_says(|info| (info.state, info.unacknowledged_segments) = (Listen, 0)),
+                Some(Diagnosis::NobodyConnected),
+            ),
+            (
+                Phase::Connect,
+                kernel_says(|info| info.state = SynReceived),
+                Some(Diagnosis::NoSynAck { syns_sent: 1 }),
+            ),
+        ];
+        for (phase, info, expected) in cases {
+            let diagnosis = Diagnosis::of_connection(phase, &info, 1_000 * MS);
+            assert_eq!(diagnosis, expected, "in {phase}: {info:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_knows_for_sure_comes_before_a_late_loop() {
+        let (last_heard, silent_for) = (MS, MS);
+        let sure = [
+            Diagnosis::NoSynAck { syns_sent: 1 },
+            Diagnosis::Unacknowledged { bytes: 1, retransmits: 0, last_heard },
+            Diagnosis::PeerWindowClosed { queued: 1, probes: 0, last_heard },
+            Diagnosis::PeerHalfClosed { queued: 1, last_heard },
+            Diagnosis::Unaccepted { waiting: 1 },
+        ];
+        assert!(sure.iter().all(Diagnosis::is_beyond_the_loop));
+        let unsure = [
+            Diagnosis::PeerSilent { silent_for, last_heard, in_flight: 0 },
+            Diagnosis::HalfClosedHere { silent_for, last_heard },
+            Diagnosis::NobodyConnected,
+            Diagnosis::NotBegun,
+        ];
+        assert!(!unsure.iter().any(Diagnosis::is_beyond_the_loop));
     }
 }
