@@ -84,7 +84,9 @@ fn whose_deadline_it_was_is_told_with_its_time_and_place() {
     let budget: fn(&UnixStream) = |near| near.set_read_timeout(Some(10 * MS)).expect("open");
     let absolute: fn(&UnixStream) =
         |near| near.set_read_deadline(Some(Instant::now() + 10 * MS)).expect("open");
-    for (bound, within) in [(budget, None), (absolute, None), ((|_| ()) as fn(&_), Some(10 * MS))] {
+    let neither: fn(&UnixStream) = |_| ();
+    let cases = [(budget, None, true), (absolute, None, false), (neither, Some(10 * MS), true)];
+    for (bound, within, has_budget) in cases {
         let (error, began) = silent_read(bound, within);
         let info = error.deadline().expect("a timeout");
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Read));
@@ -92,7 +94,7 @@ fn whose_deadline_it_was_is_told_with_its_time_and_place() {
         assert_eq!((info.elapsed(), info.lateness()), (Some(30 * MS), 20 * MS));
         assert_eq!(info.firing().map(Firing::lateness), Some(20 * MS));
         assert!(info.location().is_some_and(|at| at.file().ends_with("accounts.rs")), "{info:?}");
-        assert_eq!(info.budget(), (bound != absolute).then_some(10 * MS));
+        assert_eq!(info.budget(), has_budget.then_some(10 * MS));
         let of_scope = within.map(|_| "checkout");
         assert_eq!((info.scope(), info.name()), (of_scope, of_scope));
         let late = |by, culprit: &Option<_>| by == 20 * MS && culprit.is_some();
@@ -261,6 +263,9 @@ fn a_part_explains_the_whole_only_if_both_ran_out_of_time() {
     let mut part = Error::timeout(Phase::Connect, over()).fired_as(late);
     part.0.deadline.as_mut().expect("its own").held_up = 5 * MS;
     assert_eq!(part.diagnosis(), Some(&by()));
+    let of_parts = Error::new(Kind::Kernel(libc::ECONNREFUSED), Phase::Connect);
+    let late_part = Error::timeout(Phase::Connect, over()).fired_as(late);
+    assert!(of_parts.with_sources(vec![late_part]).diagnosis().is_none(), "it was refused");
     let explained = whole().explained_by(Some(&part));
     let info = explained.deadline().expect("its own");
     assert_eq!((info.firing().map(Firing::lateness), info.held_up()), (Some(31 * MS), 5 * MS));

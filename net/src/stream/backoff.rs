@@ -93,6 +93,11 @@ fn is_no_net(_: Option<i32>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use punctual_reactor::{Runtime, VirtualClock};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
 
     #[test]
     fn pol_11_the_pause_doubles_from_5_ms_to_1_s_and_starts_over() {
@@ -106,6 +111,50 @@ mod tests {
         backoff.failed(&emfile);
         assert_eq!(backoff.failures(), 1);
         assert_eq!(backoff.pause().begin().as_millis(), 10, "that was the first");
+    }
+
+    /// Counts what is told.
+    #[derive(Default)]
+    struct Told(AtomicU64);
+
+    impl Subscriber for Told {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_listener_that_is_deaf_for_a_minute_says_so_six_times() {
+        let told = Arc::new(Told::default());
+        let clock = VirtualClock::new();
+        let runtime = Runtime::builder().clock(clock.clone()).build().expect("a runtime");
+        tracing::subscriber::with_default(told.clone(), || {
+            runtime.block_on(async {
+                let emfile = io::Error::from_raw_os_error(libc::EMFILE);
+                let backoff = Backoff::default();
+                for _ in 0..60 * 200 {
+                    backoff.failed(&emfile);
+                    clock.advance(FIRST);
+                }
+            });
+        });
+        assert_eq!(told.0.load(Ordering::Relaxed), 6);
     }
 
     #[test]

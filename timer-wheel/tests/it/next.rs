@@ -32,6 +32,21 @@ fn follows_every_change() {
     assert_eq!(pair.next_deadline(), Some(1 << 42));
 }
 
+/// A crowd comes down one slot early: while the few of the slot before it are waited for. Also where the ring begins anew.
+#[test]
+fn a_crowd_behind_a_few_is_woken_for_when_the_few_begin() {
+    const SLOT: u64 = 64 * TICK;
+    for slot in [10, 127, 128] {
+        let mut pair = Pair::new(if slot == 10 { 0 } else { 100 * SLOT });
+        pair.insert(slot * SLOT + 5 * TICK);
+        assert_eq!(pair.next_deadline(), Some(slot * SLOT + 5 * TICK));
+        for n in 0..65 {
+            pair.insert((slot + 1) * SLOT + n % 64 * TICK);
+        }
+        assert_eq!(pair.next_deadline(), Some(slot * SLOT));
+    }
+}
+
 /// Sleeping until `next_deadline`, as a loop does: nothing early, nothing late, and few wakes for nothing.
 fn sleep_and_wake(count: u64, within: u64) {
     let mut state = 0x5DEE_CE66_D1CE_5EED;

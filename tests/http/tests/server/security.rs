@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
 use punctual::http::{Body, Client, Limits, ServerTimeouts, Timeouts, serve, service_fn};
 use punctual::net::{Error, TcpListener};
 use punctual::{Runtime, spawn};
@@ -155,6 +156,31 @@ async fn exchange() -> String {
 
 fn explained(error: &Error) -> String {
     format!("{error} {error:?} {:?}\n", error.diagnosis())
+}
+
+/// A thousand zeros, by `gzip`.
+const BOMB: &[u8] =
+    b"\x1f\x8b\x08\0\0\0\0\0\x02\xffc`\x18\x05\xa3`\x14\x0cw\0\0\x80\x17\x0b\x06\xe8\x03\0\0";
+
+async fn compressed(request: Request<Body>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let asked = request.headers().get("accept-encoding");
+    let status = if asked.is_none() { 200 } else { 500 };
+    let answer = Response::builder().status(status).header("content-encoding", "gzip");
+    Ok(answer.body(Full::from(BOMB)).expect("an answer"))
+}
+
+#[test]
+fn what_is_compressed_is_neither_asked_for_nor_blown_up() {
+    Runtime::new().expect("a runtime").block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let serving = spawn(IntoFuture::into_future(serve(listener, service_fn(compressed))));
+        let response = Client::new().get(format!("http://{address}/")).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "nobody asked for compression");
+        // The limit is on what comes, and there is no other.
+        assert_eq!(response.bytes(BOMB.len()).await.expect("as it came"), BOMB);
+        serving.abort();
+    });
 }
 
 /// Names of hosts and headers are others' choice: a table of them is hashed with a key of this process, or it can be made
