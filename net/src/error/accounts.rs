@@ -318,3 +318,15 @@ fn what_ended_a_part_ends_the_whole_if_it_is_of_one_kind() {
     let timed = Error::new(Kind::Closed, Phase::Body).with_timeline(crate::http::Timeline::new(AT, MS));
     assert!(timed.timeline().is_some());
 }
+
+#[test]
+fn phases_are_of_a_connection_of_a_protocol_or_of_a_server() {
+    use Phase::*;
+    let of_server =
+        [RequestFirstByte, RequestHeader, RequestBody, RequestTotal, ResponseWrite, KeepAlive];
+    assert!(of_server.into_iter().all(|phase| phase.is_of_a_server() && phase.is_of_a_protocol()));
+    let of_client = [Tls, Request, FirstByte, GrpcHeader, Body];
+    assert!(of_client.into_iter().all(|phase| phase.is_of_a_protocol() && !phase.is_of_a_server()));
+    let of_none = [Resolve, Connect, Accept, Read, Write, Shutdown, Configure, Phase::Copy];
+    assert!(!of_none.into_iter().any(|phase| phase.is_of_a_protocol() || phase.is_of_a_server()));
+}

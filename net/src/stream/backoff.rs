@@ -130,8 +130,10 @@ mod tests {
 
         fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-        fn event(&self, _: &Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        fn event(&self, event: &Event<'_>) {
+            // The loop has its own to say of who moves the clock for so long.
+            let ours = event.metadata().target().ends_with("backoff");
+            self.0.fetch_add(ours.into(), Ordering::Relaxed);
         }
 
         fn enter(&self, _: &Id) {}
