@@ -166,7 +166,7 @@ impl Reactor {
 
     fn fire_timer(&mut self, index: u32) {
         let Some((id, plain)) = self.plain.at_index(index) else { return };
-        let deadline_ns = plain.deadline.as_nanos();
+        let (deadline_ns, armed_ns) = (plain.deadline.as_nanos(), plain.armed_ns);
         let firing = self.wait.explain(deadline_ns, self.pending.fired_at_ns);
         let waiters = plain.waiters.take();
         if plain.held {
@@ -176,7 +176,10 @@ impl Reactor {
             self.plain.remove(id);
         }
         let timer = Timer { id, reactor: self.id };
-        self.record(&firing);
+        match deadline_ns < armed_ns {
+            true => self.record(&self.wait.explain(armed_ns, self.pending.fired_at_ns)),
+            false => self.record(&firing),
+        }
         self.pending.firings.push_back(Dispatch { event: Event::Timer { timer, firing }, waiters });
     }
 

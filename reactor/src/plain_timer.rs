@@ -9,7 +9,7 @@ use crate::waiters::Waiters;
 use crate::waits::{Frame, TimerLabel};
 
 impl Reactor {
-    /// Sets a timer for `deadline`. A deadline in the past fires in the next turn.
+    /// Sets a timer for `deadline`. A deadline in the past fires in the next turn; what had passed before it was set is not lateness of ours.
     pub fn insert_timer(&mut self, deadline: Instant, leeway: Leeway) -> Timer {
         self.add_timer(deadline, leeway, false)
     }
@@ -21,6 +21,7 @@ impl Reactor {
         let id = self.plain.insert(PlainTimer {
             key,
             deadline,
+            armed_ns: self.now_ns,
             label: TimerLabel::SLEEP,
             within: Frame::NONE,
             held,
@@ -57,6 +58,7 @@ impl Reactor {
             return Err(StaleToken::Ended);
         }
         plain.deadline = deadline;
+        plain.armed_ns = self.now_ns;
         Ok(())
     }
 }

@@ -48,6 +48,8 @@ struct InHand {
 pub(crate) struct PlainTimer {
     pub(crate) key: TimerKey,
     pub(crate) deadline: Instant,
+    /// When the turn began in which it was armed or moved: one that was armed after its deadline is late from then on.
+    pub(crate) armed_ns: u64,
     pub(crate) label: TimerLabel,
     /// In which frame it was polled last.
     pub(crate) within: Frame,

@@ -142,6 +142,8 @@ impl Error {
         }
         if let Some(diagnosis) = self.diagnosis() {
             write!(aside.next("; ")?, "{diagnosis}")?;
+        } else if let Some(source) = &self.0.source {
+            write!(aside.next("; ")?, "{source}")?;
         }
         aside.close()?;
         write!(f, ", fired {} late", Short(info.lateness()))?;

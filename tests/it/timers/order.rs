@@ -47,6 +47,21 @@ fn t04_zero_and_past_fire_in_the_next_turn_and_io_is_still_served() {
 }
 
 #[test]
+fn t04_what_had_passed_before_a_timer_was_set_is_not_lateness_of_the_loop() {
+    let (runtime, _clock) = virtual_runtime();
+    runtime.block_on(async {
+        sleep(Duration::from_secs(60)).await;
+        sleep_until(Instant::now() - Duration::from_secs(5)).await;
+        let mut moved = std::pin::pin!(sleep(Duration::from_secs(60)));
+        assert!(support::poll_once(&mut moved).is_pending());
+        moved.as_mut().get_mut().reset(Instant::now() - Duration::from_secs(5));
+        moved.await;
+    });
+    let latest = runtime.drift().total.max();
+    assert!(latest < Duration::from_secs(1), "{latest:?}");
+}
+
+#[test]
 fn t14_a_due_sibling_is_cancelled_and_added_again() {
     let (mut reactor, clock) = virtual_reactor();
     let due = clock.now() + MS;

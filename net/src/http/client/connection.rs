@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::client::conn::{http1, http2};
 use punctual_reactor::Instant;
 
-use crate::error::Error;
+use crate::error::{DeadlineInfo, Error};
 use crate::phase::Explains;
 use crate::socket::transport::{Tcp, sealed::Kind};
 use crate::tcp::TcpStream;
@@ -64,10 +64,10 @@ pub(super) struct Connection {
     read: Cell<u64>,
     /// When something was read last.
     heard: Cell<Instant>,
-    /// How long hyper waits for the answer to a PING, if it is one of HTTP/2.
-    ping: Duration,
-    /// The stream was given up by hyper, while there was nothing wrong with it.
-    given_up: Cell<bool>,
+    /// After how much silence hyper sends a PING, and how long it waits for the answer, if it is one of HTTP/2.
+    ping: (Duration, Duration),
+    /// When the stream was given up by hyper, while there was nothing wrong with it.
+    given_up: Cell<Option<Instant>>,
     /// The stream has ended, or failed.
     broken: Cell<bool>,
     /// How many requests it has had.
@@ -117,7 +117,12 @@ impl Ticket {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, http2: bool, ping: Duration, place: Rc<Place>) -> Rc<Connection> {
+    pub(super) fn new(
+        stream: Stream,
+        http2: bool,
+        ping: (Duration, Duration),
+        place: Rc<Place>,
+    ) -> Rc<Connection> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         Rc::new(Connection {
             number,
@@ -129,7 +134,7 @@ impl Connection {
             read: Cell::new(0),
             heard: Cell::new(Instant::now()),
             ping,
-            given_up: Cell::new(false),
+            given_up: Cell::new(None),
             broken: Cell::new(false),
             requests: Cell::new(0),
             last_used: Cell::new(Instant::now()),
@@ -231,9 +236,18 @@ impl Connection {
         self.place.borrow().clone()
     }
 
-    /// Whether hyper has given it up because a PING was not answered: in silence, and with the stream unharmed.
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.given_up.get() && self.heard.get().elapsed() >= self.ping
+    /// The deadline that has passed, if hyper has given it up because a PING was not answered: in silence, and with the stream unharmed.
+    pub(super) fn unanswered(&self) -> Option<DeadlineInfo> {
+        let given_up = self.given_up.get()?;
+        let (interval, timeout) = self.ping;
+        let heard = self.heard.get();
+        if given_up.saturating_duration_since(heard) < timeout {
+            return None;
+        }
+        // hyper asks when it has been silent for so long, or when the connection has something to do again.
+        let asked = (heard + interval).max(self.last_used.get());
+        let info = DeadlineInfo::new((asked + timeout).min(given_up), given_up);
+        Some(DeadlineInfo { budget: Some(timeout), ..info }.described("answer to an HTTP/2 PING"))
     }
 
     pub(super) fn written(&self) -> u64 {

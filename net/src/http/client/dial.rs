@@ -57,7 +57,8 @@ async fn hand_over(
     place: Place,
 ) -> Result<Rc<Connection>, Error> {
     let place = Rc::new(place);
-    let connection = Connection::new(stream, http2, config.ping_timeout, place.clone());
+    let connection =
+        Connection::new(stream, http2, (config.ping_interval, config.ping_timeout), place.clone());
     let wire = Wire(connection.clone());
     if http2 {
         let (sender, driver) =

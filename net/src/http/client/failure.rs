@@ -9,10 +9,9 @@ use super::retry::Ended;
 
 /// What `failure` is, of a request that was in `phase`.
 pub(super) fn explained(phase: Phase, failure: hyper::Error, connection: &Connection) -> Error {
-    if connection.http2 && connection.is_unanswered() {
+    if let Some(passed) = connection.unanswered().filter(|_| connection.http2) {
         let why = "the peer has not answered an HTTP/2 PING, and the connection was closed";
-        let error = Error::new(Kind::Timeout, phase).because(io::Error::other(why));
-        return error.with_peer(connection.peer);
+        return Error::timeout(phase, passed).because(io::Error::other(why)).with_peer(connection.peer);
     }
     let kind = kind(&failure);
     let why = connection.why.borrow().clone();

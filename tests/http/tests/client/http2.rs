@@ -133,6 +133,9 @@ fn unanswered_ping(blocked: bool) {
         assert!(now_ns() - began < 2_000_000_000, "pings bound it, not the idle timeout");
         assert!(error.is_timeout() && error.phase() == Phase::Body, "{error}");
         assert!(error.to_string().contains("has not answered an HTTP/2 PING"), "{error}");
+        let passed = error.deadline().expect("a timeout says which deadline");
+        assert_eq!(passed.budget(), Some(timeout), "{error}");
+        assert!(passed.fired() >= passed.deadline(), "{error}");
         assert_eq!((client.metrics().idle, client.metrics().in_use), (0, 0));
         println!("{error}");
     });

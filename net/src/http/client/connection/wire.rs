@@ -137,7 +137,8 @@ impl Write for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.0.given_up.set(!self.0.closed.get() && !self.0.broken.get());
+        let unharmed = !self.0.closed.get() && !self.0.broken.get();
+        self.0.given_up.set(unharmed.then(Instant::now));
         self.0.close();
     }
 }
