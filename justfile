@@ -80,6 +80,10 @@ fuzz SECONDS="15" *TARGETS:
 bugs *NAMES:
     bash .ci/bugs {{NAMES}}
 
+# The code broken in one place after the other, and the tests that notice (cargo-mutants): all of them take hours.
+mutants *GROUPS:
+    bash .ci/mutants {{GROUPS}}
+
 # Public interface, packages, features, oldest dependencies, oldest Rust.
 compatibility *STEPS:
     bash .ci/compatibility {{STEPS}}
