@@ -1,13 +1,15 @@
 //! [`Handle`]: the one thing of a reactor that other threads may hold.
 
+mod inbox;
+mod send_error;
+
 use std::any::Any;
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 
 use crate::arena::Id;
 use crate::clock::Clock;
@@ -19,6 +21,9 @@ use crate::room::{NoRoom, Room};
 use crate::scope::ScopeId;
 use crate::sys::process::Process;
 use crate::token::{ReactorId, Token};
+
+pub(crate) use inbox::Inbox;
+pub use send_error::SendError;
 
 /// Reaches a reactor from any thread: `Clone + Send + Sync`, and the only such type of this crate.
 ///
@@ -38,19 +43,6 @@ use crate::token::{ReactorId, Token};
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
-}
-
-/// A command that the inbox did not take, with what was to be sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum SendError<T = ()> {
-    /// The inbox is full: the loop is behind by as many messages as it holds.
-    Full(T),
-    /// The reactor is gone, or is that of the process which this one was forked off from.
-    Closed(T),
-    /// A runtime runs the loop, and nobody there reads messages.
-    NoReader(T),
-    /// The token was given out by another reactor.
-    Foreign(T),
 }
 
 /// What a remote thread asks of the loop.
@@ -81,82 +73,6 @@ pub(crate) struct Shared {
     refused: AtomicU64,
     /// Whether a runtime runs the loop: then nobody reads messages.
     tasks: AtomicBool,
-}
-
-/// The loop's ends of the two queues.
-pub(crate) struct Inbox {
-    shared: Arc<Shared>,
-    commands: Receiver<Command>,
-    woken: Receiver<Id>,
-    /// Whether somebody has notified since the queue was last seen empty. To look at an empty queue costs
-    /// a memory fence; to look at this costs nothing.
-    commands_notified: bool,
-    woken_notified: bool,
-    /// Whether anybody takes woken tasks out: a bare reactor has none.
-    has_tasks: bool,
-    /// The most commands that were queued when one was taken: between two takes the queue only grows.
-    depth_max: usize,
-}
-
-impl Inbox {
-    fn new(shared: Arc<Shared>, commands: Receiver<Command>, woken: Receiver<Id>) -> Inbox {
-        let (commands_notified, woken_notified, has_tasks) = (false, false, false);
-        Inbox { shared, commands, woken, commands_notified, woken_notified, has_tasks, depth_max: 0 }
-    }
-
-    /// Somebody has put work into one of the queues.
-    pub(crate) fn notified(&mut self) {
-        self.commands_notified = true;
-        self.woken_notified = self.has_tasks;
-    }
-
-    pub(crate) fn serve_tasks(&mut self) {
-        self.has_tasks = true;
-    }
-
-    pub(crate) fn may_hold_work(&self) -> bool {
-        self.commands_notified || self.woken_notified
-    }
-
-    pub(crate) fn next_command(&mut self) -> Option<Command> {
-        let command = if self.commands_notified { self.commands.try_recv().ok() } else { None };
-        self.commands_notified &= command.is_some();
-        if command.is_some() {
-            let depth = self.shared.room.leave();
-            self.depth_max = self.depth_max.max(depth);
-        }
-        command
-    }
-
-    pub(crate) fn depth_max(&self) -> usize {
-        self.depth_max
-    }
-
-    pub(crate) fn next_woken(&mut self) -> Option<Id> {
-        let woken = if self.woken_notified { self.woken.try_recv().ok() } else { None };
-        self.woken_notified &= woken.is_some();
-        woken
-    }
-
-    /// Hangs up: what waits is dropped with the inbox returned, and what is sent from then on is refused.
-    #[must_use]
-    pub(crate) fn close(&mut self) -> Inbox {
-        let (commands, woken) = (crossbeam_channel::never(), crossbeam_channel::never());
-        std::mem::replace(self, Inbox::new(self.shared.clone(), commands, woken))
-    }
-}
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        self.shared.room.close();
-        // A command is anybody's: one whose drop panics must not keep the others from being dropped, for whom
-        // somebody may wait.
-        while let Ok(command) = self.commands.try_recv() {
-            if catch_unwind(AssertUnwindSafe(|| drop(command))).is_err() {
-                tracing::error!("the drop of a remote command panicked");
-            }
-        }
-    }
 }
 
 impl Shared {
@@ -382,62 +298,5 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("reactor", &self.shared.id).finish_non_exhaustive()
-    }
-}
-
-impl<T> SendError<T> {
-    /// What was to be sent.
-    pub fn into_inner(self) -> T {
-        match self {
-            SendError::Full(value)
-            | SendError::Closed(value)
-            | SendError::NoReader(value)
-            | SendError::Foreign(value) => value,
-        }
-    }
-
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> SendError<U> {
-        match self {
-            SendError::Full(value) => SendError::Full(change(value)),
-            SendError::Closed(value) => SendError::Closed(change(value)),
-            SendError::NoReader(value) => SendError::NoReader(change(value)),
-            SendError::Foreign(value) => SendError::Foreign(change(value)),
-        }
-    }
-}
-
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendError::Full(_) => "Full",
-            SendError::Closed(_) => "Closed",
-            SendError::NoReader(_) => "NoReader",
-            SendError::Foreign(_) => "Foreign",
-        })
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendError::Full(_) => "the loop's inbox is full: it is behind with its messages",
-            SendError::Closed(_) => "the loop is gone",
-            SendError::NoReader(_) => "a runtime reads no messages: use `call` or `spawn`",
-            SendError::Foreign(_) => "foreign token: another reactor gave it out",
-        })
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
-
-impl<T> From<SendError<T>> for io::Error {
-    fn from(error: SendError<T>) -> io::Error {
-        let kind = match error {
-            SendError::Full(_) => io::ErrorKind::QuotaExceeded,
-            SendError::Closed(_) => io::ErrorKind::NotConnected,
-            SendError::NoReader(_) => io::ErrorKind::Unsupported,
-            SendError::Foreign(_) => io::ErrorKind::NotFound,
-        };
-        io::Error::new(kind, error.to_string())
     }
 }
