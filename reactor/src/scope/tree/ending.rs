@@ -57,7 +57,7 @@ impl Scopes {
     }
 
     /// The node that follows the subtree of `index`, within that of `top`.
-    fn after(&mut self, mut index: u32, top: u32) -> Option<u32> {
+    pub(super) fn after(&mut self, mut index: u32, top: u32) -> Option<u32> {
         while index != top {
             let node = self.at(index)?;
             if node.links.next != NONE {
@@ -68,7 +68,7 @@ impl Scopes {
         None
     }
 
-    fn end_one(
+    pub(super) fn end_one(
         &mut self,
         index: u32,
         end: &Rc<ScopeEnd>,
