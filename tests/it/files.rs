@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, channel};
@@ -196,11 +196,18 @@ fn an_open_that_hangs_is_given_up_and_its_file_is_closed() {
         let fifo = directory.file("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
         assert!(made.success());
-        let armed_ns = now_ns();
-        let late = timeout(5 * MS, File::open(&fifo)).await;
-        assert!(late.is_err() && now_ns() - armed_ns >= 5_000_000);
-        // The thread is let go of by somebody who writes; what it opened is closed again, and the pipe breaks.
-        let mut writer = std::fs::OpenOptions::new().write(true).open(&fifo).expect("somebody reads");
+        // The thread is let go of by somebody who writes; what it opened is closed again, and the pipe breaks. Given up before a thread had
+        // taken it, nothing is opened at all: then nobody reads.
+        let mut writer = loop {
+            let armed_ns = now_ns();
+            let late = timeout(5 * MS, File::open(&fifo)).await;
+            assert!(late.is_err() && now_ns() - armed_ns >= 5_000_000);
+            let mut options = std::fs::OpenOptions::new();
+            match options.write(true).custom_flags(libc::O_NONBLOCK).open(&fifo) {
+                Ok(writer) => break writer,
+                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENXIO), "{error}"),
+            }
+        };
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
             match writer.write(b"x") {
