@@ -30,6 +30,45 @@ impl Work {
     }
 }
 
+/// A few timers in order of deadline, then index.
+struct Sorted {
+    keys: [(u64, u32); SORTED_MAX],
+    len: usize,
+}
+
+/// A slot has a few, mostly. Those of one with more go in several runs, of which all but the first are sorted by the tree.
+const SORTED_MAX: usize = 32;
+
+impl Sorted {
+    #[inline]
+    fn new() -> Sorted {
+        Sorted { keys: [(0, NIL); SORTED_MAX], len: 0 }
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.len == SORTED_MAX
+    }
+
+    #[inline]
+    fn keys(&self) -> &[(u64, u32)] {
+        &self.keys[..self.len.min(SORTED_MAX)]
+    }
+
+    /// There is room for it.
+    #[inline]
+    fn add(&mut self, deadline: u64, index: u32) {
+        let key = (deadline, index);
+        let mut at = self.len % SORTED_MAX;
+        while at > 0 && self.keys[at - 1] > key {
+            self.keys[at] = self.keys[at - 1];
+            at -= 1;
+        }
+        self.keys[at] = key;
+        self.len += 1;
+    }
+}
+
 impl<T> Wheel<T> {
     /// Moves the clock to `now` and makes what is due poppable: the timers with `deadline <= now` that were armed before
     /// this call, the earliest first, as many as the budget allows. A `now` in the past counts as the latest one seen.
@@ -131,8 +170,9 @@ impl<T> Wheel<T> {
         let len = self.rings.len(head.slot) as usize;
         // What is due need not come down step by step if it is little enough to be sorted at once.
         let near = if len <= CROWD as usize { self.now >> self.shift } else { self.cursor };
-        let all_due = self.is_all_due(head, len, work);
+        let first = self.comes_first(head, len, work);
         let most = len.min(work.moves_left());
+        let mut due = Sorted::new();
         let mut moved = 0;
         while moved < most {
             let taken = self.rings.take(&self.nodes, head.slot, most - moved);
@@ -141,8 +181,11 @@ impl<T> Wheel<T> {
                 let tick = deadline >> self.shift;
                 if tick > last || deadline == NEVER {
                     self.file(index, deadline);
-                } else if all_due {
-                    self.due.insert(&mut self.nodes, index);
+                } else if first && deadline <= self.now {
+                    if due.is_full() {
+                        self.make_due(&mut due);
+                    }
+                    due.add(deadline, index);
                     work.fired += 1;
                 } else if tick <= near {
                     self.near.insert(&mut self.nodes, index);
@@ -153,17 +196,24 @@ impl<T> Wheel<T> {
                 }
             }
         }
+        self.make_due(&mut due);
         self.rings.settle(&mut self.nodes, head.slot, moved);
         work.moved += moved;
         moved == len
     }
 
-    /// Whether all that a slot covers is due, comes before anything else, and fits the budget: then it need not
+    #[inline]
+    fn make_due(&mut self, sorted: &mut Sorted) {
+        self.due.insert_sorted(&mut self.nodes, sorted.keys());
+        sorted.len = 0;
+    }
+
+    /// Whether all that a slot covers comes before anything else, and fits the budget: then what is due of it need not
     /// pass through the near tree, which is there to hold back what must wait for an earlier timer.
-    fn is_all_due(&self, head: Head, len: usize, work: &Work) -> bool {
+    fn comes_first(&self, head: Head, len: usize, work: &Work) -> bool {
         let last = head.last();
         let mut finer = (0..head.level).filter_map(|level| self.rings.first_of(self.cursor, level));
-        last < self.now >> self.shift
+        head.start <= self.now >> self.shift
             && self.near.len() == 0
             && (head.level == 0 || len <= CROWD as usize)
             && len <= work.fires_left().min(work.moves_left())

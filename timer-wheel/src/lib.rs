@@ -73,6 +73,7 @@
 
 mod advance;
 mod check;
+mod due;
 mod next;
 mod node;
 mod ring;

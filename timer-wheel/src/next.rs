@@ -68,3 +68,24 @@ impl Next {
         self.known.then_some(self.at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_until_something_makes_it_doubtful() {
+        let mut next = Next::new();
+        assert_eq!((next.known(), next.is_bound()), (Some(NEVER), false));
+        next.crowd(500);
+        assert_eq!((next.known(), next.is_bound()), (Some(500), true));
+        next.earlier(500 + 1);
+        next.gone(500 + 1);
+        assert_eq!((next.known(), next.is_bound()), (Some(500), true), "what comes later is no matter");
+        next.earlier(400);
+        next.thinned();
+        assert_eq!((next.known(), next.is_bound()), (Some(400), false));
+        next.gone(400);
+        assert_eq!(next.known(), None);
+    }
+}

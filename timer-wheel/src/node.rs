@@ -15,7 +15,8 @@ const SEGMENT: usize = LINE * LINES;
 /// Where a live node is filed, in one word.
 ///
 /// `0` is left to the compiler as the niche that tells a vacant node; a slot is its number plus one; a tree node
-/// keeps its parent here, because its two list links are its children.
+/// keeps its parent here, because its two list links are its children; two words that are no slot's say that it is disarmed, or
+/// due and listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(NonZeroU32);
 
@@ -31,6 +32,8 @@ pub(crate) enum Filed {
     Due {
         parent: u32,
     },
+    /// Due, and in its place in the list.
+    Listed,
 }
 
 const NEAR: u32 = 0x8000_0000;
@@ -39,6 +42,7 @@ const PARENT: u32 = 0x3FFF_FFFF;
 
 impl Place {
     pub(crate) const PARKED: Place = Place(NonZeroU32::new(PARENT).unwrap());
+    pub(crate) const LISTED: Place = Place(NonZeroU32::new(PARENT - 1).unwrap());
 
     #[inline]
     pub(crate) fn slot(slot: usize) -> Place {
@@ -58,7 +62,11 @@ impl Place {
     pub(crate) fn filed(self) -> Filed {
         let word = self.0.get();
         if word & NEAR == 0 {
-            if self == Place::PARKED { Filed::Parked } else { Filed::Slot(word as usize - 1) }
+            match self {
+                Place::PARKED => Filed::Parked,
+                Place::LISTED => Filed::Listed,
+                _ => Filed::Slot(word as usize - 1),
+            }
         } else if word & DUE == DUE {
             Filed::Due { parent: self.parent() }
         } else {
@@ -254,6 +262,7 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::said;
 
     #[test]
     fn a_node_is_half_a_cache_line() {
@@ -261,5 +270,51 @@ mod tests {
         assert_eq!(size_of::<Node<()>>(), 24);
         assert_eq!(size_of::<Line<u64>>(), 256);
         assert_eq!(size_of::<Option<crate::Key>>(), 8);
+    }
+
+    /// A link of a tree has thirty bits, and all of them set are its end.
+    #[test]
+    fn no_index_is_taken_for_the_end_of_a_list() {
+        assert_eq!(INDEX_LIMIT, PARENT);
+        for tag in [Place::NEAR_TAG, Place::DUE_TAG] {
+            assert_eq!(Place::tree(tag, INDEX_LIMIT - 1).parent(), INDEX_LIMIT - 1);
+            assert_eq!(Place::tree(tag, NIL).parent(), NIL);
+        }
+    }
+
+    #[test]
+    fn a_segment_is_full_before_there_is_another() {
+        let mut slab = Slab::new();
+        for n in 0..1024 {
+            slab.occupy(0, ());
+            assert_eq!(slab.segments.len(), n / 512 + 1);
+        }
+    }
+
+    #[test]
+    fn it_is_full_when_every_index_is_in_use() {
+        let mut slab = Slab { used: INDEX_LIMIT - 1, ..Slab::<()>::new() };
+        assert!(!slab.is_full());
+        slab.used = INDEX_LIMIT;
+        assert!(slab.is_full());
+        slab.free = 7;
+        assert!(!slab.is_full(), "one of them was given back");
+    }
+
+    #[test]
+    fn the_check_says_what_is_broken() {
+        let broken = |break_it: fn(&mut Slab<()>)| {
+            let mut slab = Slab::new();
+            let _ = [0; 3].map(|deadline| slab.occupy(deadline, ()));
+            slab.vacate(1);
+            slab.check();
+            break_it(&mut slab);
+            said(|| slab.check())
+        };
+        assert!(broken(|slab| slab.free = 0).contains("the free list holds vacant nodes"));
+        assert!(broken(|slab| slab.len += 1).contains("a node is live, free or retired"));
+        assert!(broken(|slab| slab.retired += 1).contains("a node is live, free or retired"));
+        assert!(broken(|slab| slab.used += 1).contains("a node is live, free or retired"));
+        assert!(broken(|slab| (slab.len, slab.retired) = (1, 1)).contains("slab: length"));
     }
 }

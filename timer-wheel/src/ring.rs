@@ -269,3 +269,36 @@ impl Taken {
         &self.nodes[..self.len.min(STRIPES)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::said;
+
+    #[test]
+    fn the_check_says_what_is_broken() {
+        let broken = |break_it: fn(&mut Rings, &mut Slab<()>)| {
+            let (mut rings, mut nodes) = (Rings::new(), Slab::new());
+            for _ in 0..=STRIPES {
+                let (index, _) = nodes.occupy(0, ());
+                rings.link(&mut nodes, 3, index);
+            }
+            assert_eq!(rings.check(&nodes), STRIPES + 1);
+            break_it(&mut rings, &mut nodes);
+            said(|| assert_eq!(rings.check(&nodes), STRIPES + 1, "nothing is broken"))
+        };
+        let said = broken(|rings, _| rings.heads[3].swap(1, 2));
+        assert!(said.contains("in the stripe of its index"), "{said}");
+        // The first of stripe 0 came last.
+        let said = broken(|_, nodes| nodes.node_mut(0).prev = NIL);
+        assert!(said.contains("links agree"), "{said}");
+        let said = broken(|_, nodes| nodes.node_mut(1).set_place(Place::slot(4)));
+        assert!(said.contains("a node knows its slot"), "{said}");
+        let said = broken(|rings, _| rings.lens[3] -= 1);
+        assert!(said.contains("length of slot 3"), "{said}");
+        let said = broken(|rings, _| rings.levels = 2);
+        assert!(said.contains("occupancy of the level of slot 0"), "{said}");
+        let said = broken(|rings, _| (rings.occupied[1], rings.levels) = (1, 3));
+        assert!(said.contains("occupancy of slot 128"), "{said}");
+    }
+}

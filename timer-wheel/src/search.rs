@@ -37,9 +37,8 @@ impl<T> Wheel<T> {
         loop {
             let mut next = Next::new();
             self.next = Next::new();
-            for tree in [&self.due, &self.near] {
-                next.earlier(tree.first_deadline(&self.nodes).unwrap_or(NEVER));
-            }
+            next.earlier(self.due.first_deadline(&self.nodes).unwrap_or(NEVER));
+            next.earlier(self.near.first_deadline(&self.nodes).unwrap_or(NEVER));
             if self.due.len() == 0 {
                 (0..LEVELS).for_each(|level| self.search(level, &mut next));
             }

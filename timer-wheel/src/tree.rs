@@ -136,15 +136,6 @@ impl Tree {
         self.len -= 1;
     }
 
-    pub(crate) fn pop_min<T>(&mut self, nodes: &mut Slab<T>) -> Option<u32> {
-        let index = self.min;
-        if index == NIL {
-            return None;
-        }
-        self.remove(nodes, index);
-        Some(index)
-    }
-
     fn leftmost<T>(&self, nodes: &Slab<T>, mut at: u32) -> u32 {
         while nodes.node(at).next != NIL {
             at = nodes.node(at).next;
@@ -231,5 +222,57 @@ impl Tree {
             }
             child = parent;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::said;
+
+    /// Twenty nodes, something broken, and what the check says.
+    fn broken(break_it: impl FnOnce(&mut Tree, &mut Slab<()>)) -> String {
+        let (mut tree, mut nodes) = (Tree::new(Place::NEAR_TAG), Slab::new());
+        for deadline in 0..20 {
+            let (index, _) = nodes.occupy(deadline, ());
+            tree.insert(&mut nodes, index);
+        }
+        tree.check(&nodes);
+        break_it(&mut tree, &mut nodes);
+        said(|| tree.check(&nodes))
+    }
+
+    /// A leaf whose parent is not the root.
+    fn leaf(tree: &Tree, nodes: &Slab<()>) -> u32 {
+        let is_leaf = |at: &u32| (nodes.node(*at).next, nodes.node(*at).prev) == (NIL, NIL);
+        let is_deep = |at: &u32| nodes.node(*at).place().parent() != tree.root;
+        (0..20).find(|at| is_leaf(at) && is_deep(at)).expect("a leaf")
+    }
+
+    #[test]
+    fn the_check_says_what_is_broken() {
+        let said = broken(|tree, _| tree.min = 1);
+        assert!(said.contains("min is the leftmost node"), "{said}");
+        let said = broken(|_, nodes| nodes.node_mut(7).deadline = 9);
+        assert!(said.contains("in order"), "{said}");
+        for (to_the_root, expected) in
+            [(false, "only the root has no parent"), (true, "a parent knows its child")]
+        {
+            let said = broken(|tree, nodes| {
+                let to = if to_the_root { tree.root } else { NIL };
+                nodes.node_mut(leaf(tree, nodes)).set_place(Place::tree(tree.tag, to));
+            });
+            assert!(said.contains(expected), "{said}");
+        }
+        let said = broken(|tree, nodes| {
+            let (root, node) = (tree.root, nodes.node(tree.root));
+            let child = if node.next == NIL { node.prev } else { node.next };
+            tree.rotate_up(nodes, child, root);
+        });
+        assert!(said.contains("heap order"), "{said}");
+        let said = broken(|tree, _| tree.max = 0);
+        assert!(said.contains("max is the rightmost node"), "{said}");
+        let said = broken(|tree, _| tree.len = 7);
+        assert!(said.contains("tree: length"), "{said}");
     }
 }

@@ -13,6 +13,29 @@ pub struct Key {
     pub(crate) generation: NonZeroU32,
 }
 
+impl Key {
+    /// That of a timer which was [named](crate::Wheel::insert_named) so, and lives in the node at `index`.
+    #[must_use]
+    #[inline]
+    pub const fn named(index: u32, name: NonZeroU32) -> Key {
+        Key { index, generation: name }
+    }
+
+    /// The place of its node.
+    #[must_use]
+    #[inline]
+    pub const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The name that its timer was [given](crate::Wheel::insert_named); of one that was given none, the node's generation.
+    #[must_use]
+    #[inline]
+    pub const fn name(self) -> NonZeroU32 {
+        self.generation
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}v{})", self.index, self.generation)

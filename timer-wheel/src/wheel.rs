@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::NEVER;
+use crate::due::Due;
 use crate::next::{CROWD, Next};
 use crate::node::{Cell, Filed, INDEX_LIMIT, Place, Slab};
 use crate::ring::{self, Rings};
@@ -17,7 +18,7 @@ pub struct Wheel<T> {
     /// Timers of the cursor's tick and of the past, in order. They fire in an `advance`, not before.
     pub(crate) near: Tree,
     /// Timers that `pop` may take.
-    pub(crate) due: Tree,
+    pub(crate) due: Due,
     pub(crate) next: Next,
     /// The latest time seen.
     pub(crate) now: u64,
@@ -43,7 +44,7 @@ impl<T> Wheel<T> {
             nodes: Slab::new(),
             rings: Rings::new(),
             near: Tree::new(Place::NEAR_TAG),
-            due: Tree::new(Place::DUE_TAG),
+            due: Due::new(),
             next: Next::new(),
             now,
             cursor: now >> tick.shift,
@@ -87,6 +88,23 @@ impl<T> Wheel<T> {
         Ok(Key { index, generation })
     }
 
+    /// As [`insert`](Wheel::insert), of a timer that somebody else names: `name` takes the place of the node's generation in its
+    /// key, so a timer that is to be known again by no more than that needs no value, and has a node of 24 bytes.
+    ///
+    /// A key then is stale as long as no timer of this name lives in its node. Whoever gives the same name twice keeps no key of
+    /// the first. Name all timers of a wheel, or none. The node of one that is named `u32::MAX` is not used again.
+    ///
+    /// # Panics
+    /// As [`insert`](Wheel::insert).
+    #[inline]
+    pub fn insert_named(&mut self, deadline: u64, value: T, name: NonZeroU32) -> Key {
+        let Key { index, .. } = self.insert(deadline, value);
+        if let Cell::Occupied { generation, .. } = &mut self.nodes.node_mut(index).cell {
+            *generation = name;
+        }
+        Key { index, generation: name }
+    }
+
     /// Removes a timer and hands back its value; `None` if the key is stale. A timer that is due can be cancelled
     /// until the moment it is popped.
     #[inline]
@@ -113,7 +131,7 @@ impl<T> Wheel<T> {
         let stays = match place.filed() {
             Filed::Slot(slot) => deadline >> shift >= Rings::start(cursor, slot),
             Filed::Parked => deadline == NEVER,
-            Filed::Near { .. } | Filed::Due { .. } => false,
+            Filed::Near { .. } | Filed::Due { .. } | Filed::Listed => false,
         };
         if stays {
             node.deadline = deadline;
@@ -210,7 +228,8 @@ impl<T> Wheel<T> {
 
     #[inline]
     fn unfile(&mut self, index: u32, place: Place) {
-        match place.filed() {
+        let filed = place.filed();
+        match filed {
             Filed::Slot(slot) => {
                 if self.rings.unlink(&mut self.nodes, slot, index) == CROWD {
                     self.next.thinned();
@@ -218,7 +237,7 @@ impl<T> Wheel<T> {
             }
             Filed::Parked => {}
             Filed::Near { .. } => self.near.remove(&mut self.nodes, index),
-            Filed::Due { .. } => self.due.remove(&mut self.nodes, index),
+            Filed::Due { .. } | Filed::Listed => self.due.remove(&mut self.nodes, index, filed),
         }
     }
 

@@ -79,6 +79,53 @@ fn crowds_come_down_ahead_of_time() {
     assert!(progress.fired > 0, "the first to be due waits for nothing");
 }
 
+/// Sixty-four are looked through where they are; one more, and they come down as soon as the ring below has room.
+#[test]
+fn a_few_stay_until_their_slot_begins() {
+    const SLOT: u64 = 64 * TICK;
+    for (count, moved) in [(64, 0), (65, 65)] {
+        let mut wheel = filled(count, |i| 10 * SLOT + i % 64 * TICK);
+        // So that what is next has to be looked for.
+        let first = wheel.insert(5, 0);
+        wheel.cancel(first);
+        let early = wheel.advance(9 * SLOT - 1, Budget::UNLIMITED);
+        assert_eq!(early, Progress { fired: 0, moved: 0, complete: true });
+        let first = wheel.insert(9 * SLOT + 1, 0);
+        wheel.cancel(first);
+        let progress = wheel.advance(9 * SLOT, Budget::UNLIMITED);
+        assert_eq!(progress, Progress { fired: 0, moved, complete: true }, "{count} timers");
+        wheel.check();
+    }
+}
+
+/// Down to where it belongs, and not level by level.
+#[test]
+fn a_timer_comes_down_in_one_move() {
+    const START: u64 = 2 << 18;
+    // With it in its slot is one that is due as the slot begins.
+    let mut wheel = filled(2, |i| (START + 5 * i) * TICK);
+    for (ticks, moved) in [(0, 2), (5, 1)] {
+        let progress = wheel.advance((START + ticks) * TICK, Budget::UNLIMITED);
+        assert_eq!(progress, Progress { fired: 1, moved, complete: true });
+        wheel.check();
+    }
+}
+
+/// Few enough to be sorted at once, they do not come down through the levels first; nor does a slot of which not all is due.
+#[test]
+fn a_few_that_are_due_are_moved_once() {
+    const START: u64 = 10 * 4096;
+    for not_due in [0, 1] {
+        let mut wheel = filled(64, |i| (START + i * 64 + 1) * TICK);
+        let now = (START + (63 - not_due) * 64 + 1) * TICK;
+        let progress = wheel.advance(now, Budget::UNLIMITED);
+        let not_due = not_due as usize;
+        assert_eq!(progress, Progress { fired: 64 - not_due, moved: 64, complete: true });
+        wheel.check();
+        assert_eq!(drain(&mut wheel, now + 64 * TICK, Budget::UNLIMITED).0.len(), 64);
+    }
+}
+
 /// Insertions and resets between the calls of a drain do not upset it.
 #[test]
 fn a_drain_that_is_interrupted() {
@@ -107,4 +154,26 @@ fn a_drain_that_is_interrupted() {
     }
     assert_eq!(fired, 5_000 + added);
     assert_eq!(wheel.len() as u64, added);
+}
+
+/// A slot that is poured in part keeps its last tick, and a timer armed meanwhile has a slot of its own for that tick: whatever of the
+/// one is due, some of the other may come before it.
+#[test]
+fn a_budget_that_ends_within_a_tick_leaves_the_order_as_it_is() {
+    const LAST: u64 = 127 * TICK;
+    for (moves, fires) in (1..5).flat_map(|moves| (1..8).map(move |fires| (moves, fires))) {
+        let mut wheel = Wheel::new(0);
+        for deadline in [LAST + 50, LAST + 60, 64 * TICK, 64 * TICK + 1, LAST + 70, LAST + 80] {
+            wheel.insert(deadline, deadline);
+        }
+        let mut fired = Vec::new();
+        let mut expire = |wheel: &mut Wheel<u64>, now, budget| {
+            wheel.expire(now, budget, |_, expired| fired.push(expired.value)).complete
+        };
+        expire(&mut wheel, 64 * TICK + 1, Budget { fires: 1, moves });
+        wheel.insert(LAST + 10, LAST + 10);
+        while !expire(&mut wheel, LAST + 2 * TICK, Budget { fires, moves: 64 }) {}
+        assert_eq!(fired.len(), 7);
+        assert!(fired.is_sorted(), "{moves} moves, {fires} fires: {fired:?}");
+    }
 }

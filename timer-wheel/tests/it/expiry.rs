@@ -27,6 +27,23 @@ fn endless_rearming_ends() {
     panic!("the population doubles each time");
 }
 
+/// What an earlier advance has found counts too.
+#[test]
+fn a_drain_hands_out_no_more_than_it_was_told_to() {
+    let mut wheel = Wheel::new(0);
+    (0..5).for_each(|n| {
+        wheel.insert(n, n);
+    });
+    assert_eq!(wheel.advance(10, Budget::UNLIMITED).fired, 5);
+    let mut fired = Vec::new();
+    for (expected, left) in [(2, 3), (2, 1), (1, 0)] {
+        let budget = Budget { fires: 2, moves: 0 };
+        let progress = wheel.expire(10, budget, |_, expired| fired.push(expired.value));
+        assert_eq!((progress.fired, progress.complete, wheel.len()), (expected, left == 0, left));
+    }
+    assert_eq!(fired, [0, 1, 2, 3, 4]);
+}
+
 /// Armed in the drain for the slot that is being drained.
 #[test]
 fn insertion_into_the_slot_being_drained() {

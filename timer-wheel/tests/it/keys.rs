@@ -38,6 +38,26 @@ fn a_stale_key_never_touches_a_newer_timer() {
     }
 }
 
+/// Whoever names its timers is told their names, and touches no other's with one that is over.
+#[test]
+fn a_name_takes_the_place_of_the_generation() {
+    let mut wheel = Wheel::new(0);
+    let [one, other] = [7, 9].map(|name| NonZeroU32::new(name).unwrap());
+    let key = wheel.insert_named(10, (), one);
+    assert_eq!((key.name(), Key::named(key.index(), one)), (one, key));
+    assert!(wheel.contains(key) && wheel.reset(key, 20));
+    assert!(!wheel.contains(Key::named(key.index(), other)));
+    assert_eq!(wheel.cancel(key), Some(()));
+    let next = wheel.insert_named(30, (), other);
+    assert_eq!(next.index(), key.index(), "the node is used again");
+    assert_eq!(wheel.cancel(key), None);
+    assert!(!wheel.reset(key, 5));
+    let mut fired = Vec::new();
+    wheel.expire(30, Budget::default(), |_, expired| fired.push((expired.key.name(), expired.deadline)));
+    assert_eq!(fired, [(other, 30)]);
+    wheel.check();
+}
+
 /// A place whose generations are used up is retired, so that no key comes round again.
 #[test]
 fn the_last_generation() {

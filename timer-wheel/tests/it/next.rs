@@ -47,6 +47,38 @@ fn a_crowd_behind_a_few_is_woken_for_when_the_few_begin() {
     }
 }
 
+/// What comes first is known no more: it has to be looked for.
+fn make_it_look(pair: &mut Pair) {
+    let first = pair.insert(1);
+    pair.cancel(first);
+}
+
+#[test]
+fn sixty_four_are_no_crowd_and_one_more_is() {
+    let mut pair = Pair::new(0);
+    for n in 0..64 {
+        pair.insert((1 << 40) + 7 + n);
+        make_it_look(&mut pair);
+        assert_eq!(pair.next_deadline(), Some((1 << 40) + 7));
+    }
+    let one_more = pair.insert((1 << 40) + 100);
+    assert!(pair.next_deadline() < Some(1 << 40));
+    pair.cancel(one_more);
+    assert_eq!(pair.next_deadline(), Some((1 << 40) + 7));
+}
+
+/// What is of one tick cannot come down any further.
+#[test]
+fn for_a_crowd_of_the_next_tick_nobody_is_woken_early() {
+    let mut pair = Pair::new(0);
+    (0..65).for_each(|n| {
+        pair.insert(6 * TICK + n);
+    });
+    pair.insert(5 * TICK + 500);
+    make_it_look(&mut pair);
+    assert_eq!(pair.next_deadline(), Some(5 * TICK + 500));
+}
+
 /// Sleeping until `next_deadline`, as a loop does: nothing early, nothing late, and few wakes for nothing.
 fn sleep_and_wake(count: u64, within: u64) {
     let mut state = 0x5DEE_CE66_D1CE_5EED;

@@ -10,6 +10,34 @@ fn shuffled(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |i| (i * 0x9E37_79B1 + 7) % count)
 }
 
+/// Few enough to be made due at once, and more than are sorted beforehand.
+#[test]
+fn each_timer_of_a_slot_that_is_due_as_a_whole_fires() {
+    for count in [1, 16, 17, 64] {
+        let mut pair = Pair::new(0);
+        for n in 0..count {
+            pair.insert((10 * 64 + n * 37 % 64) * TICK + n);
+        }
+        assert_eq!(pair.drain(12 * 64 * TICK).len() as u64, count);
+    }
+}
+
+/// Of an earlier advance some are due still; what is armed for before them is due at the next.
+#[test]
+fn what_comes_due_later_and_was_due_before_fires_first() {
+    let mut pair = Pair::new(0);
+    for deadline in [10, 20, 30] {
+        pair.insert(deadline);
+    }
+    pair.advance(40, Budget::UNLIMITED);
+    for deadline in [15, 5, 25, 35] {
+        pair.insert(deadline);
+        pair.advance(40, Budget::UNLIMITED);
+    }
+    let fired: Vec<u64> = std::iter::from_fn(|| pair.pop()).map(|expired| expired.deadline).collect();
+    assert_eq!(fired, [5, 10, 15, 20, 25, 30, 35]);
+}
+
 #[test]
 fn by_deadline_whatever_the_level() {
     let mut pair = Pair::new(5);

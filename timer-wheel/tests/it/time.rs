@@ -189,3 +189,11 @@ fn multiples_of_the_period() {
         }
     }
 }
+
+#[test]
+fn a_wheel_says_what_time_it_has_and_how_wide_its_tick_is() {
+    let mut wheel = Wheel::with_tick(5, Tick::MICRO);
+    wheel.insert(7, ());
+    wheel.advance(9, Budget::UNLIMITED);
+    assert_eq!(format!("{wheel:?}"), "Wheel { len: 1, due: 1, now: 9, tick_ns: 1024, .. }");
+}
