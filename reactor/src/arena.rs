@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use crate::sys::prefetch;
+
 /// From so many slots on an arena grows by half of what it has, and no longer by all of it: the room to grow is memory.
 const GROWS_BY_HALF: usize = 1024;
 
@@ -92,6 +94,12 @@ impl<T> Arena<T> {
         if slot.generation == id.generation { slot.value.as_mut() } else { None }
     }
 
+    /// Has what lives at `index` fetched, as it is about to be looked at.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        self.slots.get(index as usize).into_iter().for_each(prefetch);
+    }
+
     /// The entry that lives at `index` now.
     pub(crate) fn at_index(&mut self, index: u32) -> Option<(Id, &mut T)> {
         let slot = self.slots.get_mut(index as usize)?;
@@ -101,11 +109,34 @@ impl<T> Arena<T> {
 
     #[inline]
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
+        self.end(id, Option::take)
+    }
+
+    /// Drops the entry where it is, which is less to do than to take it out. Returns whether there was one.
+    #[inline]
+    pub(crate) fn discard(&mut self, id: Id) -> bool {
+        self.end(id, |value| value.is_some().then(|| *value = None)).is_some()
+    }
+
+    /// The same if `take` finds something in it, which is returned, and may be taken out of it.
+    #[inline]
+    pub(crate) fn discard_if<R>(&mut self, id: Id, take: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
+        self.end(id, |value| {
+            let found = value.as_mut().and_then(take);
+            if found.is_some() {
+                *value = None;
+            }
+            found
+        })
+    }
+
+    #[inline(always)]
+    fn end<R>(&mut self, id: Id, take: impl FnOnce(&mut Option<T>) -> Option<R>) -> Option<R> {
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
         }
-        let value = slot.value.take()?;
+        let value = take(&mut slot.value)?;
         self.len -= 1;
         // A slot that is used up keeps its generation, and is never used again.
         if slot.generation.get() < LAST_GENERATION {
@@ -151,6 +182,14 @@ mod tests {
         assert!(arena.get_mut(old).is_none() && arena.remove(old).is_none());
         assert_eq!(arena.get_mut(new), Some(&mut 'b'));
         assert_eq!(arena.len(), 1);
+        assert_eq!(arena.discard_if(old, |_| Some(())).or(arena.discard_if(new, |_| None)), None);
+        assert_eq!(arena.len(), 1);
+        assert!(!arena.discard(old) && arena.discard(new) && !arena.discard(new));
+        assert_eq!((arena.len(), arena.get_mut(new)), (0, None));
+        let newest = arena.insert('c');
+        assert!(newest.index == new.index && newest != new);
+        assert_eq!(arena.discard_if(newest, |value| Some(*value)), Some('c'));
+        assert_eq!((arena.len(), arena.get_mut(newest)), (0, None));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::executor::Runtime;
 use crate::leeway::Leeway;
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
+use crate::opening::opening;
 use crate::pending::Pending;
 use crate::phases::Phases;
 use crate::precise::{Precise, Spinner};
@@ -186,7 +187,8 @@ impl Builder {
     /// descriptors it needs.
     pub fn build(self) -> io::Result<Runtime> {
         let blocking = self.blocking;
-        self.build_reactor().and_then(|reactor| Runtime::over(reactor, blocking))
+        let opened = self.checked()?.open().and_then(|reactor| Runtime::over(reactor, blocking));
+        opened.map_err(opening("a runtime"))
     }
 
     /// A bare [`Reactor`] with these choices.
@@ -194,15 +196,18 @@ impl Builder {
     /// # Errors
     /// As [`build`](Builder::build).
     pub fn build_reactor(self) -> io::Result<Reactor> {
-        let chosen = self.checked()?;
-        let accounts = chosen.account_polls;
+        self.checked()?.open().map_err(opening("a reactor"))
+    }
+
+    fn open(self) -> io::Result<Reactor> {
+        let accounts = self.account_polls;
         let ledger = Ledger::new(Choices {
-            threshold: chosen.stall_threshold,
-            keep: chosen.culprits_kept,
+            threshold: self.stall_threshold,
+            keep: self.culprits_kept,
             accounts,
-            meters: chosen.clock.as_virtual().is_none(),
+            meters: self.clock.as_virtual().is_none(),
         });
-        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity, .. } = chosen;
+        let Builder { clock, alarm, precise, budget, leeway, tick, inbox_capacity, .. } = self;
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let alarm = AlarmClock::new(alarm, &clock)?;

@@ -1,8 +1,10 @@
 //! Giving out what a turn has found: readiness, then messages, then due timers.
 
-use crate::drift::Firing;
+use crate::arena::Id;
+use crate::drift::{Fired, Firings, Wait};
 use crate::event::Event;
 use crate::pending::Dispatch;
+use crate::plain_timer::PlainTimer;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::Command;
@@ -138,11 +140,7 @@ impl Reactor {
                 self.read_clock();
             }
             self.pending.fired_at_ns = self.now_ns;
-            match due {
-                Due::Timer(index) => self.fire_timer(index),
-                Due::Source(index) => self.fire_source(index),
-                Due::Scope(index) => self.fire_scope(index),
-            }
+            self.fire(due);
         }
     }
 
@@ -164,22 +162,89 @@ impl Reactor {
         }
     }
 
+    /// Fires what is due, for as long as a task waits alone for it and nothing is to be given out before; the rest is left to be
+    /// given out. `woken` events have been handed on since the clock was read. Returns how many it has fired.
+    #[inline]
+    pub(crate) fn fire_lone_tasks(&mut self, woken: usize, wake: &mut impl FnMut(Id)) -> usize {
+        if !self.timers.has_due() || self.pending.comes_before_timers() || self.inbox.may_hold_work() {
+            return 0;
+        }
+        if woken > FIRES_PER_CLOCK_READ as usize {
+            self.read_clock();
+        }
+        let mut firings = Firings::default();
+        let mut fired = 0;
+        let mut next = self.timers.pop();
+        while let Some((_, due)) = next {
+            next = self.timers.pop();
+            if let Some((_, Due::Timer(index))) = next {
+                self.plain.prefetch(index);
+            }
+            if fired > 0 && fired % FIRES_PER_CLOCK_READ == 0 {
+                self.read_clock();
+            }
+            fired += 1;
+            let fires_alone = match due {
+                Due::Timer(index) => self.fire_for_lone_task(index, &mut firings, wake),
+                _ => false,
+            };
+            if !fires_alone {
+                self.pending.fired_at_ns = self.now_ns;
+                self.recorded(&mut firings);
+                self.fire(due);
+                if let Some((_, due)) = next {
+                    fired += 1;
+                    self.fire(due);
+                }
+                break;
+            }
+        }
+        self.pending.fired_at_ns = self.now_ns;
+        self.recorded(&mut firings);
+        fired as usize
+    }
+
+    fn fire(&mut self, due: Due) {
+        match due {
+            Due::Timer(index) => self.fire_timer(index),
+            Due::Source(index) => self.fire_source(index),
+            Due::Scope(index) => self.fire_scope(index),
+        }
+    }
+
+    /// Fires a timer now and hands the task that waits for it alone to `wake`. Returns `false` if somebody else waits, and is to be
+    /// told: then it has not fired yet.
+    #[inline]
+    fn fire_for_lone_task(
+        &mut self,
+        index: u32,
+        firings: &mut Firings,
+        wake: &mut impl FnMut(Id),
+    ) -> bool {
+        let Some((_, plain)) = self.plain.at_index(index) else { return true };
+        if !plain.held || !plain.wake_lone_task(wake) {
+            return false;
+        }
+        let fired = self.wait.fired(plain.deadline_ns, self.now_ns);
+        let (since_ns, since_armed) = lateness_of(plain, &self.wait, fired);
+        plain.fire(fired, self.metrics.turns);
+        self.metrics.drift.record_of(firings, since_ns, since_armed);
+        self.ledger.fired(since_ns, since_armed, self.metrics.turns);
+        true
+    }
+
     fn fire_timer(&mut self, index: u32) {
         let Some((id, plain)) = self.plain.at_index(index) else { return };
-        let (deadline_ns, armed_ns) = (plain.deadline.as_nanos(), plain.armed_ns);
-        let firing = self.wait.explain(deadline_ns, self.pending.fired_at_ns);
-        let waiters = plain.waiters.take();
-        if plain.held {
-            plain.fired = Some(firing);
-            plain.fired_in_turn = self.metrics.turns;
-        } else {
-            self.plain.remove(id);
+        let fired = self.wait.fired(plain.deadline_ns, self.pending.fired_at_ns);
+        let (since_ns, since_armed) = lateness_of(plain, &self.wait, fired);
+        let firing = fired.firing(plain.deadline_ns);
+        let waiters = plain.take_waiters();
+        plain.fire(fired, self.metrics.turns);
+        if !plain.held {
+            self.plain.discard(id);
         }
+        self.record(since_ns, since_armed);
         let timer = Timer { id, reactor: self.id };
-        match deadline_ns < armed_ns {
-            true => self.record(&self.wait.explain(armed_ns, self.pending.fired_at_ns)),
-            false => self.record(&firing),
-        }
         self.pending.firings.push_back(Dispatch { event: Event::Timer { timer, firing }, waiters });
     }
 
@@ -189,7 +254,8 @@ impl Reactor {
         let Some(id) = self.scopes.timer_fired(index) else { return };
         let Some(end) = self.scopes.elapsed(id, at_ns, wait) else { return };
         if let ScopeEnd::Elapsed(elapsed) = &end {
-            self.record(&elapsed.firing());
+            let (deadline_ns, fired) = elapsed.fired();
+            self.record(deadline_ns, fired);
         }
         self.end_scope(id, &end);
     }
@@ -211,25 +277,47 @@ impl Reactor {
                 source.set_deadline(direction, NEVER);
             }
             let waiters = source.side(direction).take_waiters();
-            firings[direction.side()] = Some((direction, self.wait.explain(wanted_ns, at_ns), waiters));
+            firings[direction.side()] = Some((direction, wanted_ns, waiters));
         }
         source.file(index, self.now_ns, &mut self.timers);
         self.metrics.refiled += u64::from(firings.iter().all(Option::is_none) && source.is_filed());
         let undelivered = source.undelivered.get() != Readiness::NONE;
         let token = Token { id, reactor: self.id };
-        for (direction, firing, waiters) in firings.into_iter().flatten() {
-            let event = Event::Deadline { token, direction, firing };
-            self.record(&firing);
+        for (direction, wanted_ns, waiters) in firings.into_iter().flatten() {
+            let fired = self.wait.fired(wanted_ns, at_ns);
+            let event = Event::Deadline { token, direction, firing: fired.firing(wanted_ns) };
+            self.record(wanted_ns, fired);
             let queue = if undelivered { &mut self.pending.deferred } else { &mut self.pending.firings };
             queue.push_back(Dispatch { event, waiters });
         }
     }
 
-    fn record(&mut self, firing: &Firing) {
-        self.metrics.drift.record(firing);
-        self.ledger.fired(firing, self.metrics.turns);
-        self.metrics.fired += 1;
-        self.metrics.coalesced += u64::from(self.pending.fired > 0);
-        self.pending.fired += 1;
+    fn record(&mut self, deadline_ns: u64, fired: Fired) {
+        let mut alone = Firings::default();
+        self.metrics.drift.record_of(&mut alone, deadline_ns, fired);
+        self.ledger.fired(deadline_ns, fired, self.metrics.turns);
+        self.recorded(&mut alone);
+    }
+
+    /// All of them are recorded.
+    fn recorded(&mut self, firings: &mut Firings) {
+        self.metrics.drift.settle(firings);
+        let count = std::mem::take(&mut firings.count);
+        if count > 0 {
+            self.metrics.fired += count;
+            self.metrics.coalesced += count - u64::from(self.pending.fired == 0);
+            self.pending.fired += count;
+        }
+    }
+}
+
+/// From when on a timer is late that fires now, and how: of one that was armed after its deadline only what came then is lateness.
+#[inline]
+fn lateness_of(plain: &PlainTimer, wait: &Wait, fired: Fired) -> (u64, Fired) {
+    let PlainTimer { deadline_ns, armed_ns, .. } = *plain;
+    if deadline_ns >= armed_ns {
+        (deadline_ns, fired)
+    } else {
+        (armed_ns, wait.fired(armed_ns, fired.at_ns))
     }
 }

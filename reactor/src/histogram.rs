@@ -33,19 +33,27 @@ impl Histogram {
 
     #[inline]
     pub(crate) fn record(&mut self, ns: u64) {
-        match self.counts.get_mut(bucket_of(ns)) {
-            Some(count) => *count += 1,
-            None => self.record_first(ns),
-        }
+        let Some(count) = self.counts.get_mut(bucket_of(ns)) else { return self.record_first(ns, 1) };
+        *count += 1;
         self.count += 1;
         self.sum = self.sum.saturating_add(ns);
         self.max = self.max.max(ns);
     }
 
+    /// Counts so many that are equally long.
+    #[inline]
+    pub(crate) fn record_alike(&mut self, ns: u64, many: u64) {
+        let Some(count) = self.counts.get_mut(bucket_of(ns)) else { return self.record_first(ns, many) };
+        *count += many;
+        self.count += many;
+        self.sum = self.sum.saturating_add(ns.saturating_mul(many));
+        self.max = self.max.max(ns);
+    }
+
     #[cold]
-    fn record_first(&mut self, ns: u64) {
+    fn record_first(&mut self, ns: u64, many: u64) {
         self.counts = vec![0; BUCKETS].into();
-        self.counts[bucket_of(ns)] = 1;
+        self.record_alike(ns, many);
     }
 
     /// How many durations were recorded.

@@ -73,6 +73,7 @@ mod metrics;
 mod models;
 mod numbers;
 mod one_line;
+mod opening;
 mod operate;
 mod operating;
 mod operation;
@@ -80,6 +81,7 @@ mod parking;
 mod pending;
 mod phases;
 mod plain_timer;
+mod polled;
 mod precise;
 #[cfg(feature = "profile")]
 #[doc(hidden)]
@@ -137,12 +139,13 @@ pub use metrics::count_accept_backoff;
 pub use metrics::{Metrics, drift, metrics};
 pub use mio::Interest;
 pub use mio::event::Source;
-pub use operate::{Beside, Operate};
+pub use operate::Operate;
 pub use operation::Done;
 pub use phases::{
     Advice, AdviceOptions, BudgetAdvice, BudgetCounts, BudgetRecord, PhaseAdvice, PhaseEnding,
     PhaseEndings, PhaseQuantile, PhaseRecord, TimeoutBy, Verdict, advise, phases, record_phase,
 };
+pub use polled::Beside;
 pub use precise::Precise;
 pub use punctual_timer_wheel::Tick;
 pub use reactor::Reactor;

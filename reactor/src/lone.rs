@@ -6,7 +6,8 @@
 use std::cell::Cell;
 
 use crate::arena::Id;
-use crate::operation::Operation;
+use crate::operation::Times;
+use crate::source::NEVER;
 use crate::waiters::{Note, Poller};
 use crate::waits::Frame;
 
@@ -16,10 +17,7 @@ pub(crate) struct Lone {
     /// Who is to be woken; nobody as soon as that was done.
     task: Cell<Option<Id>>,
     frame: Cell<Frame>,
-    pub(crate) own_ns: Cell<u64>,
-    pub(crate) guard_ns: Cell<u64>,
-    pub(crate) begun_at_ns: Cell<u64>,
-    pub(crate) held_up_before_ns: Cell<u64>,
+    pub(crate) times: Cell<Times>,
 }
 
 impl Lone {
@@ -50,16 +48,13 @@ impl Lone {
     /// What the audit says of it, while it is to be woken.
     pub(crate) fn note(&self) -> Option<Note> {
         let poller = Poller { task: self.task.get()?, frame: self.frame.get() };
-        let (since_ns, until_ns) = (self.begun_at_ns.get(), self.own_ns.get());
+        let Times { begun_at_ns: since_ns, own_ns: until_ns, .. } = self.times.get();
         Some(Note { since_ns, until_ns, poller, scope: None })
     }
 
-    /// Tells the operation that waits here what is kept of it.
-    pub(crate) fn tell(&self, operation: &mut Operation) {
-        let known = operation.known_mut();
-        known.own_ns = self.own_ns.get();
-        known.guard_ns = self.guard_ns.get();
-        known.begun_at_ns = self.begun_at_ns.get();
-        known.held_up_before_ns = self.held_up_before_ns.get();
+    /// No operation waits here any longer, by whose own deadline its side would have to be told.
+    #[inline]
+    pub(crate) fn has_no_end(&self) {
+        self.times.set(Times { own_ns: NEVER, ..self.times.get() });
     }
 }

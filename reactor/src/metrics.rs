@@ -170,7 +170,7 @@ impl Driver {
         Metrics {
             tasks_spawned: self.counts.spawned.get(),
             task_polls: self.counts.polls.get(),
-            aborted_tasks: self.counts.aborted.get(),
+            aborted_tasks: self.tasks.aborted.get(),
             live_tasks: self.live_tasks(),
             waits,
             blocking_threads,

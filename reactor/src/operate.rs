@@ -1,7 +1,6 @@
 //! Operations as their owner runs them: the system call, the waking, the giving up. The reactor's part is in
-//! `operation.rs`.
+//! `operation.rs`, poll-based interfaces are in `polled.rs`.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -37,6 +36,10 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Operate { registration, operation, attempt, failed } = &mut *self;
+        if registration.of.has_to_wait(operation) && registration.of.wait_at_once(cx.waker(), operation)
+        {
+            return Poll::Pending;
+        }
         if !operation.waiting || !registration.of.may_try(operation) {
             return registration.poll_apart(cx, operation, None, attempt, failed);
         }
@@ -68,33 +71,6 @@ impl<S: MioSource, F, E> Drop for Operate<'_, S, F, E> {
 impl<S: MioSource, F, E> fmt::Debug for Operate<'_, S, F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operate").field("operation", &self.operation).finish_non_exhaustive()
-    }
-}
-
-/// Room for an operation of the poll-based interface beside the two that a [`Registration`] has by itself, one a side: for
-/// what has to wait on a side where somebody else may be polling already, as a read that has something to send first.
-///
-/// Whoever has it [gives it up](Registration::give_up) when nobody polls it any more.
-#[derive(Default)]
-pub struct Beside(Polled);
-
-/// The operation of a poll-based interface, between two polls.
-#[derive(Default)]
-pub(crate) struct Polled {
-    /// Whether there is one; what is kept is large, and mostly of no use.
-    waits: Cell<bool>,
-    operation: Cell<Operation>,
-}
-
-impl Polled {
-    pub(crate) fn take(&self) -> Option<Operation> {
-        self.waits.take().then(|| self.operation.get())
-    }
-}
-
-impl fmt::Debug for Beside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beside")
     }
 }
 
@@ -153,74 +129,6 @@ impl<S: MioSource> Registration<S> {
         let failure = Failure::Io(error);
         self.of.failed(&mut Operation::new(direction), &failure);
         failure
-    }
-
-    /// As [`operate`](Registration::operate), for poll-based interfaces. Here nobody says when an
-    /// operation is given up: the timeout of a side counts from the first poll since the last one that
-    /// ended. One whose time ran out while nobody polled it any more has been given up, and the next begins
-    /// anew.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    #[inline]
-    pub fn poll_operate<T>(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        attempt: impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        self.poll_in(self.polled(direction), cx, direction, attempt)
-    }
-
-    /// As [`poll_operate`](Registration::poll_operate), with room of its own: neither takes the other's waker.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub fn poll_beside<T>(
-        &self,
-        room: &Beside,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        attempt: impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        self.poll_in(&room.0, cx, direction, attempt)
-    }
-
-    /// Gives up what waits [there](Registration::poll_beside), if anything does.
-    pub fn give_up(&self, room: &Beside) {
-        if let Some(mut operation) = room.0.take() {
-            self.of.end(&mut operation, PhaseEnding::Dropped);
-        }
-    }
-
-    #[inline(always)]
-    fn poll_in<T>(
-        &self,
-        slot: &Polled,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        mut attempt: impl FnMut(&S) -> io::Result<Done<T>>,
-    ) -> Poll<Result<T, Failure>> {
-        let waited = slot.waits.get();
-        let mut operation = if waited { slot.operation.get() } else { Operation::new(direction) };
-        if waited {
-            self.of.end_if_given_up(&mut operation);
-            if operation.waiting && operation.scope != self.of.scope() {
-                // Whoever began it was in another scope, and has left it.
-                self.of.end(&mut operation, PhaseEnding::Dropped);
-                operation = Operation::new(direction);
-            }
-            // An attempt that panics is to leave none there that has ended.
-            slot.waits.set(operation.waiting);
-        }
-        let poll = self.poll_operation(cx, &mut operation, None, &mut attempt, &mut |failure| failure);
-        if poll.is_pending() {
-            slot.operation.set(operation);
-            slot.waits.set(operation.waiting);
-        } else if waited {
-            slot.waits.set(false);
-        }
-        poll
     }
 
     /// As [`poll_operation`](Registration::poll_operation), where it need not be quick; what has been `tried` already comes first.
@@ -311,7 +219,7 @@ impl<S: MioSource> Registration<S> {
 
     /// What becomes of a system call that has not succeeded: one that was interrupted is made again.
     #[inline(never)]
-    fn attempt_again<T>(
+    pub(crate) fn attempt_again<T>(
         &self,
         mut error: io::Error,
         direction: Direction,
@@ -370,7 +278,7 @@ impl<S: MioSource> Registration<S> {
 
 /// What a system call has come to. `Ok(None)`: the operation is to go on; `Err(None)`: it would block, or there is no source any
 /// more.
-type Tried<T> = Result<Option<T>, Option<io::Error>>;
+pub(crate) type Tried<T> = Result<Option<T>, Option<io::Error>>;
 
 /// Why an operation has failed.
 enum Failed {

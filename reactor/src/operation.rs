@@ -57,8 +57,8 @@ impl Done<usize> {
     }
 }
 
-/// What is kept of an operation between two polls.
-#[derive(Clone, Copy, Debug)]
+/// What is kept of an operation between two polls: little, as each connection that says nothing has one.
+#[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) direction: Direction,
     /// What lets it try.
@@ -70,24 +70,31 @@ pub(crate) struct Operation {
     pub(crate) waiting: bool,
     /// Whether it has waited for the source, and not only for its turn.
     pub(crate) blocked: bool,
-    /// Whether it waits alone: then what else is to be known of it is [kept with its side](crate::lone::Lone), and not here until
-    /// that [tells](Source::tell) it.
+    /// Whether it waits alone: then what else is to be known of it is [kept with its side](crate::lone::Lone).
     pub(crate) alone: bool,
     /// Whether there is nothing to be moved: it waits for nothing.
     pub(crate) trivial: bool,
     /// The scope it began in.
     pub(crate) scope: Option<Id>,
-    /// What else is to be known of it: nothing as long as it need not wait, and has no deadline.
-    known: Option<Known>,
+    /// When it began, if its side had a deadline then; otherwise 0. If it waits that is known elsewhere.
+    begun_at_ns: u64,
+    /// What else is to be known of it if it waits, and not alone.
+    known: Option<Box<Known>>,
 }
 
-/// What is known of an operation that waits, or may be out of time.
-#[derive(Clone, Copy, Debug)]
+/// What is known of an operation that waits in a scope, or beside others.
+#[derive(Debug)]
 pub(crate) struct Known {
     /// Its name among the operations on its side, once it has waited beside others.
     pub(crate) name: u32,
     /// As which of the members of its scope it waits.
     pub(crate) member: u32,
+    pub(crate) times: Times,
+}
+
+/// When an operation began, and by when it is to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
     /// Its own deadline, from the side's timeout.
     pub(crate) own_ns: u64,
     /// That of the earliest [`timeout`](crate::timeout) around it, once it waits.
@@ -116,15 +123,15 @@ pub(crate) enum Step {
     Fail,
 }
 
-impl Known {
-    const NOTHING: Known = Known {
-        name: 0,
-        member: NO_MEMBER,
-        own_ns: NEVER,
-        guard_ns: NEVER,
-        begun_at_ns: 0,
-        held_up_before_ns: 0,
-    };
+impl Times {
+    const UNKNOWN: Times =
+        Times { own_ns: NEVER, guard_ns: NEVER, begun_at_ns: 0, held_up_before_ns: 0 };
+}
+
+impl Default for Times {
+    fn default() -> Times {
+        Times::UNKNOWN
+    }
 }
 
 impl Operation {
@@ -140,18 +147,38 @@ impl Operation {
             alone: false,
             trivial: false,
             scope: None,
+            begun_at_ns: 0,
             known: None,
         }
     }
 
-    #[inline]
-    pub(crate) fn known(&self) -> Known {
-        self.known.unwrap_or(Known::NOTHING)
+    /// One of which no more is to be known than that it [waits alone](Operation::alone) for its source.
+    pub(crate) fn waiting_alone(direction: Direction) -> Operation {
+        Operation {
+            minds: Unusual::when_waiting(direction),
+            begun: true,
+            waiting: true,
+            blocked: true,
+            alone: true,
+            ..Operation::new(direction)
+        }
     }
 
+    /// It waits, and not alone, as one of these `times`.
+    pub(crate) fn waits_beside(&mut self, name: u32, times: Times) {
+        (self.waiting, self.alone) = (true, false);
+        self.minds = Unusual::when_waiting(self.direction);
+        self.known = Some(Box::new(Known { name, member: NO_MEMBER, times }));
+    }
+
+    /// What is known of it if it waits, and not alone.
     #[inline]
-    pub(crate) fn known_mut(&mut self) -> &mut Known {
-        self.known.get_or_insert(Known::NOTHING)
+    pub(crate) fn known(&self) -> Option<&Known> {
+        self.known.as_deref()
+    }
+
+    pub(crate) fn known_mut(&mut self) -> Option<&mut Known> {
+        self.known.as_deref_mut()
     }
 
     /// Returns whether it may begin: a deadline that has passed already lets it touch nothing. Without one nothing
@@ -160,36 +187,47 @@ impl Operation {
         if !side.may_let_none_begin() {
             return true;
         }
-        self.fix_deadline(side, &reactor.clock);
-        reactor.now_ns = self.known().begun_at_ns.max(reactor.now_ns);
-        self.due_ns(side) > self.known().begun_at_ns
+        self.begun_at_ns = reactor.clock.now().as_nanos();
+        reactor.now_ns = self.begun_at_ns.max(reactor.now_ns);
+        self.own_ns(side).min(side.deadline()) > self.begun_at_ns
+    }
+
+    /// Its own deadline, if it has begun, and does not wait yet.
+    #[inline]
+    fn own_ns(&self, side: &Side) -> u64 {
+        self.begun_at_ns.saturating_add(side.timeout())
     }
 
     /// When its time began, 0 if that is not known, and its own deadline, if it begins to wait now: its time begins here, if
     /// it has not begun before. Of one that waits already they are known elsewhere.
     #[inline]
     pub(crate) fn times_of_wait(&self, side: &Side, clock: &Clock) -> (u64, u64) {
-        if let Some(known) = self.known.filter(|known| known.begun_at_ns != 0) {
-            return (known.begun_at_ns, known.own_ns);
+        if self.waiting {
+            return (0, NEVER);
         }
-        if self.waiting || side.timeout() == NEVER {
+        if self.begun_at_ns != 0 {
+            return (self.begun_at_ns, self.own_ns(side));
+        }
+        if side.timeout() == NEVER {
             return (0, NEVER);
         }
         let now_ns = clock.now().as_nanos();
         (now_ns, now_ns.saturating_add(side.timeout()))
     }
 
-    /// Fixes its own deadline, by a clock read now.
-    #[inline]
-    fn fix_deadline(&mut self, side: &Side, clock: &Clock) {
-        let now_ns = clock.now().as_nanos();
-        let known = self.known_mut();
-        known.own_ns = now_ns.saturating_add(side.timeout());
-        known.begun_at_ns = now_ns;
+    /// When it began, and by when it is to end, as far as that is known.
+    pub(crate) fn times(&self, side: &Side) -> Times {
+        match self.known() {
+            Some(known) => known.times,
+            None if self.alone => side.lone.times.get(),
+            None if self.begun_at_ns == 0 => Times::UNKNOWN,
+            None => Times { own_ns: self.own_ns(side), begun_at_ns: self.begun_at_ns, ..Times::UNKNOWN },
+        }
     }
 
     fn elapsed(&self, side: &Side, at_ns: u64) -> OperationElapsed {
-        let Known { own_ns, begun_at_ns, .. } = self.known();
+        let times = self.times(side);
+        let Times { own_ns, begun_at_ns, .. } = times;
         let bound = if side.deadline() <= own_ns {
             Bound::Deadline(side.set_at.get())
         } else {
@@ -199,36 +237,29 @@ impl Operation {
         let wait = side.elapsed().after;
         OperationElapsed {
             began: Instant::from_nanos(begun_at_ns),
-            deadline: Instant::from_nanos(self.due_ns(side)),
+            deadline: Instant::from_nanos(side.deadline().min(own_ns)),
             fired: Instant::from_nanos(at_ns),
             bound,
             before_it_began: !self.waiting,
             wait,
-            held_up_ns: self.held_up(&wait),
+            held_up_ns: self.held_up(&times, &wait),
         }
     }
 
     /// How long turns held the loop up while it waited, until the one before which the loop waited like this.
-    pub(crate) fn held_up(&self, wait: &Wait) -> u64 {
-        if self.waiting { wait.held_up_ns.saturating_sub(self.known().held_up_before_ns) } else { 0 }
-    }
-
-    #[inline]
-    fn due_ns(&self, side: &Side) -> u64 {
-        side.deadline().min(self.known().own_ns)
+    pub(crate) fn held_up(&self, times: &Times, wait: &Wait) -> u64 {
+        if self.waiting { wait.held_up_ns.saturating_sub(times.held_up_before_ns) } else { 0 }
     }
 
     /// Whether a deadline of its side, or its own, has fired while it waited.
     pub(crate) fn has_elapsed(&self, side: &Side) -> bool {
-        self.waiting && self.due_ns(side) <= side.elapsed().at_ns
+        self.waiting && side.deadline().min(self.times(side).own_ns) <= side.elapsed().at_ns
     }
 }
 
 impl Note {
-    #[inline]
-    pub(crate) fn of(operation: &Operation, poller: Poller) -> Note {
-        let Known { begun_at_ns: since_ns, own_ns: until_ns, .. } = operation.known();
-        Note { since_ns, until_ns, poller, scope: operation.scope }
+    pub(crate) fn of(times: &Times, poller: Poller, scope: Option<Id>) -> Note {
+        Note { since_ns: times.begun_at_ns, until_ns: times.own_ns, poller, scope }
     }
 }
 
@@ -254,14 +285,15 @@ impl Source {
     /// Why an operation on it has failed, and when that was in the order of all that ends anything.
     pub(crate) fn failure(&self, operation: &Operation) -> (u64, Failure) {
         let side = self.side(operation.direction);
+        let Times { own_ns, begun_at_ns, .. } = operation.times(side);
         match self.interrupted() {
             _ if operation.has_elapsed(side) => {
                 let Elapsed { at_ns, order, .. } = side.elapsed();
                 (order, Failure::Elapsed(operation.elapsed(side, at_ns)))
             }
             Some((order, interrupt)) => (*order, Failure::from(interrupt)),
-            None if !operation.waiting && operation.due_ns(side) <= operation.known().begun_at_ns => {
-                (NEVER, Failure::Elapsed(operation.elapsed(side, operation.known().begun_at_ns)))
+            None if !operation.waiting && side.deadline().min(own_ns) <= begun_at_ns => {
+                (NEVER, Failure::Elapsed(operation.elapsed(side, begun_at_ns)))
             }
             None => (self.closed_order(), Failure::Closed),
         }

@@ -40,8 +40,12 @@ pub(crate) struct Dispatch {
 
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
-        let none_is_ready = self.ready.is_empty() && self.told.is_empty();
-        none_is_ready && self.firings.is_empty() && self.deferred.is_empty() && !self.more_due
+        !self.comes_before_timers() && self.told.is_empty() && !self.more_due
+    }
+
+    /// Whether something is to be given out before the timers that are due.
+    pub(crate) fn comes_before_timers(&self) -> bool {
+        !(self.ready.is_empty() && self.firings.is_empty() && self.deferred.is_empty())
     }
 
     pub(crate) fn begin_turn(&mut self, messages: usize) {

@@ -36,7 +36,12 @@ pub(crate) struct Spinner {
     /// Nanoseconds that may be spun now: a token bucket.
     allowance_ns: f64,
     filled_at_ns: u64,
+    /// What the turn is a rehearsal for, and when the loop woke for it.
+    rehearses: Option<(u64, u64)>,
 }
+
+/// What the rehearsal takes: a turn that finds nothing, with little of it in the caches.
+const REHEARSAL_NS: u64 = 8_000;
 
 /// What the bucket holds at most: a burst of a few dozen exact deadlines.
 const BURST_NS: f64 = 4_000_000.0;
@@ -50,15 +55,38 @@ impl Spinner {
             lead_ns: lead_max_ns / 2,
             allowance_ns: BURST_NS * precise.share.min(0.5),
             filled_at_ns: now_ns,
+            rehearses: None,
         }
     }
 
-    /// How long before `deadline` to wake; zero when the account does not cover it.
-    pub(crate) fn lead(&mut self, now_ns: u64) -> u64 {
+    /// How long before `deadline_ns`, which is to come, to wake; zero when the account does not cover it.
+    pub(crate) fn lead(&mut self, deadline_ns: u64, now_ns: u64, rehearses: bool) -> u64 {
+        if let Some((for_ns, woke_ns)) = self.rehearses.take() {
+            self.spent(now_ns.min(for_ns).saturating_sub(woke_ns));
+            if for_ns == deadline_ns {
+                return deadline_ns - now_ns;
+            }
+        }
+        let lead_ns = if rehearses { self.lead_ns + REHEARSAL_NS } else { self.lead_ns };
+        if self.is_covered(lead_ns, now_ns) { lead_ns } else { 0 }
+    }
+
+    /// The loop woke at `woke_ns` for a deadline. Before it spins it takes a turn, in which it finds nothing: after a sleep its
+    /// code and data are in no cache, and what fires would wait for them.
+    pub(crate) fn rehearse(&mut self, deadline_ns: u64, woke_ns: u64) {
+        self.rehearses = Some((deadline_ns, woke_ns));
+    }
+
+    /// Whether a turn that goes on now is one like that.
+    pub(crate) fn rehearses(&self, now_ns: u64) -> bool {
+        self.rehearses.is_some_and(|(for_ns, _)| now_ns < for_ns)
+    }
+
+    fn is_covered(&mut self, lead_ns: u64, now_ns: u64) -> bool {
         let passed = now_ns.saturating_sub(self.filled_at_ns);
         self.filled_at_ns = self.filled_at_ns.max(now_ns);
         self.allowance_ns = (self.allowance_ns + passed as f64 * self.share).min(BURST_NS);
-        if self.allowance_ns >= self.lead_ns as f64 { self.lead_ns } else { 0 }
+        self.allowance_ns >= lead_ns as f64
     }
 
     /// Pays for a spin.
@@ -107,12 +135,31 @@ mod tests {
     }
 
     #[test]
+    fn who_woke_for_a_deadline_spins_for_it_after_a_rehearsal_and_pays_for_both() {
+        let mut spinner = Spinner::new(Precise::DEFAULT, 0);
+        let (deadline_ns, woke_ns) = (1_000_000_000, 999_950_000);
+        let lead_ns = spinner.lead(deadline_ns, 900_000_000, true);
+        assert_eq!(lead_ns, spinner.lead_ns + REHEARSAL_NS);
+        spinner.rehearse(deadline_ns, woke_ns);
+        assert!(spinner.rehearses(woke_ns) && !spinner.rehearses(deadline_ns));
+        let before = spinner.allowance_ns;
+        assert_eq!(spinner.lead(deadline_ns, woke_ns + 3_000, true), 47_000, "until it has come");
+        assert_eq!(before - spinner.allowance_ns, 3_000.0);
+        // A nearer one came, much later than the other should have: that is charged no longer than until then.
+        spinner.rehearse(deadline_ns, woke_ns);
+        let before = spinner.allowance_ns;
+        let lead_ns = spinner.lead(deadline_ns + 900_000, woke_ns + 800_000, true);
+        assert_eq!(lead_ns, spinner.lead_ns + REHEARSAL_NS);
+        assert!(before - spinner.allowance_ns <= 50_000.0);
+    }
+
+    #[test]
     fn spinning_stops_when_the_account_is_empty_and_resumes_at_its_share() {
         let mut spinner = Spinner::new(Precise::DEFAULT, 0);
         let (mut now, mut spun) = (0u64, 0u64);
         for _ in 0..100_000 {
             now += 500_000;
-            let lead = spinner.lead(now);
+            let lead = spinner.lead(now + 400_000, now, false);
             spinner.spent(lead);
             spun += lead;
         }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::pending::Pending;
 use crate::phases::Phases;
+use crate::plain_timer::PlainTimer;
 use crate::precise::Spinner;
 use crate::readiness::{Direction, Readiness};
 use crate::remote::{Handle, Inbox, Shared};
@@ -31,7 +32,7 @@ use crate::scope::ScopeEnd;
 use crate::scope::tree::Scopes;
 use crate::source::{Interrupt, NEVER, Source};
 use crate::sys;
-use crate::timers::{PlainTimer, Timers};
+use crate::timers::Timers;
 use crate::token::{ReactorId, StaleToken, Token};
 use crate::wait::Prepared;
 use crate::waiters::Waiters;
@@ -186,7 +187,7 @@ impl Reactor {
     pub(crate) fn forget(&mut self, token: Token) -> Result<Rc<Source>, StaleToken> {
         self.source(token)?;
         let source = self.sources.remove(token.id).ok_or(StaleToken::Ended)?;
-        source.unfile(&mut self.timers);
+        source.unfile(token.id.index, &mut self.timers);
         source.close(self.next_order());
         self.waiting_sides -= source.sides_waiting_for_the_kernel();
         Ok(source)
@@ -243,7 +244,7 @@ impl Reactor {
         let side = source.side(direction);
         let interrupted = source.interrupted().is_some() && !source.raw.get();
         if !interrupted {
-            self.want(id, source, direction, side.deadline().min(side.own.get()));
+            self.want(id, source, direction, side.deadline().min(side.own()));
         }
     }
 

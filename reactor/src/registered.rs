@@ -8,16 +8,17 @@ use crate::arena::Id;
 use crate::executor::Driver;
 use crate::failure::Failure;
 use crate::instant::Instant;
-use crate::operation::{Operation, Step};
+use crate::operation::{Operation, Step, Times};
 use crate::phases::{PhaseEnding, PhaseIndex};
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
-use crate::source::{Source, Unusual};
+use crate::source::{NEVER, Source, Unusual};
 use crate::token::Token;
 
 pub(crate) struct Registered {
     pub(crate) driver: Rc<Driver>,
-    pub(crate) token: Token,
+    /// Its name among those of the driver's reactor.
+    pub(crate) id: Id,
     /// The reactor has it too, until it is closed.
     pub(crate) source: Rc<Source>,
     /// As which phase what waits on a side is recorded.
@@ -29,7 +30,12 @@ pub(crate) struct Registered {
 impl Registered {
     pub(crate) fn new(driver: Rc<Driver>, token: Token, source: Rc<Source>) -> Registered {
         let (phases, outside_scopes) = Default::default();
-        Registered { driver, token, source, phases, outside_scopes }
+        Registered { driver, id: token.id, source, phases, outside_scopes }
+    }
+
+    #[inline]
+    pub(crate) fn token(&self) -> Token {
+        Token { id: self.id, reactor: self.driver.id }
     }
 
     /// The scope to which an operation that begins now belongs.
@@ -70,7 +76,7 @@ impl Registered {
     /// Somebody waits on the side whose deadline has been put.
     #[inline(never)]
     pub(crate) fn deadline_is_put(&self, direction: Direction) {
-        self.reactor().deadline_is_put(self.token.id, &self.source, direction);
+        self.reactor().deadline_is_put(self.id, &self.source, direction);
     }
 
     /// Whether a system call may be made at once, without beginning an operation for it: no scope, no deadline and no end has
@@ -94,10 +100,47 @@ impl Registered {
             && self.source.step(operation, driver.turn_number(), &driver.budget) == Step::Try
     }
 
+    /// The same of one of which nothing more is to be known than that it [waits alone](Operation::waiting_alone).
+    #[inline(always)]
+    pub(crate) fn may_try_alone(&self, direction: Direction) -> bool {
+        let (driver, source) = (&*self.driver, &*self.source);
+        !source.has(Unusual::when_waiting(direction))
+            && source.readiness.get().allows(direction)
+            && self.scope().is_none()
+            && !source.had_its_share(direction, driver.turn_number(), &driver.budget)
+    }
+
     /// Books a system call that moved something.
     #[inline]
     pub(crate) fn moved(&self, direction: Direction, bytes: usize, drained: bool) {
         self.source.moved(direction, self.driver.turn_number(), bytes, drained);
+    }
+
+    /// Whether `operation` begins, and nothing is to be had yet.
+    #[inline(always)]
+    pub(crate) fn has_to_wait(&self, operation: &Operation) -> bool {
+        !operation.begun && !self.source.readiness.get().allows(operation.direction)
+    }
+
+    /// Has an operation begin that [has to wait](Registered::has_to_wait), if nothing else has a say in that: no scope, no deadline,
+    /// no end, and nobody who waits there. Returns whether it waits; otherwise nothing has happened.
+    #[inline(never)]
+    pub(crate) fn wait_at_once(&self, waker: &Waker, operation: &mut Operation) -> bool {
+        let (driver, source) = (&*self.driver, &*self.source);
+        let Some(side) = source.known_side(operation.direction) else { return false };
+        let quiet = !source.has(operation.minds) && side.waiting.get() == 0 && !operation.trivial;
+        if !quiet || self.scope().is_some() || !driver.is_polled_with(waker) {
+            return false;
+        }
+        // Before the reactor is borrowed: then there is less that has to be kept meanwhile.
+        let now_ns = if side.timeout() == NEVER { 0 } else { driver.clock.now().as_nanos() };
+        let mut reactor = self.reactor();
+        let begun_at_ns = if side.timeout() == NEVER { reactor.now_ns } else { now_ns };
+        (operation.begun, operation.blocked) = (true, true);
+        let times = (begun_at_ns, begun_at_ns.saturating_add(side.timeout()));
+        let (guard_ns, poller) = (driver.frame.until_ns(), driver.poller());
+        reactor.wait_alone(self.id, source, side, operation, (times, guard_ns), poller);
+        true
     }
 
     /// Has `operation` wait. Returns whether it does: otherwise the source is closed, or the scope has ended.
@@ -110,7 +153,11 @@ impl Registered {
             return self.wait_beside_others(waker, operation, times);
         }
         let (guard_ns, poller) = (driver.frame.until_ns(), driver.poller());
-        self.reactor().wait_alone(self.token, source, operation, (times, guard_ns), poller);
+        let mut reactor = self.reactor();
+        // As for those that do not wait alone.
+        let begun_at_ns = if times.0 == 0 { reactor.now_ns } else { times.0 };
+        let side = source.side(operation.direction);
+        reactor.wait_alone(self.id, source, side, operation, ((begun_at_ns, times.1), guard_ns), poller);
         true
     }
 
@@ -123,18 +170,14 @@ impl Registered {
         (begun_at_ns, own_ns): (u64, u64),
     ) -> bool {
         let driver = &*self.driver;
-        if !operation.waiting {
-            let known = operation.known_mut();
-            (known.begun_at_ns, known.own_ns) = (begun_at_ns, own_ns);
-        }
         let wakeup = driver.wakeup(waker);
         if operation.scope.is_some() && self.has_ended_meanwhile(operation) {
             return false;
         }
         let poller = driver.poller();
-        self.source.tell(operation);
-        operation.known_mut().guard_ns = driver.frame.until_ns();
-        self.reactor().wait(self.token, &self.source, operation, wakeup, poller).is_ok()
+        let guard_ns = driver.frame.until_ns();
+        let times = Times { own_ns, guard_ns, begun_at_ns, held_up_before_ns: 0 };
+        self.reactor().wait(self.token(), &self.source, operation, times, wakeup, poller).is_ok()
     }
 
     /// Whether the attempt itself, or the clone of the waker, has ended the scope: both may be anybody's code.
@@ -182,15 +225,38 @@ impl Registered {
 
     #[inline(never)]
     fn leave_done(&self, operation: &mut Operation) {
+        let source = &*self.source;
+        match source.known_side(operation.direction) {
+            Some(side) if operation.alone && side.waiting.get() == 1 && !source.is_closed() => {
+                operation.waiting = false;
+                let phase = self.phases[operation.direction.side()].get();
+                self.reactor().leave_alone(source, side, phase.filter(|_| operation.blocked));
+            }
+            _ => self.leave_others_done(operation),
+        }
+    }
+
+    /// The same of one of which nothing more is to be known than that it [waits alone](Operation::waiting_alone).
+    #[inline(never)]
+    pub(crate) fn done_alone(&self, direction: Direction) {
+        let source = &*self.source;
+        match source.known_side(direction) {
+            Some(side) if side.waiting.get() == 1 && !source.is_closed() => {
+                let phase = self.phases[direction.side()].get();
+                self.reactor().leave_alone(source, side, phase);
+            }
+            _ => self.leave_others_done(&mut Operation::waiting_alone(direction)),
+        }
+    }
+
+    /// The same where others wait beside it, or did.
+    #[inline(never)]
+    fn leave_others_done(&self, operation: &mut Operation) {
         let phase = self.phases[operation.direction.side()].get().filter(|_| operation.blocked);
         operation.waiting = false;
         let mut reactor = self.reactor();
-        if reactor.leave_alone(&self.source, operation, phase) {
-            return;
-        }
         if let Some(phase) = phase {
-            self.source.tell(operation);
-            let began_ns = operation.known().begun_at_ns;
+            let began_ns = operation.times(self.source.side(operation.direction)).begun_at_ns;
             let until_ns = reactor.bound_of(&self.source, operation, began_ns);
             reactor.record_done(phase, began_ns, until_ns);
         }
@@ -218,7 +284,6 @@ impl Registered {
         ended_by: Option<Instant>,
     ) {
         let mut reactor = self.reactor();
-        self.source.tell(operation);
         let phase = self.phases[operation.direction.side()].get();
         if let Some(phase) = phase.filter(|_| recorded) {
             reactor.record_operation(&self.source, operation, phase, ending, ended_by);

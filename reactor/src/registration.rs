@@ -14,8 +14,8 @@ use crate::executor::context;
 use crate::failure::Failure;
 use crate::instant::{Instant, nanos};
 use crate::leeway::Leeway;
-use crate::operate::Polled;
 use crate::phases::PhaseEnding;
+use crate::polled::Polled;
 use crate::readiness::{Direction, Readiness};
 use crate::registered::Registered;
 use crate::set_readiness::SetReadiness;
@@ -83,7 +83,7 @@ impl<S: MioSource> Registration<S> {
         let number = source.as_fd().as_raw_fd();
         let registration = Registration::new(source, interest, assume)?;
         let driver = &registration.of.driver;
-        let lost = driver.reactor.borrow_mut().owns(registration.of.token, number);
+        let lost = driver.reactor.borrow_mut().owns(registration.of.token(), number);
         if let Some(waiters) = lost {
             tracing::warn!(
                 number,
@@ -148,7 +148,7 @@ impl<S: MioSource> Registration<S> {
     /// and taken out again. The [audit](crate::waits) says of them that they wait in the scope in which this is called.
     pub fn leave_scopes(&self) {
         self.of.outside_scopes.set(true);
-        self.of.source.home.set(self.of.driver.scope());
+        self.of.source.set_home(self.of.driver.scope());
     }
 
     /// Sets what the [audit](crate::waits) calls an operation on a side: `read` and `write`, unless told otherwise.
@@ -193,7 +193,7 @@ impl<S: MioSource> Registration<S> {
     /// Its name, with which a [`Handle`](crate::Handle) reaches it from other threads.
     #[must_use]
     pub fn token(&self) -> Token {
-        self.of.token
+        self.of.token()
     }
 
     /// The source, unless it was closed. Let go of it soon: [`close`](Registration::close) panics while it is
@@ -209,6 +209,7 @@ impl<S: MioSource> Registration<S> {
     /// # Errors
     /// [`Failure::Closed`]; nothing was set.
     #[track_caller]
+    #[inline]
     pub fn set_deadline(&self, direction: Direction, deadline: Option<Instant>) -> Result<(), Failure> {
         let Some(source) = self.open() else { return Err(Failure::Closed) };
         let at_ns = deadline.map_or(NEVER, Instant::as_nanos);
@@ -258,7 +259,7 @@ impl<S: MioSource> Registration<S> {
             .driver
             .reactor
             .borrow_mut()
-            .set_leeway(self.of.token, leeway)
+            .set_leeway(self.of.token(), leeway)
             .map_err(|_| Failure::Closed)
     }
 
@@ -280,7 +281,7 @@ impl<S: MioSource> Registration<S> {
         let cause = cause.into();
         let waiters = {
             let mut reactor = self.of.driver.reactor.borrow_mut();
-            reactor.cancel(self.of.token, cause).ok().flatten()
+            reactor.cancel(self.of.token(), cause).ok().flatten()
         };
         waiters.into_iter().for_each(|waiters| self.of.driver.wake_all(waiters));
     }
@@ -329,7 +330,7 @@ impl<S: MioSource> Registration<S> {
             // Of a source in memory it does nothing.
             driver.registry.deregister(source)
         };
-        let forgotten = driver.reactor.borrow_mut().forget(self.of.token);
+        let forgotten = driver.reactor.borrow_mut().forget(self.of.token());
         if forgotten.is_ok() {
             driver.wake_all(self.of.source.take_waiters());
         }
@@ -360,7 +361,7 @@ impl<S: MioSource> Drop for Registration<S> {
 
 impl<S: MioSource + fmt::Debug> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").field("token", &self.of.token).field("io", &self.io).finish()
+        f.debug_struct("Registration").field("token", &self.of.token()).field("io", &self.io).finish()
     }
 }
 

@@ -4,7 +4,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::Location;
 
 use crate::arena::Id;
-use crate::budget::Budget;
 use crate::drift::Wait;
 use crate::leeway::Leeway;
 use crate::lone::Lone;
@@ -20,18 +19,12 @@ pub(crate) struct Side {
     pub(super) deadline: Cell<u64>,
     /// How long each operation may take from its start.
     pub(super) timeout: Cell<u64>,
-    /// The earliest of the waiting operations' own deadlines, from the timeouts they were given.
-    pub(crate) own: Cell<u64>,
     /// When the side wants to be told: its deadline, or its operations' own.
     pub(crate) wanted: Cell<u64>,
     /// How many operations wait.
     pub(crate) waiting: Cell<u32>,
-    /// The name of the operation that waited last.
-    last_operation: Cell<u32>,
-    /// The operation that waits alone. None ever does on most sides that are written to: room for it is made at the first wait.
-    lone: OnceCell<Box<Lone>>,
-    /// All others that wait.
-    others: OnceCell<Box<RefCell<Waiters>>>,
+    /// The operation that waits alone.
+    pub(crate) lone: Lone,
     rare: OnceCell<Box<Rare>>,
     /// Where the deadline was set, if that was on this thread.
     pub(crate) set_at: Cell<Option<&'static Location<'static>>>,
@@ -54,21 +47,36 @@ pub(crate) struct Elapsed {
 }
 
 /// What few sides have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Rare {
     /// When it was last told that its time is over.
     elapsed: Cell<Elapsed>,
     label: Cell<Option<Label>>,
+    /// All that wait, but the one that waits alone.
+    others: RefCell<Waiters>,
+    /// The earliest of their own deadlines.
+    others_own_ns: Cell<u64>,
+    /// The name of the operation that waited last among them.
+    last_operation: Cell<u32>,
 }
 
-/// The work done on one side in one turn.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Used {
-    /// The lower half of the turn's number: after 2^32 turns without any use it is taken for this one, and an operation
-    /// may have to wait for the next.
-    turn: u32,
-    operations: u32,
-    bytes: u32,
+impl Default for Rare {
+    fn default() -> Rare {
+        Rare {
+            elapsed: Cell::default(),
+            label: Cell::default(),
+            others: RefCell::default(),
+            others_own_ns: Cell::new(NEVER),
+            last_operation: Cell::default(),
+        }
+    }
+}
+
+impl Rare {
+    #[inline(never)]
+    fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
+        self.others.borrow_mut().wake_lone_task(wake)
+    }
 }
 
 impl Side {
@@ -76,12 +84,9 @@ impl Side {
         Side {
             deadline: Cell::new(NEVER),
             timeout: Cell::new(NEVER),
-            own: Cell::new(NEVER),
             wanted: Cell::new(NEVER),
             waiting: Cell::new(0),
-            last_operation: Cell::new(0),
-            lone: OnceCell::new(),
-            others: OnceCell::new(),
+            lone: Lone::default(),
             rare: OnceCell::new(),
             set_at: Cell::new(None),
             timeout_set_at: Cell::new(None),
@@ -133,31 +138,47 @@ impl Side {
 
     /// A name for an operation that begins to wait beside others.
     pub(crate) fn next_name(&self) -> u32 {
-        let name = self.last_operation.get().wrapping_add(1);
-        self.last_operation.set(name);
-        name
+        let last = &self.rare().last_operation;
+        last.set(last.get().wrapping_add(1));
+        last.get()
     }
 
-    /// Room for the operation that waits alone.
-    #[inline]
-    pub(crate) fn lone(&self) -> &Lone {
-        self.lone.get_or_init(Box::default)
+    /// The earliest of the waiting operations' own deadlines, from the timeouts they were given.
+    pub(crate) fn own(&self) -> u64 {
+        let others_ns = self.rare.get().map_or(NEVER, |rare| rare.others_own_ns.get());
+        self.lone.times.get().own_ns.min(others_ns)
+    }
+
+    /// One that does not wait alone has until `own_ns`; it is the `only` one, or not.
+    pub(crate) fn other_has_until(&self, own_ns: u64, only: bool) {
+        let all = &self.rare().others_own_ns;
+        all.set(if only { own_ns } else { own_ns.min(all.get()) });
+    }
+
+    /// One of those that do not wait alone waits no longer. Returns its wakeup, unless that was taken out before. One that was
+    /// woken and still waits sets its own deadline again when it is polled.
+    pub(crate) fn left_by_other(&self, name: u32) -> Option<Wakeup> {
+        let rare = self.rare.get()?;
+        let mut others = rare.others.borrow_mut();
+        let wakeup = others.remove(name);
+        rare.others_own_ns.set(others.notes().map(|note| note.until_ns).min().unwrap_or(NEVER));
+        wakeup
     }
 
     /// Room for the others that wait.
     pub(crate) fn others_mut(&self) -> &RefCell<Waiters> {
-        self.others.get_or_init(Box::default)
+        &self.rare().others
     }
 
     /// The others that wait, if there ever were any.
     #[inline]
     pub(crate) fn others(&self) -> Option<&RefCell<Waiters>> {
-        self.others.get().map(|others| &**others)
+        self.rare.get().map(|rare| &rare.others)
     }
 
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.lone.get().is_some_and(|lone| lone.is_to_be_woken()) || self.has_others()
+        self.lone.is_to_be_woken() || self.has_others()
     }
 
     #[inline]
@@ -168,10 +189,10 @@ impl Side {
     /// Has the task woken that waits alone, if one does. Returns whether nobody else waits.
     #[inline(always)]
     pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
-        if let Some(task) = self.lone.get().and_then(|lone| lone.take()) {
+        if let Some(task) = self.lone.take() {
             wake(task);
         }
-        self.others().is_none_or(|others| others.borrow_mut().wake_lone_task(wake))
+        self.rare.get().is_none_or(|rare| rare.wake_lone_task(wake))
     }
 
     #[inline]
@@ -179,17 +200,14 @@ impl Side {
         if self.has_others() {
             return Woken::All(self.take_waiters());
         }
-        let task = self.lone.get().and_then(|lone| lone.take());
-        task.map_or(Woken::Nobody, |task| Woken::One(Wakeup::Task(task)))
+        self.lone.take().map_or(Woken::Nobody, |task| Woken::One(Wakeup::Task(task)))
     }
 
     /// Takes out all who wait.
     pub(crate) fn take_waiters(&self) -> Waiters {
         let mut all = Waiters::default();
-        if let Some(lone) = self.lone.get()
-            && let Some(note) = lone.note()
-        {
-            lone.forget();
+        if let Some(note) = self.lone.note() {
+            self.lone.forget();
             all.set_only(0, Wakeup::Task(note.poller.task), note);
         }
         all.append(self.others().map(RefCell::take).unwrap_or_default());
@@ -198,29 +216,8 @@ impl Side {
 
     /// What the audit says of those who wait.
     pub(crate) fn notes(&self) -> Vec<Note> {
-        let lone = self.lone.get().and_then(|lone| lone.note());
+        let lone = self.lone.note();
         let others = self.others().map(|others| others.borrow());
         lone.into_iter().chain(others.iter().flat_map(|others| others.notes())).collect()
-    }
-}
-
-impl Used {
-    /// Whether that was its share of this turn.
-    #[inline]
-    pub(crate) fn is_its_share(self, turn: u32, budget: &Budget) -> bool {
-        self.turn == turn
-            && (self.operations >= u32::from(budget.operations) || self.bytes >= budget.bytes)
-    }
-
-    /// With a system call of this turn more. A turn has fewer of them than 2^32.
-    #[inline]
-    pub(crate) fn and(self, turn: u32, bytes: usize) -> Used {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if self.turn == turn {
-            let operations = self.operations.wrapping_add(1);
-            Used { turn, operations, bytes: self.bytes.saturating_add(bytes) }
-        } else {
-            Used { turn, operations: 1, bytes }
-        }
     }
 }

@@ -10,12 +10,15 @@ use crate::event::Cause;
 use crate::leeway::Leeway;
 use crate::operation::Operation;
 use crate::readiness::{Direction, Readiness};
-use crate::side::{Elapsed, Side, Used};
-use crate::timers::TimerKey;
+use crate::side::{Elapsed, Side};
 use crate::waiters::{Waiters, Woken};
-use crate::waits::{Label, Subject};
+use crate::waits::{KeptSubject, Label, Subject};
 
 mod filing;
+mod used;
+
+use filing::Entry;
+use used::Used;
 
 /// A deadline that is not set.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -46,23 +49,24 @@ pub(crate) struct Source {
     pub(crate) owns_descriptor: Cell<bool>,
     /// Somebody else has closed its descriptor, and the number is another's.
     pub(crate) lost_descriptor: Cell<bool>,
-    /// What this turn has done on each side.
-    used: [Cell<Used>; 2],
+    used: Used,
     read: Side,
     /// Most connections never wait to write, nor is there a bound on it: room for it is made when there is.
     write: OnceCell<Box<Side>>,
-    entry: Cell<Option<TimerKey>>,
-    /// By when the entry fires: its deadline plus its leeway.
-    entry_fires_by: Cell<u64>,
+    entry: Entry,
+    rare: OnceCell<Box<Rare>>,
+    /// With whom or what its operations wait, for the audit.
+    subject: Cell<Option<KeptSubject>>,
+}
+
+/// What few sources have.
+#[derive(Debug, Default)]
+struct Rare {
     /// Ends all operations, those to come included, and when that was in the order of all that ends anything. The
     /// first cause stays.
-    interrupt: OnceCell<Box<(u64, Interrupt)>>,
-    /// When it was closed, in the same order.
-    closed_order: Cell<u64>,
-    /// With whom or what its operations wait, for the audit.
-    subject: Cell<Option<Subject>>,
+    interrupt: OnceCell<(u64, Interrupt)>,
     /// The scope in which what waits here is said to wait that is of none.
-    pub(crate) home: Cell<Option<Id>>,
+    home: Cell<Option<Id>>,
 }
 
 /// Why operations on a source end without the source's doing.
@@ -114,15 +118,12 @@ impl Source {
             owns_descriptor: Cell::new(false),
             lost_descriptor: Cell::new(false),
             raw: Cell::new(false),
-            used: Default::default(),
+            used: Used::default(),
             read: Side::new(leeway),
             write: OnceCell::new(),
-            entry: Cell::new(None),
-            entry_fires_by: Cell::new(NEVER),
-            interrupt: OnceCell::new(),
-            closed_order: Cell::new(NEVER),
+            entry: Entry::default(),
+            rare: OnceCell::new(),
             subject: Cell::new(None),
-            home: Cell::new(None),
         }
     }
 
@@ -163,18 +164,30 @@ impl Source {
     /// Whether this turn has seen its share of work on a side.
     #[inline]
     pub(crate) fn had_its_share(&self, direction: Direction, turn: u32, budget: &Budget) -> bool {
-        self.used[direction.side()].get().is_its_share(turn, budget)
+        self.used.is_its_share(direction, turn, budget)
     }
 
     pub(crate) fn subject(&self) -> Option<Subject> {
         let subject = self.subject.take();
         self.subject.set(subject.clone());
-        subject
+        subject.map(Subject::from)
     }
 
     /// Returns the one before.
     pub(crate) fn set_subject(&self, subject: Subject) -> Option<Subject> {
-        self.subject.replace(Some(subject))
+        self.subject.replace(Some(subject.into())).map(Subject::from)
+    }
+
+    pub(crate) fn home(&self) -> Option<Id> {
+        self.rare.get().and_then(|rare| rare.home.get())
+    }
+
+    pub(crate) fn set_home(&self, scope: Option<Id>) {
+        self.rare().home.set(scope);
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// What the audit calls an operation on a side.
@@ -197,14 +210,6 @@ impl Source {
     pub(crate) fn is_free(&self, operation: &Operation) -> bool {
         let nobody_waits = self.side(operation.direction).waiting.get() == 0;
         nobody_waits && operation.scope.is_none() && !self.is_closed()
-    }
-
-    /// Tells `operation` what is kept of it here, if it waits alone.
-    #[inline]
-    pub(crate) fn tell(&self, operation: &mut Operation) {
-        if operation.alone {
-            self.side(operation.direction).lone().tell(operation);
-        }
     }
 
     fn mark(&self, what: Unusual, holds: bool) {
@@ -281,32 +286,33 @@ impl Source {
         if drained && proves(self.readiness.get()) {
             self.blocked(direction);
         }
-        let used = &self.used[direction.side()];
-        used.set(used.get().and(turn, bytes));
+        self.used.add(direction, turn, bytes);
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed_order.get() != NEVER
+        self.entry.is_closed()
     }
 
+    /// When it was closed, in the order of all that ends anything; [`NEVER`] if it is open.
     pub(crate) fn closed_order(&self) -> u64 {
-        self.closed_order.get()
+        self.entry.closed_order()
     }
 
-    /// It is closed, unless it was before.
+    /// It is closed, and has no wheel entry any more.
     pub(crate) fn close(&self, order: u64) {
         self.mark(Unusual::ENDED, true);
-        self.closed_order.set(order);
+        self.entry.close(order);
     }
 
     /// What interrupts it, and when that was in the order of all that ends anything.
     pub(crate) fn interrupted(&self) -> Option<&(u64, Interrupt)> {
-        self.interrupt.get().map(|interrupt| &**interrupt)
+        self.rare.get().and_then(|rare| rare.interrupt.get())
     }
 
     /// Interrupts with `why`, unless something else came first. Returns whom to wake.
     pub(crate) fn interrupt(&self, why: Interrupt, order: u64) -> Option<Waiters> {
-        self.interrupt.set(Box::new((order, why))).ok()?;
+        self.rare().interrupt.set((order, why)).ok()?;
         self.mark(Unusual::ENDED, true);
         if !self.raw.get() {
             // For the operations, what fires from now on comes second.
@@ -333,12 +339,9 @@ impl Source {
     /// Has the tasks woken that wait alone for any of `readiness`. Returns whether nobody else waits for it.
     #[inline]
     pub(crate) fn wake_lone_tasks(&self, readiness: Readiness, wake: &mut impl FnMut(Id)) -> bool {
-        let write = match self.write.get() {
-            Some(write) if readiness.allows(Direction::Write) => write.wake_lone_task(wake),
-            _ => true,
-        };
-        let read = !readiness.allows(Direction::Read) || self.read.wake_lone_task(wake);
-        read && write
+        let write = self.write.get().filter(|_| readiness.allows(Direction::Write));
+        let only_reads = write.is_none_or(|write| write.wake_lone_task(wake));
+        (!readiness.allows(Direction::Read) || self.read.wake_lone_task(wake)) && only_reads
     }
 
     /// The same; mostly it is one.
@@ -371,6 +374,9 @@ impl fmt::Debug for Source {
         all.field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod accounts;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,11 @@
 //! [`Timers`]: one wheel per leeway class, drained as if they were one.
 
+use std::num::NonZeroU32;
+
 use punctual_timer_wheel as wheel;
 use wheel::{Key, NEVER, Tick, Wheel};
 
-use crate::drift::Firing;
-use crate::instant::Instant;
 use crate::leeway::Leeway;
-use crate::waiters::Waiters;
-use crate::waits::{Frame, TimerLabel};
 
 /// Whose deadline a wheel entry is: the index of a source or of a plain timer. The entry dies with its
 /// owner, so an index is enough.
@@ -16,6 +14,34 @@ pub(crate) enum Due {
     Source(u32),
     Timer(u32),
     Scope(u32),
+}
+
+/// What is below of an index in the word that names an owner.
+const INDEX_BITS: u32 = 30;
+
+impl Due {
+    /// As one word, under which the wheel knows it: a number for what it is, and its index.
+    #[inline]
+    fn name(self) -> NonZeroU32 {
+        let (what, index) = match self {
+            Due::Source(index) => (const { NonZeroU32::new(1 << INDEX_BITS).unwrap() }, index),
+            Due::Timer(index) => (const { NonZeroU32::new(2 << INDEX_BITS).unwrap() }, index),
+            Due::Scope(index) => (const { NonZeroU32::new(3 << INDEX_BITS).unwrap() }, index),
+        };
+        // As many would not fit in memory, nor in a wheel.
+        assert!(index < (1 << INDEX_BITS) - 1, "there are more deadlines than a wheel holds");
+        what | index
+    }
+
+    #[inline]
+    fn of_name(name: NonZeroU32) -> Due {
+        let index = name.get() & ((1 << INDEX_BITS) - 1);
+        match name.get() >> INDEX_BITS {
+            1 => Due::Source(index),
+            2 => Due::Timer(index),
+            _ => Due::Scope(index),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,25 +68,6 @@ struct InHand {
     is_due: bool,
 }
 
-/// A timer of its own, not of a source, from its arming until it fires, is cancelled, or its owner has seen
-/// it fire.
-#[derive(Debug)]
-pub(crate) struct PlainTimer {
-    pub(crate) key: TimerKey,
-    pub(crate) deadline: Instant,
-    /// When the turn began in which it was armed or moved: one that was armed after its deadline is late from then on.
-    pub(crate) armed_ns: u64,
-    pub(crate) label: TimerLabel,
-    /// In which frame it was polled last.
-    pub(crate) within: Frame,
-    /// Kept after it has fired, until its owner looks: the timer of a sleep.
-    pub(crate) held: bool,
-    pub(crate) fired: Option<Firing>,
-    /// In which turn it fired.
-    pub(crate) fired_in_turn: u64,
-    pub(crate) waiters: Waiters,
-}
-
 /// When the loop should wake next for a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alarm {
@@ -76,7 +83,7 @@ pub(crate) struct Alarm {
 #[derive(Debug)]
 pub(crate) struct Timers {
     /// Made at first use: most loops use two or three classes.
-    wheels: [Option<Box<Wheel<Due>>>; Leeway::COUNT],
+    wheels: [Option<Box<Wheel<()>>>; Leeway::COUNT],
     in_hand: Option<InHand>,
     /// How many have been in hand.
     hands: u32,
@@ -84,9 +91,10 @@ pub(crate) struct Timers {
     now_ns: u64,
     /// What is next, as long as nothing has been touched.
     outlook: Option<Outlook>,
-    /// Whether an advance has made something due that was not popped yet, and whether some of it is in a wheel.
+    /// Whether an advance has made something due that was not popped yet.
     due: bool,
-    wheels_due: bool,
+    /// The wheels in which some of it is, a bit each.
+    wheels_due: u8,
 }
 
 /// What is next of all timers together.
@@ -100,6 +108,9 @@ struct Outlook {
 }
 
 impl Outlook {
+    /// Of no timers.
+    const EMPTY: Outlook = Outlook { deadline_ns: NEVER, wheels_ns: NEVER, alarm: None };
+
     fn add(&mut self, deadline_ns: u64, leeway: Leeway) {
         self.deadline_ns = self.deadline_ns.min(deadline_ns);
         let at_ns = deadline_ns.saturating_add(leeway.as_nanos());
@@ -114,6 +125,13 @@ impl Outlook {
 /// How long a wheel may be left alone with nothing due: it files by the distance from where it stands.
 const ADVANCE_EVERY_NS: u64 = 1 << 20;
 
+/// What may be late is filed by wider ticks: a wake-up takes a few slots of it, to which most came at once. Slots for moments that
+/// nobody wakes for would cost a step down for each timer, and wider ones more of sorting.
+fn tick_of(leeway: Leeway, tick: Tick) -> Tick {
+    let wide = Tick::at_most(leeway.as_nanos() / 2);
+    if wide.as_nanos() > tick.as_nanos() { wide } else { tick }
+}
+
 impl Timers {
     pub(crate) fn new(now_ns: u64, tick: Tick) -> Timers {
         Timers {
@@ -124,26 +142,41 @@ impl Timers {
             now_ns,
             outlook: None,
             due: false,
-            wheels_due: false,
+            wheels_due: 0,
         }
     }
 
     pub(crate) fn insert(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
-        if matches!(due, Due::Timer(_))
-            && self.in_hand.is_none()
-            && deadline_ns < self.outlook().deadline_ns
-        {
+        if matches!(due, Due::Timer(_)) && self.in_hand.is_none() && deadline_ns < self.first_ns() {
             return self.take_in_hand(deadline_ns, leeway, due);
         }
+        let key = self.insert_in_wheel(deadline_ns, leeway, due);
+        TimerKey { class: leeway, place: Place::Wheel(key) }
+    }
+
+    /// The same for the source at `index`. There is at most one, whose name is the source's: to know its node, which this returns,
+    /// and its class is enough.
+    pub(crate) fn insert_source(&mut self, deadline_ns: u64, leeway: Leeway, index: u32) -> u32 {
+        self.insert_in_wheel(deadline_ns, leeway, Due::Source(index)).index()
+    }
+
+    pub(crate) fn cancel_source(&mut self, node: u32, class: Leeway, index: u32) {
+        let key_there = Key::named(node, Due::Source(index).name());
+        self.cancel(TimerKey { class, place: Place::Wheel(key_there) });
+    }
+
+    /// Its owner holds one timer at most, so the owner's name is its own.
+    #[inline]
+    fn insert_in_wheel(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> Key {
         // What is next can only become earlier by it: whoever arms many at once has not to look for it each time.
         if let Some(outlook) = self.outlook.as_mut().filter(|_| deadline_ns != NEVER) {
             outlook.add(deadline_ns, leeway);
             outlook.wheels_ns = outlook.wheels_ns.min(deadline_ns);
         }
         let (now_ns, tick) = (self.now_ns, self.tick);
-        let wheel =
-            self.wheels[leeway.class()].get_or_insert_with(|| Box::new(Wheel::with_tick(now_ns, tick)));
-        TimerKey { class: leeway, place: Place::Wheel(wheel.insert(deadline_ns, due)) }
+        let wheel = self.wheels[leeway.class()]
+            .get_or_insert_with(|| Box::new(Wheel::with_tick(now_ns, tick_of(leeway, tick))));
+        wheel.insert_named(deadline_ns, (), due.name())
     }
 
     fn take_in_hand(&mut self, deadline_ns: u64, leeway: Leeway, due: Due) -> TimerKey {
@@ -207,8 +240,18 @@ impl Timers {
         }
     }
 
+    /// The earliest deadline, or a moment before it.
+    #[inline]
+    fn first_ns(&mut self) -> u64 {
+        match &self.outlook {
+            Some(outlook) => outlook.deadline_ns,
+            None => self.look_out().deadline_ns,
+        }
+    }
+
+    #[inline(never)]
     fn look_out(&mut self) -> Outlook {
-        let mut outlook = Outlook { deadline_ns: NEVER, wheels_ns: NEVER, alarm: None };
+        let mut outlook = Outlook::EMPTY;
         for leeway in Leeway::all() {
             let Some(wheel) = &mut self.wheels[leeway.class()] else { continue };
             let Some(deadline_ns) = wheel.next_deadline().filter(|at| *at != NEVER) else { continue };
@@ -244,41 +287,71 @@ impl Timers {
         self.now_ns = now_ns;
         let budget = wheel::Budget { fires, ..wheel::Budget::default() };
         let mut complete = true;
-        for wheel in self.wheels.iter_mut().flatten() {
+        for (class, wheel) in self.wheels.iter_mut().enumerate() {
+            let Some(wheel) = wheel else { continue };
             self.outlook = None;
             complete &= wheel.advance(now_ns, budget).complete;
-            self.wheels_due |= wheel.peek().is_some();
+            self.wheels_due |= u8::from(wheel.peek().is_some()) << class;
         }
-        self.due |= self.wheels_due;
+        self.due |= self.wheels_due != 0;
         complete
     }
 
     /// Takes out the earliest due timer of all classes.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
         if !self.due {
             return None;
         }
+        if self.in_hand.is_none_or(|hand| !hand.is_due) && self.wheels_due.is_power_of_two() {
+            return self.pop_of(self.wheels_due.trailing_zeros() as usize);
+        }
+        self.pop_first()
+    }
+
+    /// Where only one wheel has any.
+    #[inline]
+    fn pop_of(&mut self, class: usize) -> Option<(u64, Due)> {
         self.outlook = None;
-        let in_wheels = if self.wheels_due { self.peek_wheels() } else { None };
+        let expired = self.wheels[class % Leeway::COUNT].as_mut().and_then(|wheel| wheel.pop());
+        if expired.is_none() {
+            (self.wheels_due, self.due) = (0, false);
+        }
+        expired.map(|expired| (expired.deadline, Due::of_name(expired.key.name())))
+    }
+
+    fn pop_first(&mut self) -> Option<(u64, Due)> {
+        let in_wheels = self.peek_wheels();
         // One as late as that was armed after it.
         let hand = self.in_hand.take_if(|hand| {
             hand.is_due && in_wheels.is_none_or(|(deadline_ns, _)| hand.deadline_ns <= deadline_ns)
         });
         if let Some(hand) = hand {
+            let nothing_left = self.outlook.is_some_and(|outlook| outlook.wheels_ns == NEVER);
+            self.outlook = nothing_left.then_some(Outlook::EMPTY);
             return Some((hand.deadline_ns, hand.due));
         }
-        let wheel = in_wheels.and_then(|(_, class)| self.wheels[class].as_mut());
-        let expired = wheel.and_then(|wheel| wheel.pop());
-        self.wheels_due = expired.is_some();
-        self.due = self.wheels_due;
-        expired.map(|expired| (expired.deadline, expired.value))
+        self.outlook = None;
+        let expired = in_wheels.and_then(|(_, class)| self.wheels[class].as_mut()?.pop());
+        self.due = expired.is_some();
+        expired.map(|expired| (expired.deadline, Due::of_name(expired.key.name())))
     }
 
     /// The deadline of the earliest due timer in the wheels, and its class.
-    fn peek_wheels(&self) -> Option<(u64, usize)> {
-        let peeks = self.wheels.iter().enumerate();
-        let due = peeks.filter_map(|(class, wheel)| Some((wheel.as_ref()?.peek()?, class)));
-        due.min_by_key(|(deadline_ns, _)| *deadline_ns)
+    fn peek_wheels(&mut self) -> Option<(u64, usize)> {
+        let (mut first, mut left) = (None, self.wheels_due);
+        while left != 0 {
+            let class = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(deadline_ns) = self.wheels[class].as_ref().and_then(|wheel| wheel.peek()) else {
+                self.wheels_due &= !(1 << class);
+                continue;
+            };
+            if first.is_none_or(|(first_ns, _)| deadline_ns < first_ns) {
+                first = Some((deadline_ns, class));
+            }
+        }
+        first
     }
 
     /// Whether a due timer may wait to be popped.
@@ -288,115 +361,6 @@ impl Timers {
 }
 
 #[cfg(test)]
-mod twin;
-
+mod tests;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn timers() -> Timers {
-        Timers::new(1_000_000, Tick::default())
-    }
-
-    #[test]
-    fn classes_fire_in_one_order_of_deadlines() {
-        let mut timers = timers();
-        let leeways: Vec<_> = Leeway::all().collect();
-        for n in 0..50u32 {
-            let deadline = 2_000_000 + u64::from(n * 37 % 50) * 10_000;
-            timers.insert(deadline, leeways[n as usize % leeways.len()], Due::Timer(n));
-        }
-        assert!(timers.advance(10_000_000, 1_000));
-        let fired: Vec<u64> = std::iter::from_fn(|| timers.pop()).map(|(at, _)| at).collect();
-        assert_eq!(fired.len(), 50);
-        assert!(fired.is_sorted());
-        assert_eq!(timers.len(), 0);
-    }
-
-    #[test]
-    fn the_alarm_is_the_earliest_deadline_plus_leeway() {
-        let mut timers = timers();
-        assert_eq!(timers.alarm(), None);
-        timers.insert(5_000_000, Leeway::MILLISECOND, Due::Timer(0));
-        assert_eq!(timers.alarm(), Some(Alarm { at_ns: 6_000_000, exact: false }));
-        let exact = timers.insert(5_500_000, Leeway::NONE, Due::Timer(1));
-        assert_eq!(timers.alarm(), Some(Alarm { at_ns: 5_500_000, exact: true }));
-        assert_eq!(timers.next_deadline(), Some(5_000_000));
-        timers.cancel(exact);
-        assert_eq!(timers.alarm(), Some(Alarm { at_ns: 6_000_000, exact: false }));
-        assert!(!timers.reset(exact, 1));
-    }
-
-    #[test]
-    fn whatever_is_armed_or_taken_back_the_alarm_is_not_later_than_any_deadline_with_its_leeway() {
-        let mut timers = timers();
-        let leeways: Vec<_> = Leeway::all().collect();
-        let mut armed: Vec<(TimerKey, u64, Leeway)> = Vec::new();
-        let (mut random, mut now_ns) = (88_172_645_463_325_252_u64, 1_000_000);
-        for step in 0..20_000u32 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            match random % 8 {
-                0..=4 => {
-                    let far = [1, 1_000, 1_000_000, 1_000_000_000][(random >> 8) as usize % 4];
-                    let deadline_ns = now_ns + (random >> 16) % far;
-                    let leeway = leeways[(random >> 12) as usize % leeways.len()];
-                    let due = if random & 32 == 0 { Due::Timer(step) } else { Due::Source(step) };
-                    armed.push((timers.insert(deadline_ns, leeway, due), deadline_ns, leeway));
-                }
-                5 if !armed.is_empty() => {
-                    let (key, ..) = armed.swap_remove((random >> 8) as usize % armed.len());
-                    timers.cancel(key);
-                }
-                6 => {
-                    now_ns += (random >> 8) % 3_000_000;
-                    assert!(timers.advance(now_ns, usize::MAX));
-                    while let Some((deadline_ns, _)) = timers.pop() {
-                        let at = armed.iter().position(|armed| armed.1 == deadline_ns);
-                        assert!(deadline_ns <= now_ns, "early");
-                        armed.swap_remove(at.expect("it was armed, and has not fired yet"));
-                    }
-                    assert!(armed.iter().all(|armed| armed.1 > now_ns), "late");
-                }
-                _ => {}
-            }
-            let first_ns = armed.iter().map(|armed| armed.1).min().unwrap_or(NEVER);
-            let by_ns = armed.iter().map(|(_, at, leeway)| at + leeway.as_nanos()).min();
-            assert!(timers.outlook().deadline_ns <= first_ns);
-            assert_eq!(timers.alarm().is_some(), by_ns.is_some(), "{random}");
-            assert!(timers.alarm().is_none_or(|alarm| Some(alarm.at_ns) <= by_ns), "at step {step}");
-            assert_eq!(timers.len(), armed.len());
-        }
-    }
-
-    #[test]
-    fn the_one_in_hand_fires_in_the_order_of_all_and_can_be_moved_and_taken_back() {
-        let mut timers = timers();
-        let hand = timers.insert(4_000_000, Leeway::NONE, Due::Timer(0));
-        assert!(matches!(hand.place, Place::Hand(_)));
-        let of_source = timers.insert(3_000_000, Leeway::NONE, Due::Source(1));
-        let second = timers.insert(2_500_000, Leeway::NONE, Due::Timer(2));
-        assert!(matches!((of_source.place, second.place), (Place::Wheel(_), Place::Wheel(_))));
-        assert_eq!((timers.len(), timers.next_deadline()), (3, Some(2_500_000)));
-        assert!(!timers.advance(4_000_000, 1), "one is left, and the one in hand comes after it");
-        let mut fired: Vec<_> = std::iter::from_fn(|| timers.pop()).collect();
-        assert_eq!(fired, [(2_500_000, Due::Timer(2))]);
-        assert!(timers.advance(4_000_000, 1));
-        fired.extend(std::iter::from_fn(|| timers.pop()));
-        let expected =
-            [(2_500_000, Due::Timer(2)), (3_000_000, Due::Source(1)), (4_000_000, Due::Timer(0))];
-        assert_eq!(fired, expected);
-        assert!(!timers.reset(hand, 1) && !timers.has_due());
-
-        let hand = timers.insert(5_000_000, Leeway::MILLISECOND, Due::Timer(3));
-        assert!(timers.reset(hand, 9_000_000));
-        assert_eq!(timers.alarm(), Some(Alarm { at_ns: 10_000_000, exact: false }));
-        assert!(timers.advance(9_000_000, 1));
-        assert!(timers.reset(hand, 9_500_000), "due, it can be moved until it is popped");
-        assert_eq!(timers.pop(), None);
-        assert!(timers.advance(9_500_000, 1));
-        timers.cancel(hand);
-        assert_eq!((timers.pop(), timers.len(), timers.next_deadline()), (None, 0, None));
-    }
-}
+mod twin;

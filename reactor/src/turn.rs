@@ -38,13 +38,13 @@ impl Reactor {
         self.turn_waking(max_wait, |_task| {})
     }
 
-    /// The same for a runtime. A task that waits alone for what the kernel says, as nearly always one does, is handed to
-    /// `wake` at once: to wake it is to queue it, and there is nothing that could happen between the two. All else is
-    /// left to be given out.
+    /// The same for a runtime. A task that waits alone for what the kernel says or for a timer, as nearly always one does, is
+    /// handed to `wake` at once: to wake it is to queue it, and there is nothing that could happen between the two. All else
+    /// is left to be given out.
     pub(crate) fn turn_waking(
         &mut self,
         max_wait: Option<Duration>,
-        wake: impl FnMut(Id),
+        mut wake: impl FnMut(Id),
     ) -> io::Result<()> {
         self.remote.process.check()?;
         if self.accounts && !self.clock_is_fresh && self.prepared.is_none() {
@@ -61,10 +61,17 @@ impl Reactor {
         self.unpark();
         self.ledger.begin_turn(self.now_ns);
         self.pending.begin_turn(self.budget.messages);
-        let woken = self.take_events(wake);
+        let woken = self.take_events(&mut wake);
         self.take_due();
-        self.pending.delivered = woken;
-        if woken == 0 && self.wait.slept && self.now_ns < limit_ns && !self.has_leftovers() {
+        let fired = if self.serves_tasks { self.fire_lone_tasks(woken, &mut wake) } else { 0 };
+        self.pending.delivered = woken + fired;
+        let rehearses = self.spinner.as_ref().is_some_and(|spinner| spinner.rehearses(self.now_ns));
+        if woken + fired == 0
+            && !rehearses
+            && self.wait.slept
+            && self.now_ns < limit_ns
+            && !self.has_leftovers()
+        {
             self.metrics.spurious_wakes += 1;
         }
         Ok(())
@@ -155,27 +162,25 @@ impl Reactor {
         }
         let mut told = 0;
         for event in &self.events {
-            match event.token() {
-                ALARM => self.alarm.went_off(),
-                WAKER => {}
-                token => {
-                    let found = Token::id_of(token).and_then(|id| Some((id, self.sources.get_mut(id)?)));
-                    let Some((id, source)) = found else {
-                        self.metrics.stale_events += 1;
-                        continue;
-                    };
-                    let readiness = Readiness::of(event);
-                    source.latch(readiness);
-                    if self.serves_tasks && source.wake_lone_tasks(readiness, &mut wake) {
-                        told += 1;
-                        continue;
-                    }
-                    let undelivered = source.undelivered.get();
-                    source.undelivered.set(undelivered | readiness);
-                    if undelivered == Readiness::NONE {
-                        self.pending.push_ready(id);
-                    }
+            let named = Token::id_of(event.token());
+            let Some((id, source)) = named.and_then(|id| Some((id, self.sources.get_mut(id)?))) else {
+                match event.token() {
+                    ALARM => self.alarm.went_off(),
+                    WAKER => {}
+                    _ => self.metrics.stale_events += 1,
                 }
+                continue;
+            };
+            let readiness = Readiness::of(event);
+            source.latch(readiness);
+            if self.serves_tasks && source.wake_lone_tasks(readiness, &mut wake) {
+                told += 1;
+                continue;
+            }
+            let undelivered = source.undelivered.get();
+            source.undelivered.set(undelivered | readiness);
+            if undelivered == Readiness::NONE {
+                self.pending.push_ready(id);
             }
         }
         self.events.clear();

@@ -9,6 +9,9 @@ use crate::instant::Instant;
 use crate::reactor::{ALARM, Reactor};
 use crate::source::NEVER;
 
+/// A poll that does not wait takes about so long; what happens so shortly before a deadline is seen in the next turn.
+const LAST_POLL_NS: u64 = 1_000;
+
 /// A sleep in somebody else's poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
@@ -73,12 +76,13 @@ impl Reactor {
         self.close_turn(slept_at_ns);
         let held_up_ns = self.held_up_until(self.now_ns);
         let lead_ns = match &mut self.spinner {
-            Some(spinner) if spin => spinner.lead(self.now_ns),
+            Some(spinner) if spin => spinner.lead(target_ns, self.now_ns, self.serves_tasks),
             _ => 0,
         };
         let wake_ns = target_ns - lead_ns;
         let mut armed_ns = target_ns;
-        if self.now_ns < wake_ns {
+        let sleeps = self.now_ns < wake_ns;
+        if sleeps {
             armed_ns = self.poll_until(wake_ns)?;
         } else {
             self.events.clear();
@@ -91,7 +95,10 @@ impl Reactor {
             if woke_ns > armed_ns {
                 spinner.learn(woke_ns - armed_ns);
             }
-            if lead_ns > 0 {
+            if lead_ns > 0 && sleeps && self.serves_tasks && woke_ns < target_ns {
+                spinner.rehearse(target_ns, woke_ns);
+                self.take_alarm();
+            } else if lead_ns > 0 {
                 self.spin(target_ns)?;
                 armed_ns = target_ns;
             }
@@ -123,18 +130,24 @@ impl Reactor {
         }
     }
 
-    /// Polls without sleeping until `target_ns` or an event.
+    /// Polls without sleeping until `target_ns` or an event. At the very end it looks at nothing but the clock, so that no poll goes on
+    /// beyond the deadline.
     fn spin(&mut self, target_ns: u64) -> io::Result<()> {
         self.take_alarm();
         let began_ns = self.now_ns;
         while self.read_clock() < target_ns {
+            if target_ns - self.now_ns < LAST_POLL_NS {
+                std::hint::spin_loop();
+                continue;
+            }
             self.metrics.spin_polls += 1;
             self.poll.poll(&mut self.events, Some(Duration::ZERO)).or_else(if_interrupted)?;
             if !self.events.is_empty() {
+                self.read_clock();
                 break;
             }
         }
-        let spun_ns = self.read_clock() - began_ns;
+        let spun_ns = self.now_ns - began_ns;
         self.metrics.spun_ns += spun_ns;
         if let Some(spinner) = &mut self.spinner {
             spinner.spent(spun_ns);

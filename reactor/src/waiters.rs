@@ -103,6 +103,12 @@ impl Waiters {
         self.first = Some(Waiter { operation, wakeup, note });
     }
 
+    /// One that waits, alone.
+    #[inline]
+    pub(crate) fn one(operation: u32, wakeup: Wakeup, note: Note) -> Waiters {
+        Waiters { first: Some(Waiter { operation, wakeup, note }), more: Vec::new() }
+    }
+
     /// Forgets `operation`; returns through what it was to be woken.
     #[must_use]
     pub(crate) fn remove(&mut self, operation: u32) -> Option<Wakeup> {
@@ -133,10 +139,6 @@ impl Waiters {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.is_empty()
-    }
-
-    pub(crate) fn take(&mut self) -> Waiters {
-        std::mem::take(self)
     }
 
     #[inline]

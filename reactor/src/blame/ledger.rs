@@ -8,7 +8,7 @@ use crate::blame::culprit::{Culprit, Others};
 use crate::blame::meter::Meter;
 use crate::blame::stretch::{Given, Holder, Stretch};
 use crate::blame::warning::{Warning, Warnings};
-use crate::drift::Firing;
+use crate::drift::Fired;
 use crate::instant::nanos;
 
 /// How many stretches are kept.
@@ -150,17 +150,16 @@ impl Ledger {
 
     /// A deadline has fired.
     #[inline]
-    pub(crate) fn fired(&mut self, firing: &Firing, turn: u64) {
-        if nanos(firing.in_loop) >= self.threshold_ns {
-            self.fired_late(firing, turn);
+    pub(crate) fn fired(&mut self, deadline_ns: u64, fired: Fired, turn: u64) {
+        let in_loop_ns = fired.in_loop_ns(deadline_ns);
+        if in_loop_ns >= self.threshold_ns {
+            self.fired_late(fired.at_ns - in_loop_ns, fired.at_ns, turn);
         }
     }
 
     #[cold]
-    fn fired_late(&mut self, firing: &Firing, turn: u64) {
+    fn fired_late(&mut self, from_ns: u64, to_ns: u64, turn: u64) {
         self.late_firings += 1;
-        let to_ns = firing.fired.as_nanos();
-        let from_ns = to_ns - nanos(firing.in_loop);
         if !self.found.as_ref().is_some_and(|found| found.explains(from_ns, to_ns)) {
             self.settle();
             self.found = Some(self.find(turn, from_ns, to_ns));

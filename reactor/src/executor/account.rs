@@ -39,7 +39,7 @@ impl Driver {
     #[inline(never)]
     fn end_lap_by_the_clock(&self) -> u64 {
         let now_ns = self.now_ns();
-        let left = self.run_queue.borrow().len();
+        let left = self.tasks.run_queue.borrow().len();
         self.laps.was_read(now_ns, left);
         now_ns
     }

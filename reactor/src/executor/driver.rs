@@ -1,9 +1,11 @@
 //! [`Driver`]: the reactor, the tasks and the run queue of one runtime. Its turn is in `turn.rs`.
 
+mod life;
 mod turn;
 
+pub(super) use life::end_contained;
+
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
@@ -18,17 +20,16 @@ use crate::builder::BlockingLimits;
 use crate::clock::Clock;
 use crate::executor::account::TaskWakers;
 use crate::executor::context;
-use crate::executor::join::{self, JoinHandle, JoinState};
 use crate::executor::laps::Laps;
 use crate::executor::locals::Locals;
 use crate::executor::observer::Observer;
-use crate::executor::run_queue::RunQueue;
-use crate::executor::task::{MAIN, Main, SpareWakers, Task, TaskFuture, TaskWaker};
-use crate::executor::task_info::{Origin, TaskId};
+use crate::executor::stage::TaskFuture;
+use crate::executor::task::{MAIN, Main, SpareWakers, Task, TaskWaker};
+use crate::executor::task_info::TaskId;
+use crate::executor::tasks::Tasks;
 use crate::reactor::Reactor;
 use crate::remote::Shared;
 use crate::source::NEVER;
-use crate::text::Text;
 use crate::token::ReactorId;
 use crate::waiters::{self, Note, Poller, Waiters, WakerName, Wakeup};
 use crate::waits::{CurrentFrame, OtherWait};
@@ -44,8 +45,7 @@ pub(crate) struct Driver {
     pub(crate) id: ReactorId,
     pub(crate) budget: Budget,
     turn_number: Cell<u32>,
-    pub(super) tasks: RefCell<Arena<Task>>,
-    pub(super) run_queue: RefCell<RunQueue>,
+    pub(crate) tasks: Rc<Tasks>,
     pub(super) spare_wakers: SpareWakers,
     pub(crate) counts: Counts,
     /// Whether the length of every poll is accounted.
@@ -76,7 +76,7 @@ pub(crate) struct Driver {
     pub(crate) frame: CurrentFrame,
     /// Tasks of scopes that were dropped, to be dropped one after the other: one holds scopes with tasks of
     /// their own, and so on, deeper than the stack may be.
-    dropped: RefCell<Vec<(Id, Origin, TaskFuture)>>,
+    dropped: RefCell<Vec<(Id, TaskFuture)>>,
     dropping: Cell<bool>,
     /// What waits that is no operation on a source.
     pub(crate) waits: RefCell<Slab<OtherWait>>,
@@ -92,7 +92,6 @@ pub(crate) struct Driver {
 pub(crate) struct Counts {
     pub(crate) spawned: Cell<u64>,
     pub(crate) polls: Cell<u64>,
-    pub(crate) aborted: Cell<u64>,
 }
 
 pub(super) fn count(counter: &Cell<u64>) {
@@ -104,11 +103,13 @@ impl Driver {
         reactor.serves_tasks = true;
         reactor.inbox.serve_tasks();
         reactor.remote.serves_tasks();
-        Ok(Rc::new(Driver {
-            registry: reactor.poll.registry().try_clone()?,
+        let id = reactor.id;
+        let registry = reactor.poll.registry().try_clone()?;
+        Ok(Rc::new_cyclic(|driver| Driver {
+            registry,
             clock: reactor.clock.clone(),
             remote: reactor.remote.clone(),
-            id: reactor.id,
+            id,
             budget: reactor.budget,
             turn_number: Cell::new(0),
             accounts: reactor.accounts,
@@ -118,10 +119,9 @@ impl Driver {
             noted_ns: Cell::new(0),
             task_wakers: TaskWaker::tables(reactor.remote.clone()),
             reactor: RefCell::new(reactor),
-            tasks: RefCell::new(Arena::new()),
+            tasks: Rc::new(Tasks::new(id, driver.clone())),
             observer: Observer::default(),
             main: RefCell::new(None),
-            run_queue: RefCell::default(),
             spare_wakers: SpareWakers::default(),
             counts: Counts::default(),
             next_turn: RefCell::new(Vec::new()),
@@ -145,7 +145,7 @@ impl Driver {
     }
 
     pub(crate) fn queue(&self, task: Id) {
-        self.run_queue.borrow_mut().push(task);
+        self.tasks.run_queue.borrow_mut().push(task);
     }
 
     /// How whoever waits with `waker` is to be woken: if it is that of the task that is polled, as it nearly always is, by the
@@ -173,8 +173,23 @@ impl Driver {
 
     #[inline]
     fn is_to_be_queued(&self, task: Id) -> bool {
-        let mut tasks = self.tasks.borrow_mut();
-        tasks.get_mut(task).is_some_and(Task::is_to_be_queued)
+        self.is_to_be_queued_of(&mut self.tasks.borrow_mut(), task)
+    }
+
+    /// The same for whoever has the tasks in hand.
+    #[inline]
+    fn is_to_be_queued_of(&self, tasks: &mut Arena<Task>, task: Id) -> bool {
+        match tasks.get_mut(task) {
+            Some(task) => task.is_to_be_queued(),
+            None => self.main_is_to_be_queued(task),
+        }
+    }
+
+    /// The same for what is no task that lives: it may be the future of `block_on`.
+    #[inline(never)]
+    fn main_is_to_be_queued(&self, task: Id) -> bool {
+        let main = self.main.borrow();
+        task == MAIN && main.as_ref().is_some_and(|main| main.flag.is_to_be_queued_here())
     }
 
     /// Wakes, from wherever this is called: the loop may be asleep in somebody else's poll.
@@ -202,38 +217,6 @@ impl Driver {
     #[inline]
     pub(crate) fn turn_number(&self) -> u32 {
         self.turn_number.get()
-    }
-
-    pub(crate) fn spawn<F: Future + 'static>(
-        self: &Rc<Self>,
-        future: F,
-        name: Option<Text>,
-        spawned_at: &'static Location<'static>,
-    ) -> JoinHandle<F::Output> {
-        let state = JoinState::new(spawned_at);
-        let origin = Origin::new(name, spawned_at);
-        let task = self.spawn_with(|_| join::run(future, state.clone()), origin);
-        JoinHandle::new(state, self, task)
-    }
-
-    /// Starts the task that `make` makes, which is told its name.
-    pub(crate) fn spawn_with<F: Future<Output = ()> + 'static>(
-        &self,
-        make: impl FnOnce(Id) -> F,
-        origin: Origin,
-    ) -> Id {
-        if self.closing.get() {
-            drop_contained(make(MAIN));
-            return MAIN;
-        }
-        count(&self.counts.spawned);
-        let task = self.tasks.borrow_mut().insert(Task::new(origin));
-        let future = Box::pin(make(task));
-        if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
-            slot.future = Some(future);
-        }
-        self.queue(task);
-        task
     }
 
     /// The scope whose future is being polled.
@@ -273,49 +256,6 @@ impl Driver {
             }
             woken.into_iter().for_each(|wakeup| self.wake_up(wakeup));
         }
-    }
-
-    /// Drops tasks of a scope that is over, on this thread and before this returns, unless it is called from
-    /// such a drop: then right after that.
-    pub(crate) fn drop_tasks(&self, tasks: Vec<Id>) {
-        if tasks.is_empty() {
-            return;
-        }
-        for id in tasks {
-            let mut all = self.tasks.borrow_mut();
-            let away = all.get_mut(id).is_some_and(|task| {
-                task.aborted = true;
-                task.future.is_none()
-            });
-            // One that is being polled now is dropped when it comes back.
-            let task = if away { None } else { all.remove(id) };
-            drop(all);
-            let dropped = task.and_then(|task| task.future.map(|future| (id, task.origin, future)));
-            self.dropped.borrow_mut().extend(dropped);
-        }
-        if self.dropping.replace(true) {
-            return;
-        }
-        loop {
-            let next = self.dropped.borrow_mut().pop();
-            let Some((id, origin, future)) = next else { break };
-            let (began_ns, noted_ns) = (self.read_if_accounted(), self.noted_ns.get());
-            drop_contained(future);
-            let ended_ns = self.read_if_accounted();
-            if ended_ns - began_ns >= self.floor_ns {
-                self.note_task(id, origin, began_ns, ended_ns, noted_ns);
-            }
-        }
-        self.dropping.set(false);
-    }
-
-    pub(crate) fn abort(&self, task: Id) {
-        match self.tasks.borrow_mut().get_mut(task) {
-            Some(task) if !task.aborted => task.aborted = true,
-            _ => return,
-        }
-        count(&self.counts.aborted);
-        self.queue(task);
     }
 
     /// Wakes `waker` when this turn is over.
@@ -362,12 +302,10 @@ impl Driver {
         // No task is added from here on, so those that live now are all.
         let tasks: Vec<Id> = self.tasks.borrow_mut().iter_mut().map(|(id, _)| id).collect();
         for id in tasks {
-            let task = self.tasks.borrow_mut().remove(id);
-            if let Some(future) = task.and_then(|task| task.future) {
-                drop_contained(future);
-            }
+            let future = self.take_to_drop(id);
+            future.into_iter().for_each(|future| self.end_task(id, future));
         }
-        self.run_queue.borrow_mut().clear();
+        self.tasks.run_queue.borrow_mut().clear();
         let waiters = self.reactor.borrow_mut().shut_down();
         self.wake_all(waiters);
         self.wake_ended();
@@ -382,12 +320,14 @@ impl Driver {
     }
 
     pub(crate) fn live_tasks(&self) -> usize {
-        self.tasks.borrow().len()
+        self.tasks.live()
     }
 
     /// Where the tasks that live now were spawned.
     pub(crate) fn spawn_locations(&self) -> Vec<&'static Location<'static>> {
-        self.tasks.borrow_mut().iter_mut().map(|(_, task)| task.origin.spawned_at).collect()
+        let mut tasks = self.tasks.borrow_mut();
+        let live = tasks.iter_mut().filter(|(_, task)| !task.is_over());
+        live.map(|(_, task)| task.origin.spawned_at).collect()
     }
 }
 

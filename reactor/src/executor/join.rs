@@ -1,23 +1,18 @@
 //! [`JoinHandle`]: what became of a task.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
-
-use crate::arena::Id;
-use crate::executor::{Driver, TaskId, drop_contained};
+use crate::executor::TaskId;
+use crate::executor::joining::Held;
+use crate::executor::stage::{Outcome, TaskFuture};
 use crate::one_line::OneLine;
-use crate::scope::{ScopeEnd, Waiting};
-use crate::waiters;
-use crate::waits::{Label, Subject};
+use crate::scope::ScopeEnd;
 
 /// Waits for a task, or aborts it. Dropping it lets the task run on.
 ///
@@ -25,11 +20,9 @@ use crate::waits::{Label, Subject};
 /// ready with an error that [is a cancel](JoinError::is_cancelled); the task runs on, and may be awaited again.
 #[must_use = "dropping a JoinHandle detaches its task"]
 pub struct JoinHandle<T> {
-    state: Rc<JoinState<T>>,
-    driver: Weak<Driver>,
-    task: TaskId,
-    /// Known to the scope and to the audit, while it is awaited.
-    waiting: Option<Waiting>,
+    held: Held,
+    /// Takes the outcome out of a task that is over.
+    outcome: fn(TaskFuture) -> Outcome<T>,
 }
 
 /// Why a task has no result.
@@ -54,183 +47,55 @@ enum Why {
     Panicked(Mutex<Box<dyn Any + Send>>),
 }
 
-/// What a task and its handle share.
-pub(crate) struct JoinState<T> {
-    stage: Cell<Stage<T>>,
-    spawned_at: &'static Location<'static>,
-}
-
-#[derive(Default)]
-enum Stage<T> {
-    /// With whoever is to be woken at the end.
-    Running(Option<Waker>),
-    Finished(Result<T, JoinError>),
-    #[default]
-    Taken,
-}
-
-impl<T> JoinState<T> {
-    pub(crate) fn new(spawned_at: &'static Location<'static>) -> Rc<JoinState<T>> {
-        Rc::new(JoinState { stage: Cell::new(Stage::Running(None)), spawned_at })
-    }
-
-    fn is_finished(&self) -> bool {
-        let stage = self.stage.take();
-        let finished = !matches!(stage, Stage::Running(_));
-        self.stage.set(stage);
-        finished
-    }
-
-    pub(crate) fn complete(&self, result: Result<T, JoinError>) {
-        if let Stage::Running(joiner) = self.stage.replace(Stage::Finished(result)) {
-            joiner.into_iter().for_each(waiters::wake);
-        }
-    }
-
-    /// Whether its handle is gone.
-    pub(crate) fn is_of_nobody(self: &Rc<Self>) -> bool {
-        Rc::strong_count(self) == 1
-    }
-
-    /// The task is no more; if it has left no result, `why` says why. What nobody can ask for any more is not made.
-    pub(crate) fn over(self: &Rc<Self>, why: impl FnOnce() -> JoinError) {
-        if Rc::strong_count(self) > 1 && !self.is_finished() {
-            self.complete(Err(why()));
-        }
-    }
-
-    /// The result, if it is there; else whether `waker` is the one that is woken.
-    fn poll(&self, waker: &Waker) -> Result<Result<T, JoinError>, bool> {
-        match self.stage.take() {
-            Stage::Finished(result) => Ok(result),
-            Stage::Running(joiner) => {
-                let kept = joiner.as_ref().is_some_and(|joiner| joiner.will_wake(waker));
-                self.stage.set(Stage::Running(joiner));
-                Err(kept)
-            }
-            Stage::Taken => panic!("a JoinHandle was awaited again after it had given its result"),
-        }
-    }
-
-    /// Has `joiner` woken; returns what is to be dropped for it.
-    fn wakes(&self, joiner: Waker) -> Stage<T> {
-        match self.stage.take() {
-            running @ Stage::Running(_) => {
-                self.stage.set(Stage::Running(Some(joiner)));
-                running
-            }
-            // It ended while the waker was cloned, which may be anybody's code.
-            ended => {
-                self.stage.set(ended);
-                waiters::wake(joiner);
-                Stage::Taken
-            }
-        }
+impl<T: 'static> JoinHandle<T> {
+    #[inline]
+    pub(crate) fn new(held: Held) -> JoinHandle<T> {
+        JoinHandle { held, outcome: outcome_of }
     }
 }
 
-/// Runs `future` to its end and leaves its result, its panic or its abortion in `state`.
-pub(crate) fn run<F: Future>(future: F, state: Rc<JoinState<F::Output>>) -> Joined<F> {
-    Joined { future, outcome: Outcome(Some(state)) }
-}
-
-pin_project! {
-    /// Written by hand, as are others that hold a future of somebody's: an `async` block that pins what it was given
-    /// has room for it twice.
-    #[project = Projected]
-    pub(crate) struct Joined<F: Future> {
-        #[pin]
-        future: F,
-        outcome: Outcome<F::Output>,
-    }
-}
-
-impl<F: Future> Future for Joined<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Projected { future, outcome: Outcome(state) } = self.project();
-        let ended = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => {
-                state.take_if(|state| JoinState::is_of_nobody(state));
-                return Poll::Pending;
-            }
-            Ok(Poll::Ready(value)) => Ok(value),
-            Err(panic) => Err(panic),
-        };
-        match state {
-            Some(state) => {
-                let panicked = |panic| JoinError::panicked(panic, state.spawned_at);
-                state.complete(ended.map_err(panicked));
-            }
-            // Whose drop may panic, as any value's of somebody's.
-            None => drop_contained(ended),
-        }
-        Poll::Ready(())
-    }
-}
-
-/// Reports an abortion if it is dropped before the task has ended. A task that waits while nobody can ask for its outcome
-/// any more gives up the room for it.
-struct Outcome<T>(Option<Rc<JoinState<T>>>);
-
-impl<T> Drop for Outcome<T> {
-    fn drop(&mut self) {
-        if let Outcome(Some(state)) = self {
-            state.over(|| JoinError::aborted(state.spawned_at));
-        }
-    }
+/// What became of a task whose future was a [`Stage`](crate::executor::stage::Stage) with room for it.
+fn outcome_of<T: 'static>(mut over: TaskFuture) -> Outcome<T> {
+    let mut outcome: Outcome<T> = None;
+    over.as_mut().give(&mut outcome);
+    outcome
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(state: Rc<JoinState<T>>, driver: &Rc<Driver>, task: Id) -> JoinHandle<T> {
-        let task = TaskId { id: task, reactor: driver.id };
-        JoinHandle { state, driver: Rc::downgrade(driver), task, waiting: None }
-    }
-
     /// Ends the task: its future is dropped, on the loop's thread, in the next turn. One that has
     /// ended keeps its result.
     pub fn abort(&self) {
-        if let Some(driver) = self.driver.upgrade() {
-            driver.abort(self.task.id);
-        }
+        self.held.abort();
     }
 
     /// The name of the task for the machine. One that was never started, as its runtime was being dropped, has that of
     /// the future of `block_on`.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.task
+        self.held.task
     }
 
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state.is_finished()
+        self.held.is_over()
     }
 }
 
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let kept = match self.state.poll(cx.waker()) {
-            Ok(result) => {
-                self.waiting = None;
-                return Poll::Ready(result);
-            }
-            Err(kept) => kept,
-        };
-        let spawned_at = self.state.spawned_at;
-        let subject = Subject::Task(spawned_at);
-        if let Err(end) = Waiting::poll(&mut self.waiting, Label::idle("join"), subject, cx) {
-            return Poll::Ready(Err(JoinError::not_awaited(end, spawned_at)));
+        let JoinHandle { held, outcome } = &mut *self;
+        match held.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(over)) => match outcome(over) {
+                Some(outcome) => Poll::Ready(outcome),
+                None => unreachable!("what somebody can ask for is kept"),
+            },
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
-        if !kept {
-            let before = self.state.wakes(cx.waker().clone());
-            drop(before);
-        }
-        Poll::Pending
     }
 }
 

@@ -28,6 +28,12 @@ impl RunQueue {
         task
     }
 
+    /// The one that comes after the one that was taken last, if it is known already.
+    #[inline]
+    pub(super) fn next(&self) -> Option<Id> {
+        self.taken_from.get(self.taken).copied()
+    }
+
     /// All are taken: goes on with those that have gathered, if any have.
     fn turn_over(&mut self) -> bool {
         self.taken_from.clear();

@@ -22,6 +22,7 @@ use crate::instant::Instant;
 use crate::reactor::Reactor;
 use crate::remote::Handle;
 use crate::sys;
+use crate::waiters::WakerName;
 
 /// A single-threaded runtime: one [`Reactor`] and the tasks that run on its turns.
 ///
@@ -85,6 +86,7 @@ impl Runtime {
         self.driver.queue(MAIN);
         let mut main = || {
             flag.about_to_poll();
+            self.driver.polled_by.set(WakerName::of(&waker));
             count(&self.driver.counts.polls);
             future.as_mut().poll(&mut Context::from_waker(&waker)).map(|value| output = Some(value))
         };
@@ -215,7 +217,16 @@ impl fmt::Debug for Runtime {
 /// Outside of a runtime.
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    context::current("spawn").spawn(future, None, Location::caller())
+    let spawned_at = Location::caller();
+    // The runtime is lent: what may be anybody's is dropped afterwards.
+    let started = context::with(|driver| match driver {
+        Some(driver) if !driver.is_closed() => Ok(driver.start(future, spawned_at)),
+        _ => Err(Box::new(future)),
+    });
+    match started {
+        Ok(handle) => handle,
+        Err(future) => context::current("spawn").spawn(*future, None, spawned_at),
+    }
 }
 
 /// Starts a task with a name on the runtime of this thread: see [`Runtime::spawn_named`].

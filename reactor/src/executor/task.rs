@@ -1,24 +1,24 @@
 //! [`Task`] and its waker.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{RawWakerVTable, Wake, Waker};
 
 use crate::arena::Id;
 use crate::executor::context;
+use crate::executor::joins::JoinKey;
+use crate::executor::stage::TaskFuture;
 use crate::executor::task_info::{Origin, Polls};
 use crate::remote::Shared;
 
 /// The id of the future that `block_on` was given: no arena gives it out.
 pub(crate) const MAIN: Id = Id { index: u32::MAX, generation: NonZeroU32::MAX };
 
-/// One spawned future. What it returns goes to its `JoinHandle`, not through here.
+/// One spawned future, and what became of it as long as somebody has the handle.
 pub(crate) struct Task {
-    /// Away while it is being polled, so that it may spawn, wake and abort as it likes.
+    /// Away while it is being polled, so that it may spawn, wake and abort as it likes. Of a task that is over, its outcome.
     pub(crate) future: Option<TaskFuture>,
     /// The waker that it was polled with, if somebody has kept a clone of it. Away while it is being polled.
     waker: Option<Box<OwnWaker>>,
@@ -28,9 +28,13 @@ pub(crate) struct Task {
     /// by its name meanwhile.
     queued: bool,
     pub(crate) aborted: bool,
+    /// Whether its outcome is where its future was.
+    over: bool,
+    /// Whether somebody has its handle.
+    pub(crate) held: bool,
+    /// Who awaits it.
+    pub(crate) join: JoinKey,
 }
-
-pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A waker as its task has it.
 pub(crate) struct OwnWaker {
@@ -58,10 +62,32 @@ impl OwnWaker {
 }
 
 impl Task {
-    /// One that is queued already.
-    pub(crate) fn new(origin: Origin) -> Task {
-        let (future, waker, polls) = (None, None, Polls::default());
-        Task { future, waker, origin, polls, queued: true, aborted: false }
+    /// One that is queued already, and whose handle somebody has.
+    #[inline]
+    pub(crate) fn new(future: Option<TaskFuture>, origin: Origin) -> Task {
+        Task {
+            future,
+            waker: None,
+            origin,
+            polls: Polls::default(),
+            queued: true,
+            aborted: false,
+            over: false,
+            held: true,
+            join: JoinKey::NONE,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// It is over. From here on it looks as if it were queued, so that no wake queues it.
+    #[inline]
+    pub(crate) fn keep_outcome(&mut self, outcome: TaskFuture) {
+        (self.future, self.waker) = (Some(outcome), None);
+        (self.over, self.queued) = (true, true);
     }
 
     /// Whether it is in the run queue, or on its way there.
@@ -91,6 +117,9 @@ impl Task {
         spare: &SpareWakers,
         remote: &Arc<Shared>,
     ) -> Option<(TaskFuture, Box<OwnWaker>)> {
+        if self.over {
+            return None;
+        }
         let future = self.future.take()?;
         self.queued = false;
         let own = match self.waker.take() {
@@ -173,6 +202,12 @@ impl TaskWaker {
         !self.queued.swap(true, Ordering::AcqRel)
     }
 
+    /// The same on the thread that polls the task: what this thread did before needs no publishing. But it is no store: that would
+    /// part the poll from what other threads did before they found the flag set.
+    pub(crate) fn is_to_be_queued_here(&self) -> bool {
+        !self.is_queued() && !self.queued.swap(true, Ordering::Relaxed)
+    }
+
     /// From here on a wake queues the task again.
     pub(crate) fn about_to_poll(&self) {
         self.queued.swap(false, Ordering::AcqRel);
@@ -231,6 +266,7 @@ impl SpareWakers {
     }
 
     /// Keeps the waker of a task that is no more, unless somebody has a clone of it.
+    #[inline]
     pub(crate) fn keep_if_alone(&self, own: Box<OwnWaker>) {
         if own.is_alone() {
             self.keep(own);
@@ -255,129 +291,4 @@ impl Wake for TaskWaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::{pending, poll_fn};
-    use std::rc::Rc;
-    use std::task::Poll;
-
-    use super::*;
-    use crate::{JoinHandle, Runtime, spawn, yield_now};
-
-    /// The waker of a task that ends at once.
-    async fn waker_of_one_that_ended() -> Waker {
-        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone()));
-        spawn(waker).await.expect("it does not panic")
-    }
-
-    #[test]
-    fn a_waker_that_somebody_has_is_never_another_tasks() {
-        let runtime = Runtime::new().expect("a runtime");
-        let polls = Rc::new(Cell::new(0));
-        runtime.block_on(async {
-            let old = waker_of_one_that_ended().await;
-            let counted = polls.clone();
-            let _next = spawn(poll_fn(move |_| {
-                counted.set(counted.get() + 1);
-                Poll::<()>::Pending
-            }));
-            yield_now().await;
-            let elsewhere = old.clone();
-            std::thread::spawn(move || elsewhere.wake()).join().expect("it does not panic");
-            old.wake();
-            crate::next_turn().await;
-            yield_now().await;
-        });
-        assert_eq!(polls.get(), 1);
-    }
-
-    #[test]
-    fn a_waker_that_nobody_has_goes_on_and_wakes_the_next_task() {
-        let runtime = Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            for _ in 0..3 {
-                spawn(yield_now()).await.expect("it was woken");
-                assert_eq!(runtime.driver().spare_wakers.len(), 1);
-            }
-        });
-    }
-
-    #[test]
-    fn no_more_wakers_are_kept_than_are_worth_it() {
-        let runtime = Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            let wakers = Rc::new(RefCell::new(Vec::new()));
-            let keeping = |kept: Rc<RefCell<Vec<Waker>>>| {
-                poll_fn(move |cx| {
-                    kept.borrow_mut().push(cx.waker().clone());
-                    Poll::<()>::Pending
-                })
-            };
-            let tasks: Vec<_> = (0..2 * SPARE_WAKERS).map(|_| spawn(keeping(wakers.clone()))).collect();
-            yield_now().await;
-            crate::next_turn().await;
-            while wakers.borrow().len() < tasks.len() {
-                crate::next_turn().await;
-            }
-            assert_eq!(runtime.driver().spare_wakers.len(), 0, "each has one of its own");
-            wakers.take();
-            tasks.iter().for_each(JoinHandle::abort);
-            for task in tasks {
-                assert!(task.await.expect_err("it was aborted").is_aborted());
-            }
-            assert_eq!(runtime.driver().spare_wakers.len(), SPARE_WAKERS + 1);
-        });
-    }
-
-    #[test]
-    fn a_task_that_keeps_no_waker_has_none() {
-        let runtime = Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            let tasks: Vec<_> = (0..10).map(|_| spawn(pending::<()>())).collect();
-            yield_now().await;
-            assert_eq!(runtime.driver().spare_wakers.len(), 1, "one does for all");
-            let without = |task: &Task| task.waker.is_none() && task.is_waiting();
-            let driver = runtime.driver();
-            assert!(driver.tasks.borrow_mut().iter_mut().all(|(_, task)| without(task)));
-            drop(tasks);
-        });
-    }
-
-    #[test]
-    fn one_that_is_woken_while_it_is_polled_is_polled_once_more() {
-        let runtime = Runtime::new().expect("a runtime");
-        for (by_name, by_waker, keeps) in [
-            (true, false, false),
-            (false, true, false),
-            (true, true, false),
-            (true, true, true),
-            (true, false, true),
-        ] {
-            let polls = Rc::new(Cell::new(0));
-            let (counted, kept) = (polls.clone(), RefCell::new(None));
-            runtime.block_on(async {
-                let task = spawn(poll_fn(move |cx| {
-                    counted.set(counted.get() + 1);
-                    if counted.get() == 1 {
-                        kept.replace(keeps.then(|| cx.waker().clone()));
-                        context::with(|driver| {
-                            let driver = driver.expect("it is within a runtime");
-                            let name = driver.wakeup(cx.waker());
-                            if by_name {
-                                driver.wake_up(name);
-                            }
-                        });
-                        if by_waker {
-                            cx.waker().wake_by_ref();
-                        }
-                    }
-                    Poll::<()>::Pending
-                }));
-                for _ in 0..3 {
-                    crate::next_turn().await;
-                }
-                assert_eq!(polls.get(), 2, "{by_name} {by_waker} {keeps}");
-                task.abort();
-            });
-        }
-    }
-}
+mod tests;

@@ -136,8 +136,17 @@ pub(crate) struct SpanInfo {
 
 impl Origin {
     /// Of what is spawned now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(name: Option<Text>, spawned_at: &'static Location<'static>) -> Origin {
+        // Without a subscriber nothing is asked.
+        if name.is_none() && LevelFilter::current() == LevelFilter::OFF {
+            return Origin { spawned_at, more: None };
+        }
+        Origin::with_more(name, spawned_at)
+    }
+
+    #[inline(never)]
+    fn with_more(name: Option<Text>, spawned_at: &'static Location<'static>) -> Origin {
         let span = SpanInfo::current();
         let more = (name.is_some() || span.is_some()).then(|| Arc::new(More { name, span }));
         Origin { spawned_at, more }
@@ -153,13 +162,7 @@ impl Origin {
 }
 
 impl SpanInfo {
-    #[inline]
     fn current() -> Option<SpanInfo> {
-        // Without a subscriber nothing is asked.
-        if LevelFilter::current() == LevelFilter::OFF { None } else { SpanInfo::of_subscriber() }
-    }
-
-    fn of_subscriber() -> Option<SpanInfo> {
         let span = tracing::Span::current();
         let metadata = span.metadata()?;
         span.id().map(|id| SpanInfo { metadata, id: id.into_u64() })
@@ -219,7 +222,8 @@ impl Driver {
     fn tasks(&self) -> Vec<TaskInfo> {
         let polled = self.polled_task();
         let mut tasks = self.tasks.borrow_mut();
-        let of_tasks = tasks.iter_mut().map(|(id, task)| self.describe(id, task, polled));
+        let live = tasks.iter_mut().filter(|(_, task)| !task.is_over());
+        let of_tasks = live.map(|(id, task)| self.describe(id, task, polled));
         self.main_info(polled).into_iter().chain(of_tasks).collect()
     }
 
@@ -231,12 +235,14 @@ impl Driver {
         if task.is_main() {
             return self.main_info(polled);
         }
-        self.tasks.borrow_mut().get_mut(task.id).map(|found| self.describe(task.id, found, polled))
+        let mut tasks = self.tasks.borrow_mut();
+        let found = tasks.get_mut(task.id).filter(|found| !found.is_over());
+        found.map(|found| self.describe(task.id, found, polled))
     }
 
     /// Whether it has not ended; the future of `block_on` may be taken up again.
     pub(crate) fn lives(&self, task: Id) -> bool {
-        task == MAIN || self.tasks.borrow_mut().get_mut(task).is_some()
+        task == MAIN || !self.tasks.is_over(task)
     }
 
     /// The tasks that wait, whatever for, and when each was polled last, if polls are accounted.

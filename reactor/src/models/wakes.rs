@@ -50,6 +50,27 @@ fn w02_a_task_woken_by_two_threads_sees_what_both_have_left() {
 }
 
 #[test]
+fn w02_a_task_woken_here_and_by_another_thread_sees_what_both_have_left() {
+    check_bounded(|| {
+        let task = Task::new(World::new(0));
+        let woken = task.clone();
+        let waker = thread::spawn(move || {
+            woken.wake();
+            woken.wake();
+        });
+        let mut queued = task.wake_here();
+        let mut seen = 0;
+        while seen < 3 {
+            if queued || !task.world.turn().is_empty() {
+                queued = false;
+                seen = task.poll();
+            }
+        }
+        waker.join().unwrap();
+    });
+}
+
+#[test]
 fn w02_one_sender_twice_is_seen_and_signals_at_most_once_per_sleep() {
     loom::model(|| {
         let world = World::new(2);

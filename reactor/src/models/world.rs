@@ -185,6 +185,13 @@ impl Task {
         }
     }
 
+    /// The same on the loop's thread, as of what `block_on` runs. Returns whether it is to be polled for that.
+    #[cfg(loom)]
+    pub(super) fn wake_here(&self) -> bool {
+        self.data.fetch_add(1, Ordering::Relaxed);
+        !self.queued.load(Ordering::Relaxed) && !self.queued.swap(true, Ordering::Relaxed)
+    }
+
     /// Returns what all that have woken it so far have left.
     pub(super) fn poll(&self) -> usize {
         self.queued.swap(false, Ordering::AcqRel);

@@ -2,7 +2,7 @@
 
 use super::{PhaseEnding, PhaseIndex};
 use crate::instant::Instant;
-use crate::operation::Operation;
+use crate::operation::{Operation, Times};
 use crate::reactor::Reactor;
 use crate::source::{NEVER, Source};
 
@@ -17,15 +17,13 @@ impl Reactor {
         ending: PhaseEnding,
         ended_by: Option<Instant>,
     ) {
+        let Times { guard_ns, begun_at_ns, .. } = operation.times(source.side(operation.direction));
         let ending = match ending {
-            PhaseEnding::Dropped => {
-                self.why_dropped_in(operation.scope, operation.known().guard_ns, self.now_ns)
-            }
+            PhaseEnding::Dropped => self.why_dropped_in(operation.scope, guard_ns, self.now_ns),
             ending => ending,
         };
         // One that had neither a deadline nor waited has not looked at the clock.
-        let began_ns =
-            if operation.known().begun_at_ns == 0 { self.now_ns } else { operation.known().begun_at_ns };
+        let began_ns = if begun_at_ns == 0 { self.now_ns } else { begun_at_ns };
         let until_ns = match ended_by {
             Some(deadline) => deadline.as_nanos(),
             None => self.bound_of(source, operation, began_ns),
@@ -50,10 +48,8 @@ impl Reactor {
         let of_scope = operation.scope.map_or(NEVER, |scope| self.scopes.effective_ns(scope));
         let side = source.side(operation.direction);
         // One that did not wait has not fixed what it had been given.
-        let own_ns = match operation.known().begun_at_ns {
-            0 => began_ns.saturating_add(side.timeout()),
-            _ => operation.known().own_ns,
-        };
-        own_ns.min(operation.known().guard_ns).min(side.deadline()).min(of_scope)
+        let Times { own_ns, guard_ns, begun_at_ns, .. } = operation.times(side);
+        let own_ns = if begun_at_ns == 0 { began_ns.saturating_add(side.timeout()) } else { own_ns };
+        own_ns.min(guard_ns).min(side.deadline()).min(of_scope)
     }
 }

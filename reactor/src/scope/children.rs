@@ -7,13 +7,13 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::arena::Id;
 use crate::event::Cause;
-use crate::executor::{JoinError, JoinHandle, JoinState, Origin, TaskId, drop_contained};
+use crate::executor::{JoinError, JoinHandle, Origin, TaskId, drop_contained};
 use crate::scope::strand::{Opened, Outcome};
 use crate::scope::tree::{Kind, Plan};
 use crate::scope::{Scope, ScopeEnd};
@@ -189,12 +189,10 @@ impl Scope {
         spawned_at: &'static Location<'static>,
     ) -> ScopedJoinHandle<T> {
         let driver = self.driver();
-        let state = JoinState::new(spawned_at);
         let over = driver.reactor.borrow_mut().scopes.nodes.get_mut(self.node()).is_none();
-        let task = if over {
+        let held = if over {
             drop_contained(future);
-            state.complete(Err(JoinError::ended(ScopeEnd::over(&self.of().name), spawned_at)));
-            crate::executor::MAIN
+            driver.refused(JoinError::ended(ScopeEnd::over(&self.of().name), spawned_at))
         } else {
             driver.spawn_with(
                 |task| {
@@ -202,57 +200,47 @@ impl Scope {
                     let deadline = self.of().clone();
                     let plan = Plan { kind, parent, deadline, own_ns: NEVER, unbounded: false };
                     let opened = Opened::new(driver.clone(), plan);
-                    let child =
-                        Child { opened, scope: self.clone(), state: Some(state.clone()), spawned_at };
+                    let child = Child { opened, scope: self.clone(), task, spawned_at };
                     Running { future: Some(future), into, child }
                 },
                 Origin::new(name, spawned_at),
             )
         };
-        ScopedJoinHandle { join: JoinHandle::new(state, driver, task) }
+        ScopedJoinHandle { join: JoinHandle::new(held) }
     }
 }
 
 pin_project! {
-    /// The future of a task in a scope: see [`Joined`](crate::executor::join::Joined).
+    /// The future of a task in a scope: see `executor/stage.rs`.
     #[project = Projected]
     struct Running<F: Future, T> {
         #[pin]
         future: Option<F>,
         into: fn(F::Output) -> Result<T, BoxError>,
-        child: Child<T>,
+        child: Child,
     }
 }
 
 impl<F: Future, T> Future for Running<F, T> {
-    type Output = ();
+    type Output = Option<Result<T, JoinError>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Projected { future, into, child } = self.project();
-        match child.opened.poll(cx, future) {
-            Poll::Ready(outcome) => {
-                child.finish(outcome.map(*into));
-                Poll::Ready(())
-            }
-            Poll::Pending => {
-                child.state.take_if(|state| JoinState::is_of_nobody(state));
-                Poll::Pending
-            }
-        }
+        child.opened.poll(cx, future).map(|outcome| child.finish(outcome.map(*into)))
     }
 }
 
-/// A task of a scope. Dropped before it is finished, it was aborted.
-struct Child<T> {
+/// A task of a scope.
+struct Child {
     opened: Opened,
     scope: Scope,
-    /// As long as somebody can ask for the outcome.
-    state: Option<Rc<JoinState<T>>>,
+    task: Id,
     spawned_at: &'static Location<'static>,
 }
 
-impl<T> Child<T> {
-    fn finish(&self, outcome: Outcome<Result<T, BoxError>>) {
+impl Child {
+    /// What is told to whoever asks for the outcome. What nobody can ask for is not made.
+    fn finish<T>(&self, outcome: Outcome<Result<T, BoxError>>) -> Option<Result<T, JoinError>> {
         let spawned_at = self.spawned_at;
         let result = match outcome {
             Outcome::Finished(Ok(value)) => Ok(value),
@@ -270,18 +258,14 @@ impl<T> Child<T> {
             Outcome::Panicked(panic) => Err(self.panicked(panic)),
             Outcome::Dropped => {
                 self.scope.report().borrow_mut().cut_short += 1;
-                if let Some(state) = &self.state {
-                    let over = || ScopeEnd::over(&self.scope.of().name);
-                    let end = || self.opened.end().unwrap_or_else(over);
-                    state.over(|| JoinError::ended(end(), spawned_at));
+                if !self.opened.driver.tasks.is_held(self.task) {
+                    return None;
                 }
-                return;
+                let over = || ScopeEnd::over(&self.scope.of().name);
+                Err(JoinError::ended(self.opened.end().unwrap_or_else(over), spawned_at))
             }
         };
-        match &self.state {
-            Some(state) => state.complete(result),
-            None => drop_contained(result),
-        }
+        Some(result)
     }
 
     fn panicked(&self, panic: Box<dyn Any + Send>) -> JoinError {
@@ -295,13 +279,5 @@ impl<T> Child<T> {
         let failure = ChildFailure { spawned_at: self.spawned_at, why };
         self.scope.report().borrow_mut().failures.push(failure);
         self.scope.cancel(Cause::from(cause));
-    }
-}
-
-impl<T> Drop for Child<T> {
-    fn drop(&mut self) {
-        if let Some(state) = &self.state {
-            state.over(|| JoinError::aborted(self.spawned_at));
-        }
     }
 }

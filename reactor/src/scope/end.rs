@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::drift::{Firing, Wait};
+use crate::drift::{Fired, Firing, Wait};
 use crate::event::Cause;
 use crate::failure::{Bound, Failure, OperationElapsed};
 use crate::instant::Instant;
@@ -76,7 +76,14 @@ impl ScopeElapsed {
     /// How its lateness came about.
     #[must_use]
     pub fn firing(&self) -> Firing {
-        self.wait.explain(self.deadline.as_nanos(), self.fired.as_nanos())
+        let (deadline_ns, fired) = self.fired();
+        fired.firing(deadline_ns)
+    }
+
+    /// The same, as it is recorded.
+    pub(crate) fn fired(&self) -> (u64, Fired) {
+        let deadline_ns = self.deadline.as_nanos();
+        (deadline_ns, self.wait.fired(deadline_ns, self.fired.as_nanos()))
     }
 }
 

@@ -31,7 +31,7 @@ impl Reactor {
                 if wanted_ns != NEVER && until_ns > latest_ns {
                     failures.push(format!("the {direction:?} deadline of {id:?} is not in the alarm"));
                 }
-                let due_ns = side.deadline().min(side.own.get());
+                let due_ns = side.deadline().min(side.own());
                 if wanted_ns > due_ns && due_ns > side.elapsed().at_ns {
                     failures.push(format!("the {direction:?} side of {id:?} waits beyond its deadline"));
                 }

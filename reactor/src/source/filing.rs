@@ -1,11 +1,54 @@
 //! The one wheel entry of a source, and the wishes of its two sides.
 
+use std::cell::Cell;
+
 use super::{NEVER, Source};
 use crate::leeway::Leeway;
 use crate::readiness::Direction;
-use crate::timers::{Due, Timers};
+use crate::timers::Timers;
+
+/// The wheel entry of a source, if it has one.
+#[derive(Debug)]
+pub(super) struct Entry {
+    node: Cell<u32>,
+    class: Cell<Leeway>,
+    /// Whether the source was closed. It is a field, not a mark, as it is asked for wherever a deadline is moved.
+    closed: Cell<bool>,
+    /// By when it fires: its deadline plus its leeway; [`NEVER`] if there is none. Of a source that was closed, which has none
+    /// and gets none, when that was in the order of ends.
+    fires_by: Cell<u64>,
+}
+
+impl Default for Entry {
+    fn default() -> Entry {
+        let (node, class) = (Cell::new(u32::MAX), Cell::new(Leeway::NONE));
+        Entry { node, class, closed: Cell::new(false), fires_by: Cell::new(NEVER) }
+    }
+}
+
+impl Entry {
+    pub(super) fn close(&self, order: u64) {
+        self.closed.set(true);
+        self.fires_by.set(order);
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(super) fn closed_order(&self) -> u64 {
+        if self.is_closed() { self.fires_by.get() } else { NEVER }
+    }
+}
 
 impl Source {
+    /// By when its wheel entry fires.
+    #[inline]
+    pub(crate) fn entry_fires_by(&self) -> u64 {
+        self.entry.fires_by.get()
+    }
+
     /// Wants to be told at `at_ns` for `direction`. Returns whether the wheel had to be touched.
     #[inline]
     pub(crate) fn want(
@@ -19,11 +62,11 @@ impl Source {
         let side = self.side(direction);
         side.wanted.set(at_ns);
         // No leeway makes it fire later than the entry does: nothing to compute, nothing to move.
-        if at_ns >= self.entry_fires_by.get() {
+        if at_ns >= self.entry_fires_by() {
             return false;
         }
         let leeway = side.leeway.get().for_timeout(at_ns.saturating_sub(now_ns)).as_nanos();
-        if at_ns.saturating_add(leeway) >= self.entry_fires_by.get() {
+        if at_ns.saturating_add(leeway) >= self.entry_fires_by() {
             return false;
         }
         self.file(index, now_ns, timers);
@@ -33,7 +76,7 @@ impl Source {
     /// Files the wheel entry for the earlier wish of the two sides, if there is one.
     #[inline(never)]
     pub(crate) fn file(&self, index: u32, now_ns: u64, timers: &mut Timers) {
-        self.unfile(timers);
+        self.unfile(index, timers);
         let wishes = || self.sides().map(|(_, side)| (side.wanted.get(), side.leeway.get()));
         let at = wishes().map(|(wanted_ns, _)| wanted_ns).min().unwrap_or(NEVER);
         if at == NEVER {
@@ -45,26 +88,27 @@ impl Source {
                 wanted_ns.saturating_add(leeway.for_timeout(timeout_ns).as_nanos())
             });
         let leeway = Leeway::at_most_nanos(fires_by.min().unwrap_or(at) - at);
-        self.entry.set(Some(timers.insert(at, leeway, Due::Source(index))));
-        self.entry_fires_by.set(at.saturating_add(leeway.as_nanos()));
+        self.entry.node.set(timers.insert_source(at, leeway, index));
+        self.entry.class.set(leeway);
+        // So late that it makes no difference, and told from none.
+        self.entry.fires_by.set(at.saturating_add(leeway.as_nanos()).min(NEVER - 1));
     }
 
-    /// Takes the wheel entry out.
-    pub(crate) fn unfile(&self, timers: &mut Timers) {
-        if let Some(entry) = self.entry.take() {
-            timers.cancel(entry);
-            self.entry_fires_by.set(NEVER);
+    /// Takes the wheel entry out of the source at `index`.
+    pub(crate) fn unfile(&self, index: u32, timers: &mut Timers) {
+        if self.is_filed() {
+            timers.cancel_source(self.entry.node.get(), self.entry.class.get(), index);
+            self.entry.fires_by.set(NEVER);
         }
     }
 
     pub(crate) fn is_filed(&self) -> bool {
-        self.entry_fires_by.get() != NEVER
+        self.entry_fires_by() != NEVER
     }
 
     /// The wheel entry has fired and is gone.
     pub(crate) fn entry_fired(&self) {
-        self.entry.set(None);
-        self.entry_fires_by.set(NEVER);
+        self.entry.fires_by.set(NEVER);
     }
 }
 

@@ -22,12 +22,15 @@ mod imp;
 #[cfg(all(feature = "test", target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 mod interposed;
 pub mod messages;
+mod prefetch;
 pub(crate) mod process;
 #[cfg(feature = "profile")]
 pub(crate) mod profile;
 #[cfg(feature = "rig")]
 pub mod rig;
 pub(crate) mod ticks;
+
+pub(crate) use prefetch::prefetch;
 
 pub(crate) use imp::{BOOTTIME, PRIORITY, TimerFd, set_syn_count, tcp_info, tcp_queues, thread_time};
 #[cfg(feature = "process")]

@@ -12,6 +12,7 @@ use mio::Interest;
 
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::opening::opening;
 use crate::operation::Done;
 use crate::readiness::Direction;
 use crate::sys;
@@ -26,7 +27,7 @@ use crate::token::Token;
 /// # Panics
 /// Outside of a runtime.
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
-    let (reader, writer) = io::pipe()?;
+    let (reader, writer) = io::pipe().map_err(opening("a pipe"))?;
     Ok((PipeReader::new(reader)?, PipeWriter::new(writer)?))
 }
 

@@ -23,6 +23,7 @@ use signal_hook::low_level;
 use crate::event::Cause;
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::opening::opening;
 use crate::operation::Done;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
@@ -110,7 +111,8 @@ pub fn signal(kind: SignalKind) -> io::Result<Signals> {
         let refused = format!("cannot listen for {kind:?}: {why}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
     }
-    let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
+    let pair = std::os::unix::net::UnixStream::pair();
+    let (receiver, sender) = pair.map_err(opening(format_args!("a listener for {kind:?}")))?;
     receiver.set_nonblocking(true)?;
     let receiver = UnixStream::from_std(receiver);
     let io = Registration::owning(receiver, Interest::READABLE, Readiness::NONE)?;

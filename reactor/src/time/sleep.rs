@@ -74,6 +74,7 @@ impl Sleep {
     }
 
     /// Lets it end up to `leeway` later, in order to share a wake-up with others.
+    #[inline]
     pub fn with_leeway(mut self, leeway: Leeway) -> Sleep {
         self.timing.cancel(&self.driver);
         self.timing.leeway = leeway;
@@ -122,6 +123,7 @@ impl Sleep {
 impl Future for Sleep {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Sleep { driver, timing } = &mut *self;
         timing.poll(driver, cx)
@@ -129,6 +131,7 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         self.timing.cancel(&self.driver);
     }

@@ -2,14 +2,15 @@
 
 use std::task::{Context, Poll};
 
-use crate::drift::Firing;
+use crate::drift::{Fired, Firing};
 use crate::executor::Driver;
 use crate::instant::Instant;
 use crate::leeway::Leeway;
+use crate::plain_timer::Stage;
 use crate::source::NEVER;
 use crate::token::Timer;
 use crate::waiters::Note;
-use crate::waits::TimerLabel;
+use crate::waits::{Frame, TimerLabel};
 
 /// A deadline and the timer that was made for it, by name: whoever holds it says on which runtime.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub(super) struct Timing {
 pub(super) enum State {
     New,
     Waiting(Timer),
-    Fired(Firing),
+    Fired(Fired),
 }
 
 impl Timing {
@@ -34,7 +35,7 @@ impl Timing {
 
     pub(super) fn firing(&self) -> Option<Firing> {
         match self.state {
-            State::Fired(firing) => Some(firing),
+            State::Fired(fired) => Some(fired.firing(self.deadline.as_nanos())),
             _ => None,
         }
     }
@@ -43,10 +44,8 @@ impl Timing {
         let State::Waiting(timer) = self.state else { return false };
         let mut reactor = driver.reactor.borrow_mut();
         let all_ran_in = reactor.all_ran_in_turn;
-        reactor
-            .plain
-            .get_mut(timer.id)
-            .is_some_and(|plain| plain.fired.is_some() && plain.fired_in_turn <= all_ran_in)
+        let fired_in = reactor.plain.get_mut(timer.id).and_then(|plain| plain.fired_in_turn());
+        fired_in.is_some_and(|fired_in| fired_in <= all_ran_in)
     }
 
     pub(super) fn reset(&mut self, driver: &Driver, deadline: Instant) {
@@ -60,28 +59,22 @@ impl Timing {
         self.rearm(driver, deadline);
     }
 
-    /// Starts over: it had fired, though perhaps nobody had looked yet.
+    /// Starts over: it had fired, though perhaps nobody had looked yet. Whoever waited for it has been woken.
     fn rearm(&mut self, driver: &Driver, deadline: Instant) {
-        let fired = match self.state {
-            State::Waiting(timer) => {
-                let mut reactor = driver.reactor.borrow_mut();
-                reactor.plain.remove(timer.id)
-            }
-            _ => None,
+        let State::Waiting(timer) = self.state else {
+            self.state = State::New;
+            return;
         };
-        let was_waiting = matches!(self.state, State::Waiting(_));
-        self.state = State::New;
-        if was_waiting {
-            let mut reactor = driver.reactor.borrow_mut();
-            let timer = reactor.add_timer(deadline, self.leeway, true);
-            if let (Some(plain), Some(fired)) = (reactor.plain.get_mut(timer.id), fired) {
-                (plain.label, plain.within) = (fired.label, fired.within);
-                plain.waiters = fired.waiters;
-            }
-            self.state = State::Waiting(timer);
-        }
+        let mut reactor = driver.reactor.borrow_mut();
+        let fired = reactor.plain.remove(timer.id);
+        let named =
+            fired.as_ref().map_or((self.label, Frame::NONE), |fired| (fired.label, fired.within));
+        self.state = State::Waiting(reactor.add_plain(deadline, self.leeway, true, named, Stage::Alone));
+        drop(reactor);
+        drop(fired);
     }
 
+    #[inline]
     pub(super) fn cancel(&mut self, driver: &Driver) {
         if let Some(timer) = self.give_up() {
             remove(driver, timer);
@@ -89,6 +82,7 @@ impl Timing {
     }
 
     /// The timer that is to be taken out, if there is one.
+    #[inline]
     pub(super) fn give_up(&mut self) -> Option<Timer> {
         match std::mem::replace(&mut self.state, State::New) {
             State::Waiting(timer) => Some(timer),
@@ -96,42 +90,54 @@ impl Timing {
         }
     }
 
+    #[inline]
     pub(super) fn poll(&mut self, driver: &Driver, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.state, State::Fired(_)) {
+        let timer = match self.state {
+            State::Fired(_) => return Poll::Ready(()),
+            _ if driver.is_closed() => panic!("the runtime of this sleep has been dropped"),
+            State::New => {
+                self.begin(driver, cx);
+                return Poll::Pending;
+            }
+            State::Waiting(timer) => timer,
+        };
+        let fired = driver.reactor.borrow_mut().take_fired(timer);
+        if let Some(fired) = fired {
+            self.state = State::Fired(fired);
             return Poll::Ready(());
         }
-        assert!(!driver.is_closed(), "the runtime of this sleep has been dropped");
+        self.wait_on(timer, driver, cx);
+        Poll::Pending
+    }
+
+    /// Arms the timer.
+    #[inline]
+    fn begin(&mut self, driver: &Driver, cx: &mut Context<'_>) {
         let wakeup = driver.wakeup(cx.waker());
         let (poller, scope) = (driver.poller(), driver.scope());
         let mut reactor = driver.reactor.borrow_mut();
-        let now_ns = reactor.now_ns;
-        let timer = match self.state {
-            State::Fired(_) => return Poll::Ready(()),
-            State::Waiting(timer) => timer,
-            State::New => reactor.add_timer(self.deadline, self.leeway, true),
-        };
-        self.state = State::Waiting(timer);
-        let Some(plain) = reactor.plain.get_mut(timer.id) else { return Poll::Pending };
-        match plain.fired {
-            None => {
-                let since_ns = plain.waiters.notes().next().map_or(now_ns, |note| note.since_ns);
-                let note = Note { since_ns, until_ns: NEVER, poller, scope };
-                (plain.label, plain.within) = (self.label, poller.frame);
-                let before = plain.waiters.set(0, wakeup, note);
-                drop(reactor);
-                drop(before);
-                Poll::Pending
-            }
-            Some(firing) => {
-                reactor.plain.remove(timer.id);
-                self.state = State::Fired(firing);
-                Poll::Ready(())
-            }
-        }
+        let note = Note { since_ns: reactor.now_ns, until_ns: NEVER, poller, scope };
+        let (named, stage) = ((self.label, poller.frame), Stage::awaited(wakeup, note));
+        self.state = State::Waiting(reactor.add_plain(self.deadline, self.leeway, true, named, stage));
+    }
+
+    /// Polled again before it has fired.
+    #[cold]
+    fn wait_on(&mut self, timer: Timer, driver: &Driver, cx: &mut Context<'_>) {
+        let wakeup = driver.wakeup(cx.waker());
+        let (poller, scope) = (driver.poller(), driver.scope());
+        let mut reactor = driver.reactor.borrow_mut();
+        let note = Note { since_ns: reactor.now_ns, until_ns: NEVER, poller, scope };
+        let Some(plain) = reactor.plain.get_mut(timer.id) else { return };
+        plain.label = self.label;
+        let before = plain.wait(wakeup, note);
+        drop(reactor);
+        drop(before);
     }
 }
 
 /// Takes a timer out; its waker is dropped while nothing is borrowed.
+#[inline(never)]
 pub(super) fn remove(driver: &Driver, timer: Timer) {
     let removed = driver.reactor.borrow_mut().remove_timer(timer);
     drop(removed);

@@ -106,6 +106,12 @@ impl Driver {
             let within = note.poller.frame;
             walk.frames.insert(frame, Standing { within, until_ns: NEVER, set_at: None, phase });
         }
+        let joins = self.tasks.joins.borrow();
+        walk.found.extend(joins.listed().map(|join| Found {
+            subject: Some(Subject::Task(join.spawned_at)),
+            ..Found::plain(Label::idle("join"), join.note())
+        }));
+        drop(joins);
         for (_, (_, note)) in &*self.shutdown_waiters.borrow() {
             walk.found.extend(note.map(|note| Found::plain(Label::idle("shutdown"), note)));
         }
@@ -177,7 +183,7 @@ impl Reactor {
     fn found_on_sources(&mut self, found: &mut Vec<Found>) {
         let reactor = self.id;
         for (id, source) in self.sources.iter_mut() {
-            let home = source.home.get();
+            let home = source.home();
             for (direction, side) in source.sides() {
                 found.extend(side.notes().into_iter().map(|note| Found {
                     token: Some(Token { id, reactor }),
@@ -191,10 +197,10 @@ impl Reactor {
 
     fn found_with_timers(&mut self, walk: &mut Walk) {
         for (_, plain) in self.plain.iter_mut() {
-            let (label, until_ns) = (plain.label, plain.deadline.as_nanos());
+            let (label, until_ns) = (plain.label, plain.deadline_ns);
             let (frame, set_at) = (label.frame, label.set_at);
             let by = if frame.is_some() { WaitBound::Guard(set_at) } else { WaitBound::Itself };
-            walk.found.extend(plain.waiters.notes().map(|note| Found {
+            walk.found.extend(plain.note().map(|note| Found {
                 own: Limit::NONE.or_earlier(until_ns, || Some(by.clone())),
                 frame,
                 ..Found::plain(Label::new(label.what), note)

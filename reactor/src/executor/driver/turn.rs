@@ -9,7 +9,6 @@ use super::Driver;
 use crate::blame::{Given, Holder};
 use crate::event::Event;
 use crate::executor::polling::POLLS_AT_LEAST;
-use crate::executor::task::Task;
 use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::scope::tree::HookFn;
@@ -30,7 +29,7 @@ impl Driver {
         self.deliver();
         let done = self.run_tasks(main);
         self.run_hooks();
-        let all_ran = self.run_queue.borrow().is_empty();
+        let all_ran = self.tasks.run_queue.borrow().is_empty();
         self.wake_for_next_turn();
         self.account_turn(all_ran);
         Ok(done)
@@ -39,9 +38,9 @@ impl Driver {
     /// Sleeps, and queues whoever waits for what the kernel then says.
     fn take_turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
         let mut reactor = self.reactor.borrow_mut();
-        let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.run_queue.borrow_mut());
+        let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.tasks.run_queue.borrow_mut());
         reactor.turn_waking(max_wait, |id| {
-            if tasks.get_mut(id).is_some_and(Task::is_to_be_queued) {
+            if self.is_to_be_queued_of(&mut tasks, id) {
                 queue.push(id);
             }
         })?;
@@ -75,7 +74,7 @@ impl Driver {
             }
         }
         let most = self.reactor.borrow().budget.messages;
-        if self.run_queue.borrow().len() >= most {
+        if self.tasks.run_queue.borrow().len() >= most {
             // The tasks are behind: let the inbox say Full rather than grow the queue. But what is cancelled or shut down
             // by another thread is not to wait until they have caught up, which may be never.
             self.reactor.borrow_mut().take_few_messages(POLLS_AT_LEAST);
@@ -177,7 +176,7 @@ impl Driver {
     }
 
     fn has_work(&self) -> bool {
-        !self.run_queue.borrow().is_empty() || !self.reactor.borrow().scopes.hooks_due.is_empty()
+        !self.tasks.run_queue.borrow().is_empty() || !self.reactor.borrow().scopes.hooks_due.is_empty()
     }
 
     fn wake_for_next_turn(&self) {

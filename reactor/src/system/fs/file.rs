@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::instant::Instant;
+use crate::opening::opening;
 use crate::system::blocking::blocking_as;
 use crate::system::fs::FILE_OPERATION;
 use crate::system::fs::futures_io::Polled;
@@ -87,8 +88,8 @@ impl File {
     /// [`Failure`].
     pub async fn open_with(options: &OpenOptions, path: impl AsRef<Path>) -> Result<File, Failure> {
         let (options, path) = (options.clone(), path.as_ref().to_owned());
-        let file =
-            blocking_as(FILE_OPERATION, move || options.open(path)).await?.map_err(Failure::Io)?;
+        let open = move || options.open(&path).map_err(opening(path.display()));
+        let file = blocking_as(FILE_OPERATION, open).await?.map_err(Failure::Io)?;
         Ok(File::from_std(file))
     }
 

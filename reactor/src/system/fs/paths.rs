@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::opening::opening;
 use crate::system::blocking::blocking_as;
 use crate::system::fs::FILE_OPERATION;
 
@@ -20,7 +21,8 @@ pub async fn read(path: impl AsRef<Path>, limit: usize) -> Result<Vec<u8>, Failu
     run(move || {
         let mut bytes = Vec::new();
         let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        std::fs::File::open(path)?.take(one_more).read_to_end(&mut bytes)?;
+        let file = std::fs::File::open(&path).map_err(opening(path.display()))?;
+        file.take(one_more).read_to_end(&mut bytes)?;
         if bytes.len() > limit {
             let words = format!("the file is longer than the {limit} bytes that were allowed");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
@@ -36,7 +38,7 @@ pub async fn read(path: impl AsRef<Path>, limit: usize) -> Result<Vec<u8>, Failu
 /// [`Failure`]; some may have been written.
 pub async fn write(path: impl AsRef<Path>, bytes: impl Into<Vec<u8>>) -> Result<(), Failure> {
     let (path, bytes) = (path.as_ref().to_owned(), bytes.into());
-    run(move || std::fs::write(path, bytes)).await
+    run(move || std::fs::write(&path, bytes).map_err(opening(path.display()))).await
 }
 
 /// Gives a file another name, in place of whatever has it (`rename(2)`).

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::executor::context;
 use crate::failure::Failure;
+use crate::opening::opening;
 use crate::system::process::Child;
 
 /// Starts a program: a `std::process::Command` whose [`Child`] is awaited.
@@ -108,7 +109,12 @@ impl Command {
     pub fn spawn(&mut self) -> io::Result<Child> {
         // Before there is a child that nobody could wait for.
         drop(context::current("spawning a child process"));
-        Child::watch(self.command.spawn()?, self.kill_on_drop)
+        self.start(self.kill_on_drop)
+    }
+
+    fn start(&mut self, kill_on_drop: bool) -> io::Result<Child> {
+        let started = self.command.spawn().and_then(|child| Child::watch(child, kill_on_drop));
+        started.map_err(opening(format_args!("what {:?} is to be run with", self.command.get_program())))
     }
 
     /// Runs it to its end, and collects what it writes to its standard output and error, at most `limit` bytes of each.
@@ -129,8 +135,7 @@ impl Command {
             self.command.stdin(Stdio::null());
         }
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = Child::watch(self.command.spawn().map_err(Failure::Io)?, true);
-        child.map_err(Failure::Io)?.output_by(deadline, limit).await
+        self.start(true).map_err(Failure::Io)?.output_by(deadline, limit).await
     }
 }
 
