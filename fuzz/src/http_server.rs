@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::BodyExt;
 use punctual_net::http::{Body, service_fn};
@@ -22,8 +23,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a client takes before it has had enough.
 const ANSWER_MAX: usize = 1 << 20;
 
-/// Method and target of each request that a handler saw.
-type Seen = Rc<RefCell<Vec<(String, String)>>>;
+/// The head of each request that a handler saw. They are looked at when all is over: a handler that panics is answered for.
+type Seen = Rc<RefCell<Vec<Parts>>>;
 
 /// How the client goes about it: from the first two bytes.
 #[derive(Clone, Copy)]
@@ -56,7 +57,11 @@ pub fn run(data: &[u8]) {
         return;
     }
     responses::check(&answer);
-    strict::check(sent, &seen.borrow());
+    let seen = seen.borrow();
+    seen.iter().for_each(check);
+    let requests: Vec<_> =
+        seen.iter().map(|head| (head.method.to_string(), head.uri.to_string())).collect();
+    strict::check(sent, &requests);
 }
 
 async fn converse(sent: &[u8], manners: Manners, seen: Seen) -> Vec<u8> {
@@ -100,12 +105,11 @@ async fn handle(
     reads: bool,
     seen: Seen,
 ) -> Result<Response<String>, Infallible> {
-    check(&request);
-    let (method, target) = (request.method().to_string(), request.uri().to_string());
-    seen.borrow_mut().push((method.clone(), target.clone()));
-    let mut said = target;
+    let (head, body) = request.into_parts();
+    let (method, mut said) = (head.method.to_string(), head.uri.to_string());
+    seen.borrow_mut().push(head);
     if reads {
-        match request.into_body().collect().await {
+        match body.collect().await {
             Ok(body) => said.push_str(&format!(" {}", body.to_bytes().len())),
             Err(error) => said.push_str(&format!(" {error}")),
         }
@@ -119,23 +123,23 @@ async fn handle(
 }
 
 /// Nothing that could be read in two ways comes as far as a handler.
-fn check(request: &Request<Body>) {
-    let headers = request.headers();
+fn check(request: &Parts) {
+    let headers = &request.headers;
     let count = |name| headers.get_all(name).iter().count();
-    if request.version() > Version::HTTP_11 {
+    if request.version > Version::HTTP_11 {
         return;
     }
     assert!(count(CONTENT_LENGTH) <= 1 && count(TRANSFER_ENCODING) <= 1, "{request:?}");
     assert!(count(CONTENT_LENGTH) + count(TRANSFER_ENCODING) <= 1, "two lengths: {request:?}");
     if let Some(coding) = headers.get(TRANSFER_ENCODING) {
         assert!(coding.as_bytes().eq_ignore_ascii_case(b"chunked"), "{request:?}");
-        assert_eq!(request.version(), Version::HTTP_11, "chunks over HTTP/1.0: {request:?}");
+        assert_eq!(request.version, Version::HTTP_11, "chunks over HTTP/1.0: {request:?}");
     }
     if let Some(length) = headers.get(CONTENT_LENGTH) {
         assert!(length.as_bytes().iter().all(u8::is_ascii_digit), "{request:?}");
     }
     assert!(
-        count(HOST) <= 1 && (count(HOST) == 1 || request.version() != Version::HTTP_11),
+        count(HOST) <= 1 && (count(HOST) == 1 || request.version != Version::HTTP_11),
         "{request:?}"
     );
 }

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::race::Vain;
 use crate::error::{Error, Kind, Phase};
-use crate::tcp::{TcpOptions, TcpStream};
+use crate::tcp::{Polled, TcpOptions, TcpStream};
 
 /// What is done to each socket before it connects.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) async fn attempt(
     check_scope().map_err(|why| Vain::All(Error::failed(Phase::Connect, why).with_peer(address)))?;
     let failed = |error| Error::kernel(Phase::Connect, error).with_peer(address);
     let (socket, assume) = setup.start(address, deadline).map_err(Vain::Address)?;
-    let io = mio::net::TcpStream::from_std(socket.into());
+    let io = Polled::from(socket);
     // Registered after connect(2): an unconnected socket reports a hang-up.
     let io =
         Registration::owning(io, tcp_interest(), assume).map_err(|why| Vain::Address(failed(why)))?;
@@ -78,7 +78,7 @@ pub(crate) async fn direct(address: SocketAddr, deadline: Instant) -> Result<Tcp
 }
 
 async fn await_outcome(
-    io: &Registration<mio::net::TcpStream>,
+    io: &Registration<Polled>,
     leeway: Option<Leeway>,
     deadline: Instant,
 ) -> Result<SocketAddr, Failure> {
@@ -86,7 +86,9 @@ async fn await_outcome(
     io.set_leeway(leeway.unwrap_or(Leeway::NONE))?;
     io.set_label(Direction::Write, "tcp-connect");
     io.set_deadline(Direction::Write, Some(deadline))?;
-    let peer = io.operate(Direction::Write, |io| outcome(io.take_error(), || io.peer_addr())).await?;
+    let peer = io
+        .operate(Direction::Write, |io| outcome(SockRef::from(io).take_error(), || io.peer_addr()))
+        .await?;
     io.set_deadline(Direction::Write, None)?;
     io.set_label(Direction::Write, "write");
     io.set_leeway(leeway.unwrap_or(of_streams))?;

@@ -107,22 +107,45 @@ impl<S: AsyncWrite + Unpin> Write for Io<S> {
 }
 
 impl<T: StreamTransport> Socket<T> {
-    /// Reads up to `room` bytes, and has `take` look at them where they have come, in the room of the thread: that is needed
-    /// only when there is something to read.
+    /// Reads up to `room` bytes, and has `take` hand them `on`, from where they have come, in the room of the thread: that is
+    /// needed only when there is something to read.
     #[inline]
-    pub(crate) fn poll_lent(
+    pub(crate) fn poll_lent<C>(
         &self,
         cx: &mut Context<'_>,
         room: usize,
-        mut take: impl FnMut(&[u8]),
-    ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Read, room == 0, |io| {
-            scratch::lend(room, |buffer| {
-                let bytes = self.received(T::read(io, buffer))?;
-                take(buffer.get(..bytes).ok_or_else(scratch::liar)?);
-                Ok(Done::bytes(bytes, room))
-            })
-        })
+        on: &mut C,
+        take: impl Fn(&mut C, &[u8]),
+    ) -> Poll<io::Result<()>> {
+        if room == 0 {
+            return self.poll_io(cx, Direction::Read, true, |_| Ok(Done::new(0))).map_ok(drop);
+        }
+        let poll = self.io().poll_operate_on(
+            cx,
+            Direction::Read,
+            on,
+            |on, io| {
+                let lent = scratch::lend_if_there(room, |buffer| self.read_lent(io, buffer, on, &take));
+                // So it is made again, in room of its own.
+                lent.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into()))
+            },
+            |on, io| scratch::lend(room, |buffer| self.read_lent(io, buffer, on, &take)),
+        );
+        poll.map_ok(drop).map_err(|failure| self.read_failed(failure).tell().into())
+    }
+
+    #[inline(always)]
+    fn read_lent<C>(
+        &self,
+        io: &T::Io,
+        buffer: &mut [u8],
+        on: &mut C,
+        take: &impl Fn(&mut C, &[u8]),
+    ) -> io::Result<Done<usize>> {
+        let room = buffer.len();
+        let bytes = self.received(T::read(io, buffer))?;
+        take(on, buffer.get(..bytes).ok_or_else(scratch::liar)?);
+        Ok(Done::bytes(bytes, room))
     }
 }
 
@@ -133,7 +156,7 @@ impl<T: StreamTransport> Read for Socket<T> {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = cursor.remaining().min(SIZE);
-        self.poll_lent(cx, room, |bytes| cursor.put_slice(bytes)).map_ok(drop)
+        self.poll_lent(cx, room, &mut cursor, |cursor, bytes| cursor.put_slice(bytes))
     }
 }
 

@@ -15,17 +15,29 @@ thread_local! {
 /// Lends the thread's room to `read`, which reads at most once and polls nobody: `room` bytes, of which there are no more
 /// than [`SIZE`].
 #[cfg(feature = "hyper")]
-#[inline]
 pub(crate) fn lend<R>(room: usize, mut read: impl FnMut(&mut [u8]) -> R) -> R {
+    // The thread ends, or this is a read within a read.
+    lend_if_there(room, &mut read).unwrap_or_else(|| read(&mut vec![0; room]))
+}
+
+/// The same if that room is there, as it is unless the thread ends or this is a read within a read.
+#[cfg(feature = "hyper")]
+#[inline]
+pub(crate) fn lend_if_there<R>(room: usize, read: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
     let lent = SCRATCH.try_with(|scratch| {
         let mut buffer = scratch.try_borrow_mut().ok()?;
         if buffer.len() < room {
-            buffer.resize(room, 0);
+            grow(&mut buffer, room);
         }
-        buffer.get_mut(..room).map(&mut read)
+        buffer.get_mut(..room).map(read)
     });
-    // The thread ends, or this is a read within a read.
-    lent.ok().flatten().unwrap_or_else(|| read(&mut vec![0; room]))
+    lent.ok().flatten()
+}
+
+#[cfg(feature = "hyper")]
+#[cold]
+fn grow(buffer: &mut Vec<u8>, room: usize) {
+    buffer.resize(room, 0);
 }
 
 /// A stream that says it moved more than there was: an `impl` that is wrong, and no reason to panic.

@@ -177,6 +177,8 @@ pub(crate) use open;
 mod tests {
     use std::fmt;
 
+    use tracing::subscriber::NoSubscriber;
+
     use super::*;
 
     /// Whoever formats it has a test fail.
@@ -190,24 +192,27 @@ mod tests {
 
     #[test]
     fn without_a_subscriber_nothing_is_formatted() {
-        let evaluated = std::cell::Cell::new(false);
-        let span = open!(
-            "connect",
-            Phase::Connect,
-            field::ENDPOINT = display(Untold),
-            field::BUDGET_MS = {
-                evaluated.set(true);
-                1.0
-            },
-        );
-        assert!(span.is_disabled() && !evaluated.get());
-        let mut running =
-            Running::new(Phase::Connect, Instant::from_nanos(1), Instant::FAR_FUTURE, None, span);
-        running.span().record(field::PEER, display(Untold));
-        let info = DeadlineInfo::new(Instant::from_nanos(2), Instant::from_nanos(3));
-        let error = running.fail(Error::timeout(Phase::Connect, info));
-        assert!(error.was_told(), "it is not told anew, were there somebody by then");
-        running.end(PhaseEnding::Done);
-        assert!(running.over);
+        // Other tests have subscribers on their threads; a callsite that all of those always want asks nobody any more.
+        tracing::subscriber::with_default(NoSubscriber::default(), || {
+            let evaluated = std::cell::Cell::new(false);
+            let span = open!(
+                "connect",
+                Phase::Connect,
+                field::ENDPOINT = display(Untold),
+                field::BUDGET_MS = {
+                    evaluated.set(true);
+                    1.0
+                },
+            );
+            assert!(span.is_disabled() && !evaluated.get());
+            let mut running =
+                Running::new(Phase::Connect, Instant::from_nanos(1), Instant::FAR_FUTURE, None, span);
+            running.span().record(field::PEER, display(Untold));
+            let info = DeadlineInfo::new(Instant::from_nanos(2), Instant::from_nanos(3));
+            let error = running.fail(Error::timeout(Phase::Connect, info));
+            assert!(error.was_told(), "it is not told anew, were there somebody by then");
+            running.end(PhaseEnding::Done);
+            assert!(running.over);
+        });
     }
 }

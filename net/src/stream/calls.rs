@@ -30,6 +30,7 @@ pub(crate) fn send_vectored(io: &impl AsFd, buffers: &[IoSlice<'_>]) -> io::Resu
 }
 
 impl<T: StreamTransport> Socket<T> {
+    #[inline]
     pub(crate) fn try_send(&self, io: &T::Io, buffer: &[u8]) -> io::Result<Done<usize>> {
         if buffer.is_empty() {
             return Ok(Done::new(0));
@@ -52,6 +53,7 @@ impl<T: StreamTransport> Socket<T> {
         Ok(Done::bytes(sent, offered))
     }
 
+    #[inline]
     pub(crate) fn try_send_some(&self, io: &T::Io, bytes: &[u8]) -> io::Result<usize> {
         self.sent(T::write(io, bytes))
     }

@@ -161,6 +161,17 @@ mod tests {
         });
     }
 
+    /// Each connection that says nothing has both.
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn what_waits_takes_no_more_room_than_it_did() {
+        assert_eq!(size_of::<crate::TcpStream>(), 64);
+        run(async {
+            let (near, _far) = duplex(64);
+            assert_eq!(size_of_val(&near.read_pooled()), 56);
+        });
+    }
+
     #[test]
     fn no_more_buffers_are_kept_than_it_says_whatever_is_held_at_once() {
         run(async {

@@ -4,11 +4,13 @@ mod keepalive;
 mod listen;
 mod listener;
 mod options;
+mod polled;
 mod setup;
 mod stream;
 
 pub use keepalive::Keepalive;
 pub use listen::Listen;
 pub use listener::TcpListener;
+pub(crate) use polled::Polled;
 pub use setup::TcpOptions;
 pub use stream::TcpStream;

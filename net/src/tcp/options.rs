@@ -25,7 +25,7 @@ impl TcpStream {
     /// # Errors
     /// `Closed`, or what the kernel says.
     pub fn nodelay(&self) -> Result<bool, Error> {
-        self.option(|io| io.nodelay())
+        self.option(|io| SockRef::from(io).tcp_nodelay())
     }
 
     /// Sends small writes at once (`TCP_NODELAY`).
@@ -33,7 +33,7 @@ impl TcpStream {
     /// # Errors
     /// `Closed`, or what the kernel says.
     pub fn set_nodelay(&self, nodelay: bool) -> Result<(), Error> {
-        self.option(|io| io.set_nodelay(nodelay))
+        self.option(|io| SockRef::from(io).set_tcp_nodelay(nodelay))
     }
 
     /// How long the kernel goes on sending after a close (`SO_LINGER`, socket(7)).

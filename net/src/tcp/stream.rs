@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use punctual_reactor::{Failure, Readiness, Registration, Subject, messages, tcp_interest};
+use socket2::SockRef;
 
 use crate::connect::Connect;
 use crate::error::{Error, Phase};
@@ -17,6 +18,7 @@ use crate::socket::transport::{
 };
 use crate::stream;
 use crate::target::Target;
+use crate::tcp::Polled;
 
 /// A TCP connection, with a deadline and a timeout on each side: a [`Socket`], where it says what holds for
 /// every operation.
@@ -28,7 +30,7 @@ impl StreamTransport for Tcp {}
 impl ListenerTransport for Tcp {}
 
 impl sealed::Kind for Tcp {
-    type Io = mio::net::TcpStream;
+    type Io = Polled;
     /// Its registration knows the other end, as it was when the connection was made.
     type Names = ();
     type Address = SocketAddr;
@@ -49,12 +51,12 @@ impl sealed::Stream for Tcp {
         messages::receive_bytes(io.as_fd(), buffer)
     }
 
-    fn read_vectored(mut io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        io.read_vectored(buffers)
+    fn read_vectored(io: &Self::Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*SockRef::from(io)).read_vectored(buffers)
     }
 
     fn peek(io: &Self::Io, buffer: &mut [u8]) -> io::Result<usize> {
-        io.peek(buffer)
+        messages::peek(io.as_fd(), buffer)
     }
 
     #[inline]
@@ -67,7 +69,7 @@ impl sealed::Stream for Tcp {
     }
 
     fn shutdown(io: &Self::Io, how: Shutdown) -> io::Result<()> {
-        io.shutdown(how)
+        SockRef::from(io).shutdown(how)
     }
 }
 
@@ -78,11 +80,11 @@ impl sealed::Listening for Tcp {
         listener.local_addr()
     }
 
-    fn accept(listener: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
-        listener.accept()
+    fn accept(listener: &mio::net::TcpListener) -> io::Result<(Polled, SocketAddr)> {
+        listener.accept().map(|(stream, peer)| (stream.into(), peer))
     }
 
-    fn accepted(io: mio::net::TcpStream, peer: &SocketAddr) -> Result<TcpStream, Error> {
+    fn accepted(io: Polled, peer: &SocketAddr) -> Result<TcpStream, Error> {
         TcpStream::adopt(io, *peer, Phase::Accept)
     }
 }
@@ -121,7 +123,7 @@ impl TcpStream {
     pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream, Error> {
         let peer = stream.peer_addr().map_err(|error| Error::kernel(Phase::Configure, error))?;
         stream.set_nonblocking(true).map_err(|error| Error::kernel(Phase::Configure, error))?;
-        TcpStream::adopt(mio::net::TcpStream::from_std(stream), peer, Phase::Configure)
+        TcpStream::adopt(stream.into(), peer, Phase::Configure)
     }
 
     /// Gives it back as a stream of the standard library. It does not block; to have it block, call its
@@ -133,21 +135,21 @@ impl TcpStream {
         let peer = self.peer_addr();
         let Socket { io, .. } = self;
         let closed = || Error::failed(Phase::Configure, Failure::Closed).with_peer(peer);
-        io.into_inner().map(std::net::TcpStream::from).ok_or_else(closed)
+        io.into_inner().map(Polled::into_std).ok_or_else(closed)
     }
 
     /// Registers a connected socket; both sides are worth a try at once.
     #[track_caller]
-    pub(crate) fn adopt(io: mio::net::TcpStream, peer: SocketAddr, phase: Phase) -> Result<Self, Error> {
+    pub(crate) fn adopt(io: Polled, peer: SocketAddr, phase: Phase) -> Result<Self, Error> {
         #[cfg(target_vendor = "apple")]
-        let _ = socket2::SockRef::from(&io).set_nosigpipe(true);
+        let _ = SockRef::from(&io).set_nosigpipe(true);
         let registration =
             Registration::owning(io, tcp_interest(), Readiness::READABLE | Readiness::WRITABLE)
                 .map_err(|error| Error::kernel(phase, error).with_peer(peer))?;
         Ok(TcpStream::over(registration, peer))
     }
 
-    pub(crate) fn over(io: Registration<mio::net::TcpStream>, peer: SocketAddr) -> TcpStream {
+    pub(crate) fn over(io: Registration<Polled>, peer: SocketAddr) -> TcpStream {
         io.trust_short_reads();
         io.set_subject(peer);
         Socket::assemble(io, ())

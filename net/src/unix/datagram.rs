@@ -92,7 +92,7 @@ impl UnixDatagram {
     /// Outside of a runtime.
     #[track_caller]
     pub fn pair() -> Result<(UnixDatagram, UnixDatagram), Error> {
-        let failed = |error| Error::kernel(Phase::Connect, error);
+        let failed = |error| Error::kernel(Phase::Connect, error).with_target("the other end of a pair");
         let (left, right) = mio::net::UnixDatagram::pair().map_err(failed)?;
         let adopt = |io| UnixDatagram::adopt(io, UnixAddress::UNNAMED, Some(UnixAddress::UNNAMED));
         Ok((adopt(left)?, adopt(right)?))

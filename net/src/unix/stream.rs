@@ -147,7 +147,7 @@ impl UnixStream {
     /// Outside of a runtime.
     #[track_caller]
     pub fn pair() -> Result<(UnixStream, UnixStream), Error> {
-        let failed = |error| Error::kernel(Phase::Connect, error);
+        let failed = |error| Error::kernel(Phase::Connect, error).with_target("the other end of a pair");
         let (left, right) = mio::net::UnixStream::pair().map_err(failed)?;
         let adopt = |io| UnixStream::adopt(io, UnixAddress::UNNAMED, Phase::Connect);
         Ok((adopt(left)?, adopt(right)?))

@@ -20,7 +20,7 @@ pub(super) fn of<B: HttpBody>(
     if is_http1 && progress.is_in_doubt() {
         return Some(StatusCode::BAD_REQUEST);
     }
-    if request.version() == Version::HTTP_11 && !names_one_host(request) {
+    if is_http1 && !names_one_host(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
     if !has_body {
@@ -35,15 +35,16 @@ pub(super) fn of<B: HttpBody>(
 /// So many lines of headers are few.
 const FEW: usize = 12;
 
-/// Exactly one `Host` (RFC 9112, section 3.2).
+/// Exactly one `Host`, of which HTTP/1.0 may do without (RFC 9112, section 3.2).
 fn names_one_host<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
-    if headers.len() > FEW {
-        let mut hosts = headers.get_all(header::HOST).iter();
-        return hosts.next().is_some() && hosts.next().is_none();
-    }
-    // To look at the names of a few costs less than to hash one.
-    headers.iter().filter(|(name, _)| *name == header::HOST).count() == 1
+    let hosts = if headers.len() > FEW {
+        headers.get_all(header::HOST).iter().take(2).count()
+    } else {
+        // To look at the names of a few costs less than to hash one.
+        headers.iter().filter(|(name, _)| *name == header::HOST).count()
+    };
+    hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11
 }
 
 /// A body has one framing: a length, or one `Transfer-Encoding` that is `chunked` and nothing else (RFC 9112, section

@@ -143,9 +143,12 @@ impl<T: StreamTransport> Line<T> {
         let room = cursor.remaining().min(SIZE);
         let fine = match &mut self.wire {
             Wire::Plain(stream) if self.prefix.is_empty() => {
-                let mut fine = true;
-                ready!(stream.poll_lent(cx, room, |bytes| fine = hand_on(bytes, progress, cursor)))?;
-                fine
+                let mut on = (cursor, true);
+                let take = |(cursor, fine): &mut (&mut ReadBufCursor<'_>, bool), bytes: &[u8]| {
+                    *fine = hand_on(bytes, progress, cursor);
+                };
+                ready!(stream.poll_lent(cx, room, &mut on, take))?;
+                on.1
             }
             _ => ready!(self.poll_read_otherwise(progress, cx, cursor))?,
         };
