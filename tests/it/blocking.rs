@@ -84,6 +84,9 @@ fn captures_of_work_given_up_are_dropped_at_once() {
         let own = pool.clone();
         let busy = spawn(async move { own.run(hang).await });
         yield_now().await;
+        while pool.load().1 > 0 {
+            sleep(MS).await; // until the thread has begun
+        }
         let captured = Arc::new(());
         let capture = captured.clone();
         let late = timeout(2 * MS, pool.run(move || drop(capture))).await;

@@ -1,5 +1,6 @@
 //! Child processes under deadlines, and no zombie in any case.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -383,7 +384,9 @@ fn r02_a_child_that_cannot_be_watched_for_want_of_descriptors_is_no_zombie() {
             let pipe = punctual::reactor::pipe();
             let signals = punctual::signal::signal(SignalKind::USER1);
             for error in [child.err(), pipe.err(), signals.err()].into_iter().flatten() {
-                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error:?}");
+                let source = error.get_ref().and_then(|said| said.source());
+                let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+                assert_eq!(source.and_then(io::Error::raw_os_error), Some(libc::EMFILE), "{error:?}");
                 refused += 1;
             }
             setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("set");

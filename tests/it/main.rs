@@ -18,7 +18,6 @@ mod diagnosis; // section 10 of the design
 #[cfg(feature = "dns")]
 mod dns; // N
 mod duplex;
-mod fault_proxy; // B05
 mod fds; // F
 mod files;
 mod half_close; // X

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use futures_lite::future::zip;
 use punctual::net::Kind;
 use punctual::{
     Instant, PhaseEnding, PhaseRecord, TimeoutBy, phases, scope, sleep, spawn, timeout, yield_now,
@@ -27,30 +28,4 @@ fn endings_of(name: &str) -> Vec<(PhaseEnding, u64)> {
     let record = record_of(name);
     let endings = record.map(|record| record.endings.iter().filter(|(_, count)| *count > 0).collect());
     endings.unwrap_or_default()
-}
-
-/// The results of two futures, once both are ready.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    let (mut of_a, mut of_b) = (None, None);
-    poll_fn(|cx| {
-        if of_a.is_none()
-            && let Poll::Ready(value) = a.as_mut().poll(cx)
-        {
-            of_a = Some(value);
-        }
-        if of_b.is_none()
-            && let Poll::Ready(value) = b.as_mut().poll(cx)
-        {
-            of_b = Some(value);
-        }
-        match (of_a.take(), of_b.take()) {
-            (Some(a), Some(b)) => Poll::Ready((a, b)),
-            (a, b) => {
-                (of_a, of_b) = (a, b);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{Write, stderr};
+use std::net::SocketAddr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use punctual::Runtime;
+use punctual::net::TcpListener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -69,6 +71,17 @@ pub const EPIPE: i32 = rustix::io::Errno::PIPE.raw_os_error();
 /// `ECONNREFUSED`.
 pub const ECONNREFUSED: i32 = rustix::io::Errno::CONNREFUSED.raw_os_error();
 
+/// A listener on loopback, and where it listens.
+///
+/// # Panics
+/// Without loopback, or outside of a runtime.
+#[must_use]
+pub fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    (listener, address)
+}
+
 /// What descriptors there are that were not there `before`.
 #[must_use]
 pub fn descriptors_beyond(before: &BTreeSet<String>) -> Vec<String> {
@@ -81,14 +94,23 @@ pub fn descriptors_beyond(before: &BTreeSet<String>) -> Vec<String> {
 /// Without procfs.
 #[must_use]
 pub fn descriptors() -> BTreeSet<String> {
+    let lasting = open_numbers().into_iter().filter(|(_, what)| !what.starts_with("/proc/"));
+    lasting.map(|(number, what)| format!("{number} {what}")).collect()
+}
+
+/// The numbers of the descriptors of this process, and what each is.
+///
+/// # Panics
+/// Without procfs.
+#[must_use]
+pub fn open_numbers() -> Vec<(u64, String)> {
     let listing = std::fs::read_dir("/proc/self/fd").expect("procfs");
-    let named = listing.flatten().filter_map(|entry| {
-        let target = std::fs::read_link(entry.path()).ok()?;
-        let target = target.to_string_lossy().into_owned();
-        // The listing itself is one.
-        (!target.starts_with("/proc/")).then(|| format!("{:?} {target}", entry.file_name()))
-    });
-    named.collect()
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let numbers: Vec<u64> = numbers.collect();
+    // The listing itself was one, and is gone by now.
+    let target = |number: u64| std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
+    let named = numbers.into_iter().filter_map(|number| Some((number, target(number)?)));
+    named.map(|(number, target)| (number, target.to_string_lossy().into_owned())).collect()
 }
 
 /// KiB of memory that this process has for itself.

@@ -148,20 +148,28 @@ fn d17_concurrent_methods() {
 fn d18_buffer_free_after_timeout() {
     async fn body(left: impl End, right: impl End) {
         let left = Rc::new(left);
+        let (timed_out, sent) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
         let tasks = (0..10).map(|n| {
-            let left = left.clone();
+            let (left, timed_out, sent) = (left.clone(), timed_out.clone(), sent.clone());
             spawn(async move {
                 let mut buffer = vec![n; 1024];
                 left.within(Direction::Read, Some(MS)).expect("open");
                 assert_eq!(left.recv(&mut buffer).await, Err(Class::Timeout));
                 buffer.fill(0xee);
-                sleep(20 * MS).await;
+                timed_out.set(timed_out.get() + 1);
+                while !sent.get() {
+                    sleep(MS).await;
+                }
+                sleep(10 * MS).await;
                 assert!(buffer.iter().all(|byte| *byte == 0xee), "written into after its timeout");
             })
         });
         let tasks: Vec<_> = tasks.collect();
-        sleep(10 * MS).await;
+        while timed_out.get() < tasks.len() {
+            sleep(MS).await;
+        }
         right.send_all(&[1; 1024]).await;
+        sent.set(true);
         for task in tasks {
             task.await.expect("no panic");
         }

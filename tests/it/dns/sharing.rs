@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use futures_lite::future::zip;
 use punctual::net::{DnsFailure, Kind, Phase};
 use punctual::{JoinHandle, Unbounded, scope, sleep, spawn, timeout};
 
@@ -130,7 +131,7 @@ fn n09_a_scope_ends_the_lookup_of_its_own() {
             heard(&server, 2).await;
             all(&resolver, "a.example").await
         };
-        let (late, patient) = join(late, patient).await;
+        let (late, patient) = zip(late, patient).await;
         let error = late.expect("it looked").expect_err("late");
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Resolve), "{error}");
         assert_eq!(error.deadline().and_then(|info| info.name()), Some("request"), "{error}");
@@ -151,26 +152,6 @@ fn n09_a_scope_ends_the_lookup_of_its_own() {
         assert_eq!((error.kind(), error.phase()), (Kind::Cancelled, Phase::Resolve), "{error}");
         assert_eq!((runtime.metrics().live_sources, resolver.metrics().in_flight), (0, 0));
     });
-}
-
-async fn join<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> (A, B) {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    let (mut one, mut other) = (None, None);
-    std::future::poll_fn(|cx| {
-        if one.is_none()
-            && let Poll::Ready(value) = left.as_mut().poll(cx)
-        {
-            one = Some(value);
-        }
-        if other.is_none()
-            && let Poll::Ready(value) = right.as_mut().poll(cx)
-        {
-            other = Some(value);
-        }
-        if one.is_some() && other.is_some() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    (one.expect("ready"), other.expect("ready"))
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn o8_on_a_virtual_clock_advice_is_exact() {
             for turn in 0..count {
                 let asked = Instant::now();
                 let takes = (turn % 40 + 1) * MS;
-                let (read, ()) = both(near.read_exact(&mut [0]), async {
+                let (read, ()) = zip(near.read_exact(&mut [0]), async {
                     sleep(takes).await;
                     far.write_all(b".").await.expect("room");
                 })

@@ -17,7 +17,7 @@ fn o8_a_read_that_waits_is_recorded_once_to_the_nanosecond() {
                 far.write_all(b"..").await.expect("room");
             };
             let mut two = [0; 2];
-            let (read, ()) = both(near.read_exact(&mut two), writing).await;
+            let (read, ()) = zip(near.read_exact(&mut two), writing).await;
             read.expect("two bytes");
         }
         let record = record_of("read").expect("it has waited");
@@ -71,7 +71,7 @@ fn o8_several_waits_of_one_operation_are_one() {
                 far.write_all(b".").await.expect("room");
             }
         };
-        let (read, ()) = both(near.read_exact(&mut [0; 4]), writing).await;
+        let (read, ()) = zip(near.read_exact(&mut [0; 4]), writing).await;
         read.expect("four bytes");
         let record = record_of("read").expect("it has waited");
         assert_eq!((record.done.count(), record.done.max(), record.unbounded.done), (1, 12 * MS, 1));
@@ -179,7 +179,7 @@ fn o8_the_budget_is_what_the_earliest_bound_leaves() {
                 sleep(wait * MS).await;
                 far.write_all(b".").await.expect("room");
             };
-            both(near.read_exact(&mut [0]), writing).await.0.expect("one byte");
+            zip(near.read_exact(&mut [0]), writing).await.0.expect("one byte");
         };
         scope("the scope", 20 * MS, async |_| read_after(1).await).await.expect("in time");
         near.set_read_deadline(Some(Instant::now() + 10 * MS)).expect("open");
@@ -211,7 +211,7 @@ fn o8_through_the_io_traits_too() {
             far.write_all(b".").await.expect("room");
         };
         let reading = poll_fn(|cx| pin!(&mut near).poll_read(cx, &mut byte));
-        assert_eq!(both(reading, writing).await.0.expect("one byte"), 1);
+        assert_eq!(zip(reading, writing).await.0.expect("one byte"), 1);
         assert_eq!(endings_of("read"), [(PhaseEnding::Done, 1)]);
         // Nobody says that it is given up, until the stream goes.
         poll_fn(|cx| {
@@ -233,7 +233,7 @@ fn o8_closing_in_order_is_a_phase_of_its_own() {
             sleep(4 * MS).await;
             drop(far);
         };
-        both(near.close_in_order(30 * MS), peer).await.0.expect("the peer has ended");
+        zip(near.close_in_order(30 * MS), peer).await.0.expect("the peer has ended");
         assert_eq!(endings_of("read"), []);
         let record = record_of("shutdown").expect("it has waited");
         assert_eq!((record.done.count(), record.done.max()), (1, 4 * MS));

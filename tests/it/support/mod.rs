@@ -2,7 +2,6 @@
 
 pub(crate) mod child;
 pub(crate) mod duplex;
-pub(crate) mod fault_proxy;
 pub(crate) mod namespace;
 pub(crate) mod net;
 pub(crate) mod post;

@@ -1,9 +1,10 @@
 //! Nothing fires before its deadline, on the real kernel, by clocks of the tests' own.
 
+use std::future::pending;
 use std::time::Duration;
 
 use fastrand::Rng;
-use punctual::{Leeway, Precise, Runtime, sleep, spawn, timeout};
+use punctual::{Instant, Leeway, Precise, Runtime, scope, sleep, spawn, timeout};
 
 use crate::support::{self, MS, NS, US, child, never_early_sleep, now_ns, wire};
 
@@ -198,12 +199,40 @@ fn timeouts_are_never_early() {
         runtime.block_on(async {
             for duration in VARIOUS.into_iter().filter(|duration| *duration <= 100 * MS) {
                 let before = now_ns();
-                let elapsed = timeout(duration, std::future::pending::<()>()).await.expect_err("no end");
+                let elapsed = timeout(duration, pending::<()>()).await.expect_err("no end");
                 let passed = Duration::from_nanos(now_ns() - before);
                 assert!(passed >= duration, "a timeout of {duration:?} after {passed:?}");
                 assert!(elapsed.firing().fired >= elapsed.deadline());
             }
         });
+    });
+}
+
+/// No deadline is set from a time that the loop has kept since its turn began: what a poll has taken until then is not taken
+/// off what is asked for in it.
+#[test]
+fn time_counts_from_when_it_is_asked_for_however_long_the_poll_has_lasted() {
+    let (runtime, clock) = support::virtual_runtime();
+    runtime.block_on(async {
+        let (near, _far) = punctual::net::duplex(16);
+        near.set_read_timeout(Some(10 * MS)).expect("open");
+        for bound in 0..4 {
+            sleep(MS).await;
+            clock.advance(50 * MS);
+            assert_eq!(Instant::now(), clock.now());
+            let asked = clock.now();
+            match bound {
+                0 => sleep(10 * MS).await,
+                1 => drop(timeout(10 * MS, pending::<()>()).await.expect_err("no end")),
+                2 => drop(
+                    scope("bounded", 10 * MS, async |_| pending::<()>().await)
+                        .await
+                        .expect_err("no end"),
+                ),
+                _ => drop(near.read(&mut [0; 8]).await.expect_err("no data")),
+            }
+            assert_eq!(clock.now() - asked, 10 * MS, "bound {bound}");
+        }
     });
 }
 

@@ -65,7 +65,7 @@ async fn echo(stream: TcpStream) {
 #[test]
 fn r01_nineteen_thousand_connections_with_deadlines_are_answered_and_the_next_dial_says_why_not() {
     let test = "connections::r01_nineteen_thousand_connections_with_deadlines_are_answered_and_the_next_dial_says_why_not";
-    if !child::alone(test) || !enough_descriptors() {
+    if !child::alone(test, || &[]) || !enough_descriptors() {
         return;
     }
     let _watchdog = watchdog("r01", LONG);
@@ -169,7 +169,7 @@ async fn ask_all(streams: &[TcpStream], round: u32) {
 fn r01_nineteen_thousand_clients_of_http_are_answered_and_the_next_ones_told_503() {
     let test =
         "connections::r01_nineteen_thousand_clients_of_http_are_answered_and_the_next_ones_told_503";
-    if !child::alone(test) || !enough_descriptors() {
+    if !child::alone(test, || &[]) || !enough_descriptors() {
         return;
     }
     let _watchdog = watchdog("r01 http", LONG);

@@ -12,7 +12,7 @@ use punctual::{
     Runtime, blocking, fs, http, interval, scope, shutdown_requested, sleep, spawn, timeout, tls,
     yield_now,
 };
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, watchdog};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -100,7 +100,7 @@ async fn slow(
 
 #[test]
 fn r06_two_thousand_runtimes_are_dropped_with_everything_pending() {
-    if !child::alone("drops::r06_two_thousand_runtimes_are_dropped_with_everything_pending") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("r06", Duration::from_secs(400));

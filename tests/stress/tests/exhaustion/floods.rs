@@ -12,7 +12,7 @@ use std::time::Duration;
 use punctual::net::UnixStream;
 use punctual::reactor::Direction;
 use punctual::{Instant, JoinHandle, Runtime, SendError, metrics, sleep, sleep_until, spawn};
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, watchdog};
 
 /// Asks and is answered until it is told to stop; how often.
@@ -52,9 +52,7 @@ impl Wake for Counts {
 
 #[test]
 fn t22_a_million_timers_due_at_once_fire_once_and_not_early_starve_no_io_and_leave_nothing() {
-    if !child::alone(
-        "floods::t22_a_million_timers_due_at_once_fire_once_and_not_early_starve_no_io_and_leave_nothing",
-    ) {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("t22", Duration::from_secs(240));
@@ -107,8 +105,7 @@ async fn a_million_timers() {
 
 #[test]
 fn w05_four_threads_that_never_stop_sending_fill_no_memory_and_starve_nobody() {
-    if !child::alone("floods::w05_four_threads_that_never_stop_sending_fill_no_memory_and_starve_nobody")
-    {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("w05", Duration::from_secs(120));

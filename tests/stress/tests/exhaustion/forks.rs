@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use punctual::net::{Kind, TcpListener, TcpStream, UnixStream};
+use punctual::net::{Kind, TcpStream, UnixStream};
 use punctual::process::Command;
 use punctual::{Runtime, SendError, sleep, spawn};
 use punctual_reactor::rig::fork;
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, watchdog};
 
 async fn echo(stream: TcpStream) {
@@ -32,16 +32,14 @@ async fn round_trip(stream: &TcpStream, word: u64) {
 /// Connections that were open at the fork are closed while the child has them still, and their numbers are others'.
 #[test]
 fn s06_a_forked_child_that_lingers_steals_nothing_and_nothing_is_misdelivered() {
-    if !child::alone("forks::s06_a_forked_child_that_lingers_steals_nothing_and_nothing_is_misdelivered")
-    {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("s06", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
     let before = rig::descriptors();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let address = listener.local_addr().expect("its address");
+        let (listener, address) = rig::listen();
         let listener = Rc::new(listener);
         let accepts = listener.clone();
         let accepting = spawn(async move {
@@ -135,16 +133,13 @@ fn misuse(runtime: Runtime) -> u8 {
 
 #[test]
 fn s06_a_forked_child_is_told_that_the_loop_is_its_parents_and_takes_nothing_of_it() {
-    if !child::alone(
-        "forks::s06_a_forked_child_is_told_that_the_loop_is_its_parents_and_takes_nothing_of_it",
-    ) {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("s06 misuse", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
     let (streams, program) = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let address = listener.local_addr().expect("its address");
+        let (listener, address) = rig::listen();
         let mut streams = Vec::new();
         for number in 0..20 {
             let stream = TcpStream::connect(address).await.expect("connected");

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use punctual::net::{TcpListener, UnixStream};
+use punctual::net::UnixStream;
 use punctual::{Runtime, http, scope, sleep, spawn, timeout, yield_now};
 use punctual_reactor::rig::waker_whose_clone_panics;
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, watchdog};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -140,7 +140,7 @@ async fn panics_somewhere(place: usize) {
 
 #[test]
 fn k16_eight_thousand_panics_in_tasks_wakers_and_drops_harm_nobody_else() {
-    if !child::alone("panics::k16_eight_thousand_panics_in_tasks_wakers_and_drops_harm_nobody_else") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("k16", Duration::from_secs(120));
@@ -182,14 +182,13 @@ fn k16_eight_thousand_panics_in_tasks_wakers_and_drops_harm_nobody_else() {
 
 #[test]
 fn k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other() {
-    if !child::alone("panics::k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("k16 http", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let address = listener.local_addr().expect("its address");
+        let (listener, address) = rig::listen();
         let service = http::service_fn(async |request: ::http::Request<http::Body>| {
             match request.uri().path() {
                 "/now" => go_off(),
@@ -234,7 +233,7 @@ fn k16_a_handler_of_http_that_panics_ends_its_connection_and_no_other() {
 /// Of a task that panics its owner has the payload; what panics beside it is told by an event.
 #[test]
 fn k16_each_panic_is_told_where_the_documentation_says() {
-    if !child::alone("panics::k16_each_panic_is_told_where_the_documentation_says") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("k16 told", Duration::from_secs(60));

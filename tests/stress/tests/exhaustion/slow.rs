@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Frame;
 use punctual::http::ServerTimeouts;
-use punctual::net::{TcpListener, TcpStream, io};
+use punctual::net::{TcpStream, io};
 use punctual::{JoinHandle, Runtime, http, sleep, spawn};
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, watchdog};
 
 const CONSUMERS: usize = 64;
@@ -74,14 +74,14 @@ async fn until_it_stands(taken: &Cell<usize>, before_kib: u64) -> (usize, u64) {
 
 #[test]
 fn b01_clients_that_read_nothing_of_an_endless_body_hold_little_memory() {
-    if !child::alone("slow::b01_clients_that_read_nothing_of_an_endless_body_hold_little_memory") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("b01 http", Duration::from_secs(120));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let taken = Rc::new(Cell::new(0));
-        let (listener, address) = listen();
+        let (listener, address) = rig::listen();
         let serve = http::serve(listener, http::service_fn(endless(&taken)));
         let drainer = serve.drainer();
         let serving = spawn(serve.into_future());
@@ -102,7 +102,7 @@ fn b01_clients_that_read_nothing_of_an_endless_body_hold_little_memory() {
 /// Their peer is not waited for longer than was said.
 #[test]
 fn b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write() {
-    if !child::alone("slow::b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("b01 deadline", Duration::from_secs(120));
@@ -110,7 +110,7 @@ fn b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write() {
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         // A stream, written to piece by piece: each write has its time.
-        let (listener, address) = listen();
+        let (listener, address) = rig::listen();
         let clients = consumers(address, b"all of it");
         let mut writers = Vec::new();
         for _ in 0..CONSUMERS {
@@ -134,7 +134,7 @@ fn b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write() {
         drop((clients, listener));
         // A server's responses.
         let taken = Rc::new(Cell::new(0));
-        let (listener, address) = listen();
+        let (listener, address) = rig::listen();
         let mut timeouts = ServerTimeouts::default();
         timeouts.write_stall = STALL;
         let serve = http::serve(listener, http::service_fn(endless(&taken))).timeouts(timeouts);
@@ -157,14 +157,14 @@ fn b01_clients_that_read_nothing_are_ended_by_the_deadline_of_the_write() {
 
 #[test]
 fn b01_copies_to_those_who_read_nothing_hold_little_memory() {
-    if !child::alone("slow::b01_copies_to_those_who_read_nothing_hold_little_memory") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("b01 copy", Duration::from_secs(120));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let taken = Rc::new(Cell::new(0));
-        let (source, source_at) = listen();
+        let (source, source_at) = rig::listen();
         let counter = taken.clone();
         // It writes as fast as it is let.
         let producing: JoinHandle<()> = spawn(async move {
@@ -178,7 +178,7 @@ fn b01_copies_to_those_who_read_nothing_hold_little_memory() {
                 }));
             }
         });
-        let (front, front_at) = listen();
+        let (front, front_at) = rig::listen();
         let proxying: JoinHandle<()> = spawn(async move {
             while let Ok((near, _)) = front.accept().await {
                 drop(spawn(async move {
@@ -200,12 +200,6 @@ fn b01_copies_to_those_who_read_nothing_hold_little_memory() {
         }
     });
     assert_baseline(&runtime);
-}
-
-fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let address = listener.local_addr().expect("its address");
-    (listener, address)
 }
 
 /// Answers everybody with more than there is memory for.

@@ -7,18 +7,13 @@ use std::time::Duration;
 
 use punctual::net::{Kind, TcpListener, TcpStream};
 use punctual::{Runtime, sleep, spawn, yield_now};
-use punctual_tests_stress::child;
+use punctual_tests_stress::alone;
 use punctual_tests_stress::rig::{self, MS, assert_baseline, now_ns, since, thread_cpu, watchdog};
 
 /// The descriptors of this process, by what they are.
 fn numbers_of(kind: &str) -> Vec<i32> {
-    let listing = std::fs::read_dir("/proc/self/fd").expect("procfs");
-    let of_kind = listing.flatten().filter_map(|entry| {
-        let target = std::fs::read_link(entry.path()).ok()?;
-        let number = entry.file_name().to_str()?.parse().ok()?;
-        target.to_string_lossy().contains(kind).then_some(number)
-    });
-    of_kind.collect()
+    let of_kind = rig::open_numbers().into_iter().filter(|(_, what)| what.contains(kind));
+    of_kind.map(|(number, _)| number as i32).collect()
 }
 
 fn close(number: i32) {
@@ -34,16 +29,13 @@ fn occupy(number: i32) {
 
 #[test]
 fn f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_nobody() {
-    if !child::alone(
-        "underfoot::f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_nobody",
-    ) {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("f08", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let address = listener.local_addr().expect("its address");
+        let (listener, address) = rig::listen();
         let by = TcpStream::connect(address).await.expect("connected");
         let (by_peer, _) = listener.accept().await.expect("accepted");
         let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
@@ -97,17 +89,14 @@ fn f08_sockets_closed_underfoot_keep_their_deadlines_and_their_cancels_and_harm_
 /// The number is another connection's of the same loop before its owner knows that it has lost it.
 #[test]
 fn f08_a_number_that_is_another_connections_by_now_is_never_read_from_closed_or_deregistered() {
-    if !child::alone(
-        "underfoot::f08_a_number_that_is_another_connections_by_now_is_never_read_from_closed_or_deregistered",
-    ) {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("f08 reused", Duration::from_secs(60));
     let runtime = Runtime::new().expect("a runtime");
     let before = rig::descriptors();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let address = listener.local_addr().expect("its address");
+        let (listener, address) = rig::listen();
         for round in 0..60_u32 {
             let (robbed, number) = connect(address).await;
             let (robbed_peer, _) = listener.accept().await.expect("accepted");
@@ -157,7 +146,7 @@ async fn connect(address: std::net::SocketAddr) -> (TcpStream, i32) {
 /// The number is a file's, which has nothing to do with the loop.
 #[test]
 fn f08_a_number_that_is_a_files_by_now_is_not_closed() {
-    if !child::alone("underfoot::f08_a_number_that_is_a_files_by_now_is_not_closed") {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("f08 file", Duration::from_secs(60));
@@ -179,9 +168,7 @@ fn f08_a_number_that_is_a_files_by_now_is_not_closed() {
 /// The loop's own: it cannot go on, and says so, at once and without spinning.
 #[test]
 fn f08_the_loops_own_descriptors_closed_underfoot_are_an_error_and_neither_a_hang_nor_a_spin() {
-    if !child::alone(
-        "underfoot::f08_the_loops_own_descriptors_closed_underfoot_are_an_error_and_neither_a_hang_nor_a_spin",
-    ) {
+    if !alone!() {
         return;
     }
     let _watchdog = watchdog("f08 loop", Duration::from_secs(60));

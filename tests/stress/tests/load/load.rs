@@ -3,17 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_lite::future::zip;
 use punctual::net::{Connect, Error, Kind, TcpListener, TcpStream};
 use punctual::{JoinHandle, sleep, spawn};
 
-use crate::support::fault_proxy::{Fault, FaultProxy, NARROW};
-use crate::support::net::PATIENCE;
-use crate::support::{MS, now_ns};
+use punctual_tests_stress::proxy::{Fault, FaultProxy, Faults, NARROW};
+use punctual_tests_stress::rig::{ECONNRESET, EPIPE, MS, PATIENCE, now_ns, since};
 
 const CLIENTS: u64 = 24;
 /// Of a message, as in the test of Go that this has its shape from.
@@ -55,7 +54,7 @@ impl Shared {
     ) -> Result<T, Error> {
         let armed = now_ns();
         let result = operation().await;
-        let passed = Duration::from_nanos(now_ns() - armed);
+        let passed = since(armed);
         if let Err(error) = &result {
             self.count(format!("{who} {:?} {:?}", error.phase(), error.kind()));
             if error.is_timeout() {
@@ -112,7 +111,6 @@ impl Load {
     /// A load that met no fault, or saw no effect of one, has shown nothing.
     pub(super) fn saw_everything(&self) {
         let tally = self.shared.tally.borrow();
-        let faults = ["None", "Delay", "Trickle", "Stall", "Reset", "HalfClose", "Corrupt"];
         let effects = [
             "client Read Timeout",
             "client Write Timeout",
@@ -125,12 +123,12 @@ impl Load {
             "finished after it had healed",
             "finished last",
         ];
-        for what in faults.into_iter().chain(effects) {
-            assert!(
-                tally.contains_key(what),
-                "never seen: {what}; seed {}: {tally:#?}",
-                self.shared.seed
-            );
+        let seed = self.shared.seed;
+        for (kind, done) in self.shared.proxy.done() {
+            assert!(done > 0, "never done: {kind}; seed {seed}");
+        }
+        for what in effects {
+            assert!(tally.contains_key(what), "never seen: {what}; seed {seed}: {tally:#?}");
         }
     }
 }
@@ -174,7 +172,7 @@ async fn echo(stream: TcpStream, shared: &Shared) {
         }
     };
     // The client gives up as it likes.
-    let fine = matches!(ended.kind(), Kind::Timeout | Kind::Kernel(libc::ECONNRESET | libc::EPIPE));
+    let fine = matches!(ended.kind(), Kind::Timeout | Kind::Kernel(ECONNRESET | EPIPE));
     assert!(fine, "{ended}; seed {}", shared.seed);
 }
 
@@ -191,7 +189,8 @@ async fn client(number: u64, shared: Rc<Shared>) {
 
 /// One connection; whether it finished.
 async fn connection(rng: &mut Rng, shared: &Shared) -> bool {
-    let connect = Connect::to(shared.proxy.address).timeout(PATIENCE);
+    let healed = shared.healed.get();
+    let connect = Connect::to(shared.proxy.addresses()[0]).timeout(PATIENCE);
     let stream = shared.within("client", PATIENCE, async || connect.await).await;
     let stream = stream.expect("the proxy is there");
     let narrow = stream.with_socket(|socket| socket.set_send_buffer_size(NARROW));
@@ -201,13 +200,7 @@ async fn connection(rng: &mut Rng, shared: &Shared) -> bool {
     let patient_from_the_start = shared.patient.get();
     let ended = conversation.talk(rng).await;
     drop(conversation);
-    let faults = shared.proxy.faults_of(local);
-    // One that gives up at once the proxy may not have accepted yet.
-    let faults = faults.unwrap_or([Fault::None; 2]);
-    for fault in faults {
-        let name = format!("{fault:?}");
-        shared.count(name.split('(').next().unwrap_or_default());
-    }
+    let faults = if healed { Faults::NONE } else { Faults::drawn_by_port(shared.seed, local) };
     judge(&ended, faults, patient_from_the_start, shared);
     matches!(ended, Ok(()))
 }
@@ -221,8 +214,8 @@ enum Ended {
 }
 
 /// O3: what ended it is what was done to it.
-fn judge(ended: &Result<(), Ended>, faults: [Fault; 2], patient: bool, shared: &Shared) {
-    let met = |which: fn(&Fault) -> bool| faults.iter().any(which);
+fn judge(ended: &Result<(), Ended>, faults: Faults, patient: bool, shared: &Shared) {
+    let met = |which: fn(Fault) -> bool| faults.any(which);
     // One end may have given up on it, but not one that is patient.
     let stalled = !patient && met(|fault| matches!(fault, Fault::Stall(_)));
     let right = match ended {
@@ -238,7 +231,7 @@ fn judge(ended: &Result<(), Ended>, faults: [Fault; 2], patient: bool, shared: &
             // A busy machine is slow too.
             Kind::Timeout => !patient,
             Kind::UnexpectedEof => stalled || met(|fault| matches!(fault, Fault::HalfClose(_))),
-            Kind::Kernel(libc::ECONNRESET | libc::EPIPE) => {
+            Kind::Kernel(ECONNRESET | EPIPE) => {
                 stalled || met(|fault| matches!(fault, Fault::Reset(_) | Fault::HalfClose(_)))
             }
             _ => false,
@@ -281,7 +274,7 @@ impl Conversation<'_> {
                 .await
         };
         let mut answer = vec![0; length];
-        let (asked, answered) = both(asking, self.receive(&mut answer, bounds)).await;
+        let (asked, answered) = zip(asking, self.receive(&mut answer, bounds)).await;
         let received = answered.as_ref().map_or_else(|(_, received)| *received, |()| length);
         let sent = asked.as_ref().map_or_else(|error| error.transferred() as usize, |()| length);
         // O6: in order, and no more than was taken.
@@ -333,30 +326,4 @@ impl Conversation<'_> {
         };
         (self.offset..self.offset + length).map(byte).collect()
     }
-}
-
-/// Runs both to their ends.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
-    let (mut done_a, mut done_b) = (None, None);
-    std::future::poll_fn(|cx| {
-        if done_a.is_none()
-            && let std::task::Poll::Ready(done) = a.as_mut().poll(cx)
-        {
-            done_a = Some(done);
-        }
-        if done_b.is_none()
-            && let std::task::Poll::Ready(done) = b.as_mut().poll(cx)
-        {
-            done_b = Some(done);
-        }
-        match (done_a.take(), done_b.take()) {
-            (Some(a), Some(b)) => std::task::Poll::Ready((a, b)),
-            (a, b) => {
-                (done_a, done_b) = (a, b);
-                std::task::Poll::Pending
-            }
-        }
-    })
-    .await
 }
