@@ -1,4 +1,3 @@
 //! What the benchmarks of punctual and its peers share.
 
-pub mod baseline;
 pub mod queues;

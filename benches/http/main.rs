@@ -2,12 +2,12 @@
 //! hyper's documentation advises, side by side.
 //!
 //! ```text
-//! cargo bench -p punctual-benches --bench http -- [--rounds 9] [--seconds 3] [--only LOAD] [--json] [--no-instructions]
+//! cargo bench -p punctual-benches --bench http -- [--rounds 27] [--seconds 1] [--only LOAD] [--json] [--no-instructions]
 //! ```
 //!
 //! Both servers are processes of their own, pinned to the first CPU; wrk or h2load is pinned to the second. They take
-//! their rounds by turns, and who goes first changes as well: a machine that changes its speed changes both. The ratio is the
-//! median of those of neighbouring rounds. hyper is the same crate of the same version in both, with the same service: the
+//! their rounds by turns, and who goes first changes as well: a machine that changes its speed changes both, the
+//! more so the shorter the rounds are. The ratio is the median of those of neighbouring rounds. hyper is the same crate of the same version in both, with the same service: the
 //! runtimes and the deadlines are what differs. A third server is hyper on tokio with its timer installed, and so with one
 //! deadline (headers, 30 s), for information.
 //!
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             if has(flag) { word_after(flag).and_then(|word| word.parse().ok()) } else { Some(default) };
         given.filter(|number| *number > 0)
     };
-    let (Some(rounds), Some(seconds)) = (number("--rounds", 9), number("--seconds", 3)) else {
+    let (Some(rounds), Some(seconds)) = (number("--rounds", 27), number("--seconds", 1)) else {
         eprintln!("error: --rounds and --seconds take a number above zero");
         return ExitCode::from(2);
     };

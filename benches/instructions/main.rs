@@ -2,9 +2,9 @@
 //! figure each time, whatever else the machine does. A count is the difference of two runs of this program that differ in nothing but how often.
 //!
 //! ```text
-//! cargo bench -p punctual-benches --bench instructions               # compares with instructions/baseline.json; fails if a path grew by more than 5 %
-//! cargo bench -p punctual-benches --bench instructions -- --bless    # writes what is counted now as the baseline
-//! cargo bench -p punctual-benches --bench instructions -- --json
+//! cargo bench -p punctual-instructions               # compares with baseline.json; fails if a path grew by more than 5 %
+//! cargo bench -p punctual-instructions -- --bless    # writes what is counted now as the baseline
+//! cargo bench -p punctual-instructions -- --json
 //! ```
 //!
 //! Client and server of an echo are tasks of one runtime, so a round trip is that of both. valgrind makes a system call of a clock read:
@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use paths::{PATHS, Path};
-use punctual_benches::baseline::{Baseline, Tools};
+use punctual_instructions::{Baseline, Tools};
 use serde_json::json;
 
 /// Each is run so often, and so often again.
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 
 /// Counts, and says what it makes of that; whether nothing has grown.
 fn judged(options: &Options, tools: Tools) -> Result<bool, String> {
-    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/baseline.json"));
+    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.json"));
     let was = if options.bless || options.json { None } else { Some(Baseline::read(&file)?) };
     let held = was.and_then(|was| Some((was.limit(&tools)?, was)));
     let mut now = Baseline::new(tools);

@@ -143,9 +143,9 @@ fn timed(times: u32) {
 fn renew(times: u32) {
     run(async {
         let (client, _server) = duplex(4_096);
-        let began = Instant::now();
-        for time in 0..times {
-            let deadline = began + IDLE + Duration::from_micros(time.into());
+        let mut deadline = Instant::now() + IDLE;
+        for _ in 0..times {
+            deadline += Duration::from_micros(1);
             client.set_read_deadline(Some(deadline)).expect("it is open");
         }
     });

@@ -80,6 +80,9 @@ func answer(stream net.Conn, bounded bool, idle time.Duration, size int) {
 	}
 }
 
+// How many sleeps are not counted.
+const warmUps = 3
+
 // The sleeps come from the parent, a line each, in nanoseconds.
 func sleep() {
 	var durations []time.Duration
@@ -91,7 +94,10 @@ func sleep() {
 	}
 	late := make([]int64, 0, len(durations))
 	before := cpu()
-	for _, duration := range durations {
+	for i, duration := range durations {
+		if i == warmUps {
+			late, before = late[:0], cpu()
+		}
 		deadline := time.Now().Add(duration)
 		time.Sleep(duration)
 		late = append(late, int64(time.Since(deadline)))

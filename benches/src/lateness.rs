@@ -21,8 +21,9 @@ impl Lateness {
         Lateness { late_ns, cpu_before_ns: now_ns(ClockId::ProcessCPUTime) }
     }
 
-    /// What the process costs counts from now on: what it took to begin does not.
+    /// What the process costs and does counts from now on: what it took to begin does not.
     pub(crate) fn begin(&mut self) {
+        self.late_ns.clear();
         self.cpu_before_ns = now_ns(ClockId::ProcessCPUTime);
     }
 

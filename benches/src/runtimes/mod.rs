@@ -1,6 +1,8 @@
 //! The peers, each as its own documentation advises, and what all of them do.
 
+mod calloop;
 mod compio;
+mod glommio;
 mod monoio;
 mod native;
 mod punctual;
@@ -32,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) echo: fn(&str, Ends),
     /// Accepts connections and waits for what they say.
     pub(crate) hold: fn(&str),
+    /// Whether it can hold as many as a process may have, in a time that others need as well.
+    pub(crate) has_room: bool,
     /// The ways to do so that hold no buffer meanwhile, without a bound and with one.
     pub(crate) holds_bare: &'static [&'static str],
     /// The ways to sleep.
@@ -61,6 +65,7 @@ impl Peer {
         bounds: &[],
         echo: |_, _| {},
         hold: |_| {},
+        has_room: true,
         holds_bare: &[],
         sleeps: &[],
         sleep: |_, _| {},
@@ -84,6 +89,8 @@ const ALL: &[Peer] = &[
     smol::PEER,
     monoio::PEER,
     compio::PEER,
+    glommio::PEER,
+    calloop::PEER,
     native::LIBUV,
     native::GO,
 ];

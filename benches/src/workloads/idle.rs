@@ -26,14 +26,13 @@ pub(crate) const POOLED_TIMEOUT: &str = "pooled, read timeout";
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let limit = raise_limit();
     let connections = MOST.min(limit.saturating_sub(200));
-    let peers = runtimes::wanted(options);
-    let of = |peer: &&'static runtimes::Peer| {
-        let peer = *peer;
+    let peers = runtimes::wanted(options).into_iter().filter(|peer| peer.has_room);
+    let of = |peer: &'static runtimes::Peer| {
         let param = format!("{connections} connections");
         let variants = peer.bounds.iter().chain(peer.holds_bare);
         variants.map(move |variant| Subject { peer: peer.name, variant, param: param.clone() })
     };
-    let rows = by_turns(peers.iter().flat_map(of).collect(), options.rounds, |subject| {
+    let rows = by_turns(peers.flat_map(of).collect(), options.rounds, |subject| {
         held(subject, connections, Duration::from_secs_f64(options.seconds(SECONDS)))
     })?;
     let (targets, machine) = (targets(&rows), String::new());

@@ -23,8 +23,8 @@ const SHORT_SECONDS: f64 = 1.5;
 /// How long a thousand sleep.
 const CROWD_SECONDS: f64 = 5.0;
 /// How many long sleeps a turn has.
-const OF_A_SECOND: u64 = 3;
-const OF_FIVE_SECONDS: u64 = 1;
+const OF_A_SECOND: u64 = 10;
+const OF_FIVE_SECONDS: u64 = 3;
 
 /// Those who sleep long do it together, since they do nothing meanwhile; so much after one another.
 const APART: Duration = Duration::from_millis(37);

@@ -19,6 +19,10 @@ pub(crate) enum Length {
 /// The shortest and the longest of the short ones.
 const SHORT_NS: (u64, u64) = (200_000, 12_000_000);
 
+/// How many short ones come before and are not counted: what a process does but once, as to map its pages, is no sleep's.
+const WARM_UPS: usize = 3;
+const WARM_UP: Duration = Duration::from_millis(1);
+
 impl Length {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -46,7 +50,7 @@ impl Length {
         }
     }
 
-    /// So many of them, the same for every peer.
+    /// So many of them, after those that are not counted, and the same for every peer.
     pub(crate) fn durations(self, number: u64) -> Vec<Duration> {
         let mut random = fastrand::Rng::with_seed(7);
         let mut next = || match self {
@@ -54,7 +58,7 @@ impl Length {
             Length::Second => Duration::from_secs(1),
             Length::FiveSeconds => Duration::from_secs(5),
         };
-        (0..number).map(|_| next()).collect()
+        std::iter::repeat_n(WARM_UP, WARM_UPS).chain((0..number).map(|_| next())).collect()
     }
 }
 
@@ -62,19 +66,21 @@ impl Length {
 pub(crate) struct Sleeps {
     left: std::vec::IntoIter<Duration>,
     deadline_ns: u64,
+    is_warm: bool,
     seen: Lateness,
 }
 
 impl Sleeps {
     pub(crate) fn new(length: Length, number: u64) -> Sleeps {
         let left = length.durations(number).into_iter();
-        Sleeps { left, deadline_ns: 0, seen: Lateness::new(number as usize) }
+        Sleeps { left, deadline_ns: 0, is_warm: false, seen: Lateness::new(number as usize) }
     }
 
     /// How long to sleep from now on; nothing if that was all.
     pub(crate) fn begin(&mut self) -> Option<Duration> {
         let duration = self.left.next()?;
-        if self.seen.len() == 0 {
+        if self.seen.len() == WARM_UPS && !self.is_warm {
+            self.is_warm = true;
             self.seen.begin();
         }
         self.deadline_ns = now_ns(ClockId::Monotonic) + duration.as_nanos() as u64;
