@@ -90,7 +90,7 @@ compatibility *STEPS:
 
 # Instructions of the hot paths, held against those that were blessed (`just instructions --bless`).
 instructions *ARGS:
-    cargo bench -p punctual-benches --bench instructions -- {{ARGS}}
+    cargo bench -p punctual-instructions -- {{ARGS}}
 
 # The wheel against its peers, interleaved in one run.
 wheel *ARGS:
