@@ -2,7 +2,8 @@
 //!
 //! hyper takes a bare LF for the end of a line, and of a `Content-Length` beside a `Transfer-Encoding` it keeps nothing.
 //! RFC 9112 allows both (sections 2.2 and 6.3), and both have smuggled requests past a proxy that reads them in another
-//! way. Here such a request is refused, and the connection with it.
+//! way. Of a target with a fragment, which no target has (section 3.2), it keeps what stands before that. Here such a request
+//! is refused, and the connection with it.
 
 use super::framing::{Framing, Skipped};
 
@@ -10,6 +11,8 @@ use super::framing::{Framing, Skipped};
 #[derive(Default)]
 pub(super) struct Heads {
     seen: Vec<u8>,
+    /// There may be a `#` in what was seen.
+    has_hash: bool,
     /// What is left of the body of the request that was taken last: the next head stands behind it.
     body: Option<Framing>,
     /// The last of what was seen has been taken for a request.
@@ -27,7 +30,8 @@ impl Heads {
     /// A request was made of what has come.
     #[inline]
     pub(super) fn taken(&mut self, has_body: bool) {
-        (self.taken, self.in_doubt) = (!has_body, std::mem::take(&mut self.next_in_doubt));
+        self.taken = !has_body;
+        self.in_doubt = std::mem::take(&mut self.next_in_doubt) || self.has_hash && self.has_fragment();
         if has_body {
             self.pass_body();
         }
@@ -87,23 +91,38 @@ impl Heads {
     #[inline]
     fn received_of_heads(&mut self, bytes: &[u8]) -> bool {
         match std::mem::take(&mut self.taken) {
-            true if self.seen.ends_with(b"\r\n\r\n") => self.seen.clear(),
+            true if self.seen.ends_with(b"\r\n\r\n") => {
+                self.seen.clear();
+                self.has_hash = false;
+            }
             _ if self.seen.len() > SEEN_MAX => drop(self.seen.drain(..self.seen.len() - SEEN_MAX / 2)),
             _ => {}
         }
         let from = self.seen.len().saturating_sub(1);
         self.seen.extend_from_slice(bytes);
         // All at once is far cheaper than a line at a time, and mostly there is nothing to see.
-        !has_bare_line_feed(&self.seen[from..], from == 0) || !self.heads_have_bare_line_feeds()
+        !is_remarkable(&self.seen[from..], from == 0) || self.is_fine_from(from)
     }
 
-    /// Whether a bare LF is in a head or in trailers, and not in a body.
     #[cold]
-    fn heads_have_bare_line_feeds(&self) -> bool {
+    fn is_fine_from(&mut self, from: usize) -> bool {
+        let come = &self.seen[from..];
+        self.has_hash |= come.contains(&b'#');
+        !has_bare_line_feed(come, from == 0) || !self.any_head(|head| has_bare_line_feed(head, true))
+    }
+
+    /// Whether the target of a request that was seen has a fragment.
+    #[cold]
+    fn has_fragment(&self) -> bool {
+        self.any_head(|head| target(head).is_some_and(|target| target.contains(&b'#')))
+    }
+
+    /// Whether a head that was seen `is` so, or trailers have a bare LF. What is in a body is no head.
+    fn any_head(&self, is: impl Fn(&[u8]) -> bool) -> bool {
         let mut rest = &self.seen[..];
         while !rest.is_empty() {
             let (head, behind) = split_head(rest);
-            if has_bare_line_feed(head, true) {
+            if is(head) {
                 return true;
             }
             rest = match Framing::of(head).map(|mut body| body.skip(behind)) {
@@ -117,34 +136,54 @@ impl Heads {
     }
 
     /// Whether the request that was taken last has both a `Transfer-Encoding` and a `Content-Length`, or a bare LF for the end
-    /// of a line that came with the end of the body before.
+    /// of a line that came with the end of the body before; or it, or one that came with it, a target with a fragment.
     pub(super) fn are_in_doubt(&self) -> bool {
         self.in_doubt
     }
 }
 
+/// A bare LF, or a `#`, which no target begins with.
+#[inline]
+fn is_remarkable(bytes: &[u8], at_the_beginning: bool) -> bool {
+    begins_bare(bytes, at_the_beginning)
+        || any_pair(bytes, |before, this| is_bare(before, this) | u8::from(this == b'#'))
+}
+
 /// An LF that no CR precedes; whether one may be the first byte is said by `at_the_beginning`.
 fn has_bare_line_feed(bytes: &[u8], at_the_beginning: bool) -> bool {
-    let first = at_the_beginning && bytes.first() == Some(&b'\n');
+    begins_bare(bytes, at_the_beginning) || any_pair(bytes, is_bare)
+}
+
+#[inline]
+fn begins_bare(bytes: &[u8], at_the_beginning: bool) -> bool {
+    at_the_beginning && bytes.first() == Some(&b'\n')
+}
+
+#[inline]
+fn is_bare(before: u8, this: u8) -> u8 {
+    u8::from(this == b'\n') & u8::from(before != b'\r')
+}
+
+/// Whether two neighbours are so that `is` is not zero.
+#[inline]
+fn any_pair(bytes: &[u8], is: impl Fn(u8, u8) -> u8) -> bool {
+    let any =
+        |before: &[u8], these: &[u8]| before.iter().zip(these).fold(0, |any, (b, t)| any | is(*b, *t));
     let (before, these) = (bytes, bytes.get(1..).unwrap_or_default());
     // Without a branch, so that it is done for sixteen at once; the last sixteen are some of those before again.
     let (Some(last_before), Some(last_these)) =
         (before[..these.len()].last_chunk::<16>(), these.last_chunk::<16>())
     else {
-        return first || is_bare(before, these) != 0;
+        return any(before, these) != 0;
     };
     let sixteens = before.chunks_exact(16).zip(these.chunks_exact(16));
-    let bare = sixteens
-        .fold(is_bare(last_before, last_these), |bare, (before, these)| bare | is_bare(before, these));
-    first || bare != 0
+    sixteens.fold(any(last_before, last_these), |found, (before, these)| found | any(before, these)) != 0
 }
 
-#[inline]
-fn is_bare(before: &[u8], these: &[u8]) -> u8 {
-    before
-        .iter()
-        .zip(these)
-        .fold(0, |bare, (before, this)| bare | (u8::from(*this == b'\n') & u8::from(*before != b'\r')))
+/// The second word of a head.
+fn target(head: &[u8]) -> Option<&[u8]> {
+    let line = head.trim_ascii_start().split(|byte| *byte == b'\n').next()?;
+    line.split(|byte| *byte == b' ').nth(1)
 }
 
 /// A head with the empty line behind it, and the rest.
@@ -242,6 +281,27 @@ mod tests {
                 assert!(fine.iter().all(|fine| !fine), "{body:?} {bad:?}: {fine:?}");
             }
         }
+    }
+
+    #[test]
+    fn p12_a_fragment_in_a_target_is_seen_wherever_it_is_cut() {
+        let is_seen = |sent: &str, cut: usize, has_body: bool| {
+            let mut heads = Heads::default();
+            for part in [&sent[..cut], &sent[cut..]] {
+                assert!(heads.received(part.as_bytes()));
+            }
+            heads.taken(has_body);
+            heads.are_in_doubt()
+        };
+        let long = "a".repeat(40);
+        for target in ["/a#b", "/#", "http://a/b?c#d", "#", &format!("/{long}#{long}")] {
+            let sent = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+            assert!((0..sent.len()).all(|cut| is_seen(&sent, cut, false)), "{target}");
+            let sent = format!("GET / HTTP/1.1\r\nhost: a\r\n\r\n{sent}");
+            assert!(is_seen(&sent, 0, false), "{target}, the second of two that were sent at once");
+        }
+        let fine = "POST /a HTTP/1.1\r\nhost: a\r\nx: #y\r\ncontent-length: 10\r\n\r\nGET /#b HT";
+        assert!((0..fine.len()).all(|cut| !is_seen(fine, cut, true)), "headers and bodies may have one");
     }
 
     #[test]

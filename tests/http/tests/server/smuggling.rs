@@ -17,7 +17,7 @@ async fn echo(request: Request<Body>) -> Result<Response<String>, Infallible> {
 }
 
 /// What must not be served. A request that would follow is appended to each.
-const REFUSED: [(&str, &str); 28] = [
+const REFUSED: [(&str, &str); 29] = [
     (
         "length and encoding",
         "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -74,6 +74,7 @@ const REFUSED: [(&str, &str); 28] = [
     ("no host", "GET /a HTTP/1.1\r\nx: y\r\n\r\n"),
     ("two hosts", "GET /a HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"),
     ("two hosts, HTTP/1.0", "GET /a HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n"),
+    ("a fragment in the target", "GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n"),
     ("no version", "GET /a\r\nhost: a\r\n\r\n"),
     ("another version", "GET /a HTTP/1.2\r\nhost: a\r\n\r\n"),
 ];
