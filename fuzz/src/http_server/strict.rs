@@ -72,7 +72,12 @@ impl<'a> Reader<'a> {
         }
         match (lengths.as_slice(), codings.as_slice()) {
             ([], []) => Some(Body::Length(0)),
-            ([length], []) => Some(Body::Length(number(length, 10)?)),
+            // Section 6.3: if all say the same, it is that. Who does not read it so refuses it.
+            ([length, others @ ..], []) => {
+                let length = number(length, 10)?;
+                let agree = others.iter().all(|other| number(other, 10) == Some(length));
+                agree.then_some(Body::Length(length))
+            }
             ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Some(Body::Chunked),
             _ => None,
         }

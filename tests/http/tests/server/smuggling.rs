@@ -116,6 +116,24 @@ fn p12_what_can_be_read_in_two_ways_is_refused_with_all_that_follows() {
 }
 
 #[test]
+fn p12_a_length_that_is_said_twice_alike_is_that_length() {
+    let (timeouts, limits) = (ServerTimeouts::default(), Limits::default());
+    serve(
+        "lengths",
+        timeouts,
+        limits,
+        || service_fn(echo),
+        |address| {
+            let first =
+                "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello";
+            let second = "GET /b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+            let told = Raw::connect(address).say(format!("{first}{second}")).rest();
+            assert!(told.contains("/a:5") && told.contains("/b:0"), "{told:?}");
+        },
+    );
+}
+
+#[test]
 fn p12_chunks_that_lie_break_the_body_and_nothing_behind_is_read() {
     let bad = [
         ("an overflow", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
