@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
         if words.next().is_some() || !matches!(version, "HTTP/1.1" | "HTTP/1.0") {
             return None;
         }
-        let request = (method.to_owned(), target.to_owned());
+        let request = (method.to_owned(), normal(target));
         let body = self.headers()?;
         self.skip(&body);
         Some(request)
@@ -108,6 +108,18 @@ impl<'a> Reader<'a> {
         while !self.line()?.is_empty() {}
         Some(self.rest)
     }
+}
+
+/// A target as handlers see it: of a whole URL, the scheme in small letters if it is one of HTTP's, and an empty path as `/` (RFC
+/// 9110, section 4.2.3).
+fn normal(target: &str) -> String {
+    let Some((scheme, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) else {
+        return target.to_owned();
+    };
+    let known = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("{}://{authority}{slash}{path}", known.unwrap_or(scheme))
 }
 
 fn is_token(byte: u8) -> bool {
