@@ -114,7 +114,7 @@ pub fn set_timestamps(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 #[inline]
 pub fn receive_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `buffer`, which outlives the call.
-    check(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    check(unsafe { imp::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
 /// Sends on a stream that does not block (send(2)), with `flags`.
@@ -124,7 +124,7 @@ pub fn receive_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize>
 #[inline]
 pub fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8], flags: libc::c_int) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of `bytes`, which outlives the call.
-    check(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+    check(unsafe { imp::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
 /// Looks at what has come on a stream and leaves it there (recv(2)). It does not block.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
+pub(in crate::sys) use libc::{recv, send};
 use socket2::{SockAddr, SockRef};
 
 use crate::sys::messages::{self, Arrival, BATCH_MAX, Credentials, check};

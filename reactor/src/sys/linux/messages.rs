@@ -1,7 +1,9 @@
 //! What `messages` needs of Linux and Android.
 
+use std::ffi::{c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{null, null_mut};
 use std::time::{Duration, SystemTime};
 
 use socket2::SockAddr;
@@ -33,6 +35,42 @@ pub(in crate::sys) fn timestamp(data: &[u8]) -> Option<SystemTime> {
     };
     let since = Duration::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?);
     SystemTime::UNIX_EPOCH.checked_add(since)
+}
+
+/// Whether the C library's own are called. To glibc both are points at which a thread can be cancelled (pthreads(7)), and where there
+/// are several it changes the thread's state before each call and after it. Nobody cancels a loop's, so that the call alone is made;
+/// but a simulation goes by the library's names.
+const BY_NAME: bool = cfg!(feature = "test") || !cfg!(target_env = "gnu");
+
+/// # Safety
+/// As recv(2) has it.
+#[inline]
+pub(in crate::sys) unsafe fn recv(fd: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> isize {
+    if BY_NAME {
+        // SAFETY: the caller's promise.
+        return unsafe { libc::recv(fd, buffer, length, flags) };
+    }
+    let (fd, flags, nobody) = (c_long::from(fd), c_long::from(flags), null_mut::<c_void>());
+    // SAFETY: the caller's promise; nobody's address is written.
+    unsafe { libc::syscall(libc::SYS_recvfrom, fd, buffer, length, flags, nobody, nobody) as isize }
+}
+
+/// # Safety
+/// As send(2) has it.
+#[inline]
+pub(in crate::sys) unsafe fn send(
+    fd: c_int,
+    bytes: *const c_void,
+    length: usize,
+    flags: c_int,
+) -> isize {
+    if BY_NAME {
+        // SAFETY: the caller's promise.
+        return unsafe { libc::send(fd, bytes, length, flags) };
+    }
+    let (fd, flags, nobody) = (c_long::from(fd), c_long::from(flags), null::<c_void>());
+    // SAFETY: the caller's promise; nobody's address is read.
+    unsafe { libc::syscall(libc::SYS_sendto, fd, bytes, length, flags, nobody, 0_usize) as isize }
 }
 
 /// recvmmsg(2): with what has come it returns, and an error after the first message is kept for the next call.
