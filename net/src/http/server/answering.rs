@@ -1,6 +1,7 @@
 //! [`Answering`]: one request on its way through the service.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -46,7 +47,7 @@ impl<S: HttpService> Adapter<S> {
 
 impl<S: HttpService> ::hyper::service::Service<Request<Incoming>> for Adapter<S> {
     type Response = Response<Content<S::ResponseBody>>;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
     type Future = Answering<S>;
 
     /// Requests are large: this is to be a part of what calls it, so that they are not moved on their way.
@@ -230,32 +231,41 @@ enum State<S> {
 }
 
 impl<S: HttpService> Future for Answering<S> {
-    type Output = Result<Response<Content<S::ResponseBody>>, std::convert::Infallible>;
+    type Output = Result<Response<Content<S::ResponseBody>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(flight) = &mut self.flight else { return Poll::Pending };
-        let this = flight.as_mut().project();
-        // Polled after it was ready.
-        let Some(under_way) = this.under_way.as_ref() else { return Poll::Pending };
-        let mut handled = Handled::<S>::Pending;
-        poll_handler(this.future, this.state, under_way, cx, &mut handled);
+        let mut answer = Poll::Pending;
+        if let Some(flight) = &mut self.flight {
+            flight.as_mut().poll(cx, &mut answer);
+        }
+        answer
+    }
+}
+
+/// The response to a request. It is large, and written where it stays.
+type Answer<S> = Result<Response<Content<<S as HttpService>::ResponseBody>>, Infallible>;
+
+impl<S: HttpService> Flight<S> {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, answer: &mut Poll<Answer<S>>) {
+        let this = self.project();
+        // Without it, this is polled after it was ready.
+        let Some(under_way) = this.under_way.as_ref() else { return };
+        poll_handler(this.future, this.state, under_way, cx, answer);
+        let Poll::Ready(Ok(response)) = answer else { return };
+        let Some(under_way) = this.under_way.take() else { return };
         let broken = this.fate.as_ref().and_then(|fate| fate.status());
-        let mut response = match handled {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(response)) if broken.is_none() || !is_failure(response.status()) => response
-                .map(|body| Content { body: Some(body), silent: false, rest: None, under_way: None }),
+        if let Some(status) = broken.filter(|_| is_failure(response.status())) {
             // What the client did wrong is said in one way, whatever the handler made of it.
-            Poll::Ready(Ok(_)) => empty(broken.unwrap_or(StatusCode::BAD_REQUEST)),
-            Poll::Ready(Err(status)) => empty(broken.unwrap_or(status)),
-        };
-        let Some(under_way) = this.under_way.take() else { return Poll::Pending };
+            *response = empty(status);
+        }
         let close = *this.close || broken.is_some() || under_way.progress.last.get();
         if close && *this.version < Version::HTTP_2 {
             under_way.progress.last.set(true);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if *this.silent {
-            silence(&mut response);
+            silence(response);
         }
         under_way.progress.responds.set(true);
         under_way.access.answered(response.status());
@@ -263,7 +273,6 @@ impl<S: HttpService> Future for Answering<S> {
             under_way.writes(false);
             response.body_mut().under_way = Some(under_way);
         }
-        Poll::Ready(Ok(response))
     }
 }
 
@@ -282,26 +291,23 @@ fn is_failure(status: StatusCode) -> bool {
 }
 
 fn empty<B: HttpBody>(status: StatusCode) -> Response<Content<B>> {
-    let mut response = Response::new(Content { body: None, silent: false, rest: None, under_way: None });
+    let mut response = Response::new(Content::default());
     *response.status_mut() = status;
     response
 }
-
-/// The response of the handler, or the status that stands for it. It is large, and written where it stays.
-type Handled<S> = Poll<Result<Response<<S as HttpService>::ResponseBody>, StatusCode>>;
 
 fn poll_handler<S: HttpService>(
     future: Pin<&mut Option<S::ServiceFuture>>,
     state: &mut State<S>,
     under_way: &UnderWay,
     cx: &mut Context<'_>,
-    handled: &mut Handled<S>,
+    answer: &mut Poll<Answer<S>>,
 ) {
     let _entered = under_way.access.enter();
-    let caught = catch_unwind(AssertUnwindSafe(|| *handled = poll_state(future, state, cx)));
+    let caught = catch_unwind(AssertUnwindSafe(|| *answer = poll_state(future, state, cx)));
     if caught.is_err() {
         under_way.panicked();
-        *handled = Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR));
+        *answer = Poll::Ready(Ok(empty(StatusCode::INTERNAL_SERVER_ERROR)));
     }
 }
 
@@ -309,17 +315,20 @@ fn poll_state<S: HttpService>(
     mut future: Pin<&mut Option<S::ServiceFuture>>,
     state: &mut State<S>,
     cx: &mut Context<'_>,
-) -> Handled<S> {
+) -> Poll<Answer<S>> {
     loop {
         if let Some(called) = future.as_mut().as_pin_mut() {
-            return called.poll(cx).map_err(|error| {
-                failed(&error.into());
-                StatusCode::INTERNAL_SERVER_ERROR
+            return called.poll(cx).map(|answer| match answer {
+                Ok(response) => Ok(response.map(Content::of)),
+                Err(error) => {
+                    failed(&error.into());
+                    Ok(empty(StatusCode::INTERNAL_SERVER_ERROR))
+                }
             });
         }
         match state {
-            State::Refused { status } => return Poll::Ready(Err(*status)),
-            State::Called => return Poll::Ready(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+            State::Refused { status } => return Poll::Ready(Ok(empty(*status))),
+            State::Called => return Poll::Ready(Ok(empty(StatusCode::INTERNAL_SERVER_ERROR))),
             State::Waiting { service, request } => {
                 let asked = ready!(service.poll_ready(cx)).map_err(|error| failed(&error.into()));
                 if let (Ok(()), Some(request)) = (asked, request.take()) {

@@ -35,6 +35,20 @@ pin_project! {
     }
 }
 
+impl<B: HttpBody> Default for Content<B> {
+    #[inline]
+    fn default() -> Content<B> {
+        Content { body: None, silent: false, rest: None, under_way: None }
+    }
+}
+
+impl<B: HttpBody> Content<B> {
+    #[inline]
+    pub(super) fn of(body: B) -> Content<B> {
+        Content { body: Some(body), ..Content::default() }
+    }
+}
+
 impl<B> HttpBody for Content<B>
 where
     B: HttpBody,
