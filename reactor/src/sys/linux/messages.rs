@@ -39,8 +39,9 @@ pub(in crate::sys) fn timestamp(data: &[u8]) -> Option<SystemTime> {
 
 /// Whether the C library's own are called. To glibc both are points at which a thread can be cancelled (pthreads(7)), and where there
 /// are several it changes the thread's state before each call and after it. Nobody cancels a loop's, so that the call alone is made;
-/// but a simulation goes by the library's names.
-const BY_NAME: bool = cfg!(feature = "test") || !cfg!(target_env = "gnu");
+/// but a simulation goes by the library's names, and with words of 32 bits an old kernel may know the call by another.
+const BY_NAME: bool =
+    cfg!(feature = "test") || !cfg!(all(target_env = "gnu", target_pointer_width = "64"));
 
 /// # Safety
 /// As recv(2) has it.
