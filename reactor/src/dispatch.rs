@@ -321,3 +321,6 @@ fn lateness_of(plain: &PlainTimer, wait: &Wait, fired: Fired) -> (u64, Fired) {
         (armed_ns, wait.fired(armed_ns, fired.at_ns))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,6 @@ impl Reactor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -299,3 +299,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
