@@ -132,6 +132,28 @@ fn a_read_is_tried_once_more_if_a_deadline_came_first_and_not_if_a_cancel_did() 
 }
 
 #[test]
+fn one_that_waits_alone_ends_at_its_own_time_or_at_an_earlier_deadline() {
+    for (timeout, deadline) in [(10, None), (10, Some(20)), (20, Some(10)), (10, Some(10))] {
+        let (runtime, clock, near, _far) = silent();
+        let ends = clock.now() + 10 * MS;
+        near.set_timeout(Direction::Read, Some(timeout * MS)).expect("open");
+        near.set_deadline(Direction::Read, deadline.map(|after| clock.now() + after * MS))
+            .expect("open");
+        let task = runtime.spawn(read(near));
+        run(&runtime);
+        clock.set(ends - Duration::from_nanos(1));
+        run(&runtime);
+        assert!(!task.is_finished(), "early");
+        clock.set(ends);
+        run(&runtime);
+        match end_of(&runtime, task) {
+            Err(Failure::Elapsed(elapsed)) => assert_eq!(elapsed.deadline, ends, "{deadline:?}"),
+            other => panic!("{deadline:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn of_several_that_wait_each_ends_at_its_own_time() {
     let (runtime, clock, near, _far) = silent();
     let began = clock.now();
