@@ -312,6 +312,47 @@ fn a_side_is_to_be_told_by_the_earliest_end_of_those_who_still_wait() {
     assert_eq!(side.own(), 13, "those before it wait no longer");
 }
 
+#[test]
+fn who_waits_alone_is_to_be_woken_until_that_was_done_or_it_has_left() {
+    let lone = &source().read.lone;
+    let poller = Poller { task: Id { index: 3, generation: NonZeroU32::MIN }, frame: Frame::default() };
+    assert!(!lone.is_to_be_woken() && lone.note().is_none() && lone.take().is_none());
+    lone.wakes(poller);
+    lone.times.set(Times { begun_at_ns: 5, own_ns: 7, ..Times::default() });
+    let note = lone.note().expect("it waits");
+    assert_eq!((note.poller.task.index, note.since_ns, note.until_ns), (3, 5, 7));
+    assert!(lone.is_to_be_woken() && lone.take() == Some(poller.task));
+    assert!(!lone.is_to_be_woken() && lone.note().is_none());
+    lone.wakes(poller);
+    lone.forget();
+    assert!(!lone.is_to_be_woken() && lone.take().is_none());
+    lone.has_no_end();
+    let Times { begun_at_ns, own_ns, .. } = lone.times.get();
+    assert_eq!((begun_at_ns, own_ns), (5, NEVER));
+}
+
+#[test]
+fn where_it_is_said_to_wait_that_is_of_no_scope_is_told() {
+    let source = source();
+    let scope = Some(Id { index: 3, generation: NonZeroU32::MIN });
+    assert_eq!(source.home(), None);
+    for home in [scope, None] {
+        source.set_home(home);
+        assert_eq!(source.home(), home);
+    }
+}
+
+#[test]
+fn an_entry_that_is_as_good_as_never_is_told_from_none() {
+    let mut timers = Timers::new(S, Tick::default());
+    let source = source();
+    source.side(Read).wanted.set(NEVER - 1_000_000);
+    source.file(7, S, &mut timers);
+    assert!(source.is_filed() && timers.len() == 1);
+    source.unfile(7, &mut timers);
+    assert!(!source.is_filed() && timers.len() == 0, "it was left behind");
+}
+
 /// Each connection has one, whether it says anything or not.
 #[cfg(target_pointer_width = "64")]
 #[test]

@@ -116,3 +116,50 @@ fn the_one_in_hand_fires_in_the_order_of_all_and_can_be_moved_and_taken_back() {
     timers.cancel(hand);
     assert_eq!((timers.pop(), timers.len(), timers.next_deadline()), (None, 0, None));
 }
+
+#[test]
+fn what_may_be_late_is_filed_by_ticks_of_half_of_that_but_no_finer_than_all() {
+    let leeways: Vec<_> = Leeway::all().collect();
+    let filed_by = |tick: Tick| -> Vec<u64> {
+        leeways.iter().map(|leeway| tick_of(*leeway, tick).as_nanos()).collect()
+    };
+    assert_eq!(filed_by(Tick::MICRO), [1 << 10, 1 << 15, 1 << 18, 1 << 22, 1 << 25]);
+    assert_eq!(filed_by(Tick::MILLI), [1 << 20, 1 << 20, 1 << 20, 1 << 22, 1 << 25]);
+}
+
+#[test]
+fn that_of_a_source_is_known_again_by_its_node_and_its_class() {
+    let mut timers = timers();
+    let nodes = [7, 8, 9].map(|index| timers.insert_source(5_000_000, Leeway::MILLISECOND, index));
+    timers.cancel_source(nodes[0], Leeway::NONE, 7);
+    timers.cancel_source(nodes[0], Leeway::MILLISECOND, 8);
+    assert_eq!(timers.len(), 3, "no other's is taken for it");
+    timers.cancel_source(nodes[0], Leeway::MILLISECOND, 7);
+    timers.cancel_source(nodes[2], Leeway::MILLISECOND, 9);
+    assert_eq!(timers.len(), 1);
+    assert!(timers.advance(5_000_000, 10));
+    assert_eq!((timers.pop(), timers.pop()), (Some((5_000_000, Due::Source(8))), None));
+}
+
+#[test]
+fn what_is_in_the_wheels_is_still_known_when_the_one_in_hand_has_fired() {
+    let mut timers = timers();
+    timers.insert_source(9_000_000, Leeway::NONE, 1);
+    timers.insert(1_500_000, Leeway::NONE, Due::Timer(0));
+    assert_eq!(timers.next_deadline(), Some(1_500_000));
+    assert!(timers.advance(1_500_000, 10));
+    assert_eq!(timers.pop(), Some((1_500_000, Due::Timer(0))));
+    assert!(timers.next_deadline().is_some_and(|at| at <= 9_000_000));
+    assert!(timers.alarm().is_some_and(|alarm| alarm.at_ns <= 9_000_000));
+}
+
+#[test]
+fn of_those_that_are_due_at_the_same_time_the_one_that_may_be_less_late_comes_first() {
+    let mut timers = timers();
+    for (index, leeway) in (0..).zip([Leeway::MILLISECOND, Leeway::NONE]) {
+        timers.insert_source(5_000_000, leeway, index);
+    }
+    assert!(timers.advance(6_000_000, 10));
+    let fired = [timers.pop(), timers.pop()];
+    assert_eq!(fired, [1, 0].map(|index| Some((5_000_000, Due::Source(index)))));
+}

@@ -126,6 +126,20 @@ fn a_few_that_are_due_are_moved_once() {
     }
 }
 
+/// Nor do a few before which others may come: they wait for those where they are put in order.
+#[test]
+fn a_few_that_are_due_beside_others_are_moved_once() {
+    let mut wheel = filled(4, |i| if i == 0 { 250 * TICK } else { (300 + i) * TICK });
+    assert_eq!(wheel.advance(250 * TICK, Budget::UNLIMITED).fired, 1);
+    // It is near by now, and so in a finer slot.
+    wheel.insert(258 * TICK, 4);
+    let progress = wheel.advance(310 * TICK, Budget::UNLIMITED);
+    assert_eq!(progress, Progress { fired: 4, moved: 4, complete: true });
+    wheel.check();
+    let order: Vec<u64> = std::iter::from_fn(|| wheel.pop()).map(|expired| expired.value).collect();
+    assert_eq!(order, [0, 4, 1, 2, 3]);
+}
+
 /// Insertions and resets between the calls of a drain do not upset it.
 #[test]
 fn a_drain_that_is_interrupted() {
