@@ -88,6 +88,14 @@ impl<T> Arena<T> {
         self.vacant.last().copied().unwrap_or(self.slots.len() as u32)
     }
 
+    /// The id that the next `insert` will give.
+    #[inline]
+    pub(crate) fn next_id(&self) -> Id {
+        let index = self.next_index();
+        let slot = self.slots.get(index as usize);
+        Id { index, generation: slot.map_or(NonZeroU32::MIN, |slot| slot.generation) }
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index as usize)?;

@@ -53,20 +53,22 @@ impl Joins {
 
     #[inline]
     pub(super) fn insert(&mut self, join: Join) -> JoinKey {
-        if let Some(key) = self.vacant.pop()
-            && let Some(place) = self.all.get_mut(key as usize)
-        {
+        let key = match self.vacant.pop() {
+            Some(key) => key,
+            None => self.add(),
+        };
+        if let Some(place) = self.all.get_mut(key as usize) {
             *place = Some(join);
-            return JoinKey(key);
         }
-        self.add(join)
+        JoinKey(key)
     }
 
+    /// Makes a place that has never been used.
     #[inline(never)]
-    fn add(&mut self, join: Join) -> JoinKey {
+    fn add(&mut self) -> u32 {
         // There are no more joins than tasks.
-        let key = JoinKey(self.all.len() as u32);
-        self.all.push(Some(join));
+        let key = self.all.len() as u32;
+        self.all.push(None);
         key
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::executor::context;
 use crate::executor::join::JoinError;
+use crate::executor::task_info::Origin;
 use crate::remote::{Handle, SendError, Shared};
 use crate::scope::Waiting;
 use crate::text::Text;
@@ -124,9 +125,9 @@ impl Handle {
         let sender = Sender { shared: shared.clone(), spawned_at };
         let call = move || {
             let Some(driver) = context::try_current() else { return };
-            let task = driver.spawn(async move { make().await }, name, spawned_at);
+            let task = driver.spawn(async move { make().await }, Origin::new(name, spawned_at));
             let report = async move { sender.complete(task.await) };
-            drop(driver.spawn(report, None, spawned_at));
+            drop(driver.spawn(report, Origin::new(None, spawned_at)));
         };
         self.call_from(call, spawned_at)?;
         Ok(RemoteJoinHandle { shared, waiting: None })

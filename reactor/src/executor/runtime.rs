@@ -132,7 +132,7 @@ impl Runtime {
     /// Starts a task; it runs when the runtime does.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        self.driver.spawn(future, None, Location::caller())
+        self.driver.spawn(future, Origin::new(None, Location::caller()))
     }
 
     /// Starts a task with a name, by which the [list of tasks](Runtime::tasks) and whatever else tells of tasks calls
@@ -143,7 +143,7 @@ impl Runtime {
         name: impl Into<Cow<'static, str>>,
         future: F,
     ) -> JoinHandle<F::Output> {
-        self.driver.spawn(future, Some(name.into().into()), Location::caller())
+        self.driver.spawn(future, Origin::new(Some(name.into().into()), Location::caller()))
     }
 
     #[track_caller]
@@ -217,16 +217,7 @@ impl fmt::Debug for Runtime {
 /// Outside of a runtime.
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    let spawned_at = Location::caller();
-    // The runtime is lent: what may be anybody's is dropped afterwards.
-    let started = context::with(|driver| match driver {
-        Some(driver) if !driver.is_closed() => Ok(driver.start(future, spawned_at)),
-        _ => Err(Box::new(future)),
-    });
-    match started {
-        Ok(handle) => handle,
-        Err(future) => context::current("spawn").spawn(*future, None, spawned_at),
-    }
+    context::current("spawn").spawn(future, Origin::new(None, Location::caller()))
 }
 
 /// Starts a task with a name on the runtime of this thread: see [`Runtime::spawn_named`].
@@ -238,7 +229,8 @@ pub fn spawn_named<F: Future + 'static>(
     name: impl Into<Cow<'static, str>>,
     future: F,
 ) -> JoinHandle<F::Output> {
-    context::current("spawn_named").spawn(future, Some(name.into().into()), Location::caller())
+    let origin = Origin::new(Some(name.into().into()), Location::caller());
+    context::current("spawn_named").spawn(future, origin)
 }
 
 /// Waits until [`Handle::shutdown`] is called. From then on every operation on a source ends with

@@ -82,7 +82,7 @@ impl<T: 'static, F: Future<Output = Outcome<T>>> Run for Stage<F, T> {
 
     fn give(self: Pin<&mut Self>, room: &mut dyn Any) {
         if let (Projected::Over { outcome }, Some(room)) = (self.project(), room.downcast_mut()) {
-            std::mem::swap(room, outcome);
+            *room = outcome.take();
         }
     }
 }

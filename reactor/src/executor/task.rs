@@ -64,9 +64,9 @@ impl OwnWaker {
 impl Task {
     /// One that is queued already, and whose handle somebody has.
     #[inline]
-    pub(crate) fn new(future: Option<TaskFuture>, origin: Origin) -> Task {
+    pub(crate) fn new(future: TaskFuture, origin: Origin) -> Task {
         Task {
-            future,
+            future: Some(future),
             waker: None,
             origin,
             polls: Polls::default(),
@@ -84,7 +84,7 @@ impl Task {
     }
 
     /// It is over. From here on it looks as if it were queued, so that no wake queues it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keep_outcome(&mut self, outcome: TaskFuture) {
         (self.future, self.waker) = (Some(outcome), None);
         (self.over, self.queued) = (true, true);

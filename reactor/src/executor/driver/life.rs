@@ -1,7 +1,7 @@
 //! A task's beginning, and its end.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use super::{Driver, count, drop_contained};
@@ -11,66 +11,17 @@ use crate::executor::joining::Held;
 use crate::executor::stage::{Outcome, Plain, Stage, TaskFuture};
 use crate::executor::task::{MAIN, Task};
 use crate::executor::task_info::{Origin, TaskId};
-use crate::text::Text;
 use crate::waiters::{self, Wakeup};
 
 impl Driver {
-    pub(crate) fn spawn<F: Future + 'static>(
-        &self,
-        future: F,
-        name: Option<Text>,
-        spawned_at: &'static Location<'static>,
-    ) -> JoinHandle<F::Output> {
-        if self.closing.get() {
-            drop_contained(future);
-            return JoinHandle::new(self.refused(JoinError::aborted(spawned_at)));
-        }
-        let future = Box::pin(Stage::of(Plain { future }));
-        let task = self.start_named(future, name, spawned_at);
-        JoinHandle::new(Held::new(&self.tasks, task))
-    }
-
-    /// The same for a runtime that is not being dropped, and a task without a name: that calls nobody.
+    /// Starts a task of no scope.
     #[inline]
-    pub(crate) fn start<F: Future + 'static>(
-        &self,
-        future: F,
-        spawned_at: &'static Location<'static>,
-    ) -> JoinHandle<F::Output> {
-        let task = self.start_unnamed(Box::pin(Stage::of(Plain { future })), spawned_at);
-        JoinHandle::new(Held::new(&self.tasks, task))
-    }
-
-    #[inline(never)]
-    fn start_unnamed(&self, future: TaskFuture, spawned_at: &'static Location<'static>) -> Id {
-        self.start_boxed(future, Origin::new(None, spawned_at))
-    }
-
-    #[inline(never)]
-    fn start_named(
-        &self,
-        future: TaskFuture,
-        name: Option<Text>,
-        spawned_at: &'static Location<'static>,
-    ) -> Id {
-        self.start_boxed(future, Origin::new(name, spawned_at))
-    }
-
-    #[inline(always)]
-    fn start_boxed(&self, future: TaskFuture, origin: Origin) -> Id {
-        count(&self.counts.spawned);
-        let task = self.tasks.borrow_mut().insert(Task::new(Some(future), origin));
-        self.queue(task);
-        task
-    }
-
-    /// A task that is never started.
-    #[cold]
-    pub(crate) fn refused(&self, error: JoinError) -> Held {
-        Held::refused(self.id, error)
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, origin: Origin) -> JoinHandle<F::Output> {
+        JoinHandle::new(self.spawn_with(|_| Plain { future }, origin))
     }
 
     /// Starts the task that `make` makes, which is told its name.
+    #[inline]
     pub(crate) fn spawn_with<T: 'static, F: Future<Output = Outcome<T>> + 'static>(
         &self,
         make: impl FnOnce(Id) -> F,
@@ -80,14 +31,24 @@ impl Driver {
             drop_contained(make(MAIN));
             return self.refused(JoinError::aborted(origin.spawned_at));
         }
-        count(&self.counts.spawned);
-        let task = self.tasks.borrow_mut().insert(Task::new(None, origin));
-        let future = Box::pin(Stage::of(make(task)));
-        if let Some(slot) = self.tasks.borrow_mut().get_mut(task) {
-            slot.future = Some(future);
-        }
-        self.queue(task);
+        let task = self.tasks.borrow_mut().next_id();
+        self.start(task, Box::pin(Stage::of(make(task))), origin);
         Held::new(&self.tasks, task)
+    }
+
+    /// Starts the task that was announced as `task`.
+    #[inline(never)]
+    fn start(&self, task: Id, future: TaskFuture, origin: Origin) {
+        count(&self.counts.spawned);
+        let inserted = self.tasks.borrow_mut().insert(Task::new(future, origin));
+        debug_assert_eq!(inserted, task);
+        self.queue(task);
+    }
+
+    /// A task that is never started.
+    #[cold]
+    pub(crate) fn refused(&self, error: JoinError) -> Held {
+        Held::refused(self.id, error)
     }
 
     /// Drops tasks of a scope that is over, on this thread and before this returns, unless it is called from

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::Location;
 use std::process::{Child, ExitStatus};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::Interest;
 
-use crate::executor::{Driver, context};
+use crate::executor::{Driver, Origin, context};
 use crate::failure::Failure;
 use crate::instant::Instant;
 use crate::operation::Done;
@@ -190,7 +191,8 @@ pub(super) fn reap_in_background(mut watched: Watched) {
         // On a loop that may not be driven again it would wait for ever: the orphans take it then.
         if context::try_current().is_some_and(|current| Rc::ptr_eq(&current, &driver)) {
             let reap = async move { drop(watched.wait().await) };
-            drop(driver.spawn(reap, Some(Text::Literal("reaper")), std::panic::Location::caller()));
+            let name = Some(Text::Literal("reaper"));
+            drop(driver.spawn(reap, Origin::new(name, Location::caller())));
         }
     }
 }
