@@ -31,6 +31,7 @@ pub struct Sleep {
 /// Outside of a runtime: `block_on(async { sleep(duration).await })`, not `block_on(sleep(duration))`. When
 /// polled after its runtime was dropped.
 #[track_caller]
+#[inline]
 pub fn sleep(duration: Duration) -> Sleep {
     let driver = context::current("sleep");
     let deadline = driver.clock.now() + duration;
@@ -47,6 +48,7 @@ pub fn sleep_until(deadline: impl Into<Instant>) -> Sleep {
 }
 
 impl Sleep {
+    #[inline]
     pub(crate) fn new(driver: Rc<Driver>, deadline: Instant) -> Sleep {
         Sleep { driver, timing: Timing::new(deadline) }
     }

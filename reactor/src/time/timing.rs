@@ -21,7 +21,9 @@ pub(super) struct Timing {
     pub(super) state: State,
 }
 
+// Its tag is a word, so that what comes after it is copied in words: in odd pieces it would be waited for.
 #[derive(Clone, Copy, Debug)]
+#[repr(u64)]
 pub(super) enum State {
     New,
     Waiting(Timer),
@@ -29,6 +31,7 @@ pub(super) enum State {
 }
 
 impl Timing {
+    #[inline]
     pub(super) fn new(deadline: Instant) -> Timing {
         Timing { deadline, leeway: Leeway::NONE, label: TimerLabel::SLEEP, state: State::New }
     }
