@@ -160,16 +160,21 @@ impl Reactor {
 
     /// Takes a timer back; `false` if it has fired or was cancelled, or is another reactor's.
     pub fn cancel_timer(&mut self, timer: Timer) -> bool {
-        self.remove_timer(timer).is_some_and(|plain| plain.fired().is_none())
+        self.remove_timer(timer).is_some_and(|stage| !matches!(stage, Stage::Fired { .. }))
     }
 
-    /// Takes a timer out, with whoever waits for it.
-    pub(crate) fn remove_timer(&mut self, timer: Timer) -> Option<PlainTimer> {
-        let plain = if timer.reactor == self.id { self.plain.remove(timer.id) } else { None }?;
-        if plain.fired().is_none() {
-            self.timers.cancel(plain.key);
+    /// Takes a timer out; whoever waits for it is in what is returned.
+    pub(crate) fn remove_timer(&mut self, timer: Timer) -> Option<Stage> {
+        if timer.reactor != self.id {
+            return None;
         }
-        Some(plain)
+        let timers = &mut self.timers;
+        self.plain.discard_if(timer.id, |plain| {
+            if plain.fired().is_none() {
+                timers.cancel(plain.key);
+            }
+            Some(std::mem::replace(&mut plain.stage, Stage::Alone))
+        })
     }
 
     /// Takes out a timer that has fired, and tells how.
