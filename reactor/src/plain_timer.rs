@@ -10,7 +10,7 @@ use crate::reactor::Reactor;
 use crate::source::NEVER;
 use crate::timers::{Due, TimerKey};
 use crate::token::{StaleToken, Timer};
-use crate::waiters::{Note, Poller, Waiters, Wakeup};
+use crate::waiters::{Note, Poller, Waiters, WakeTasks, Wakeup};
 use crate::waits::{Frame, TimerLabel};
 
 /// A timer of its own, not of a source, from its arming until it fires, is cancelled, or its owner has seen
@@ -68,6 +68,15 @@ impl PlainTimer {
         }
     }
 
+    /// The task that waits for it by name, if one does.
+    #[inline]
+    pub(crate) fn lone_task(&self) -> Option<Id> {
+        match self.stage {
+            Stage::Task { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+
     /// In which turn it has fired, if it has.
     pub(crate) fn fired_in_turn(&self) -> Option<u64> {
         match self.stage {
@@ -82,11 +91,11 @@ impl PlainTimer {
         self.stage = Stage::Fired { fired, in_turn };
     }
 
-    /// Hands the task that waits for it to `wake`. Returns whether nobody else has to be told.
+    /// Hands the task that waits for it to `tasks`. Returns whether nobody else has to be told.
     #[inline]
-    pub(crate) fn wake_lone_task(&self, wake: &mut impl FnMut(Id)) -> bool {
+    pub(crate) fn wake_lone_task(&self, tasks: &mut impl WakeTasks) -> bool {
         match self.stage {
-            Stage::Task { task, .. } => wake(task),
+            Stage::Task { task, .. } => tasks.wake(task),
             Stage::Waker(_) => return false,
             Stage::Alone | Stage::Fired { .. } => {}
         }

@@ -23,6 +23,7 @@ use crate::readiness::Readiness;
 use crate::source::NEVER;
 use crate::token::{StaleToken, Token};
 use crate::wait::Prepared;
+use crate::waiters::{NoTasks, WakeTasks};
 
 impl Reactor {
     /// Takes one turn: sleeps until something happens or `max_wait` has passed (`None`: for ever), then
@@ -34,17 +35,16 @@ impl Reactor {
     /// What the kernel says of the poll or the alarm; nothing is lost by it. In a process that was forked off from the one the
     /// reactor was made in: that it belongs to the other.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        // Without a runtime there are none.
-        self.turn_waking(max_wait, |_task| {})
+        self.turn_waking(max_wait, &mut NoTasks)
     }
 
     /// The same for a runtime. A task that waits alone for what the kernel says or for a timer, as nearly always one does, is
-    /// handed to `wake` at once: to wake it is to queue it, and there is nothing that could happen between the two. All else
+    /// handed to `tasks` at once: to wake it is to queue it, and there is nothing that could happen between the two. All else
     /// is left to be given out.
     pub(crate) fn turn_waking(
         &mut self,
         max_wait: Option<Duration>,
-        mut wake: impl FnMut(Id),
+        tasks: &mut impl WakeTasks,
     ) -> io::Result<()> {
         self.remote.process.check()?;
         if self.accounts && !self.clock_is_fresh && self.prepared.is_none() {
@@ -61,9 +61,9 @@ impl Reactor {
         self.unpark();
         self.ledger.begin_turn(self.now_ns);
         self.pending.begin_turn(self.budget.messages);
-        let woken = self.take_events(&mut wake);
+        let woken = self.take_events(|task| tasks.wake(task));
         self.take_due();
-        let fired = if self.serves_tasks { self.fire_lone_tasks(woken, &mut wake) } else { 0 };
+        let fired = if self.serves_tasks { self.fire_lone_tasks(woken, tasks) } else { 0 };
         self.pending.delivered = woken + fired;
         let rehearses = self.spinner.as_ref().is_some_and(|spinner| spinner.rehearses(self.now_ns));
         if woken + fired == 0

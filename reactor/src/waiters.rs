@@ -16,6 +16,23 @@ pub(crate) enum Wakeup {
     Waker(Waker),
 }
 
+/// Whoever queues the tasks that a turn wakes by their names.
+pub(crate) trait WakeTasks {
+    /// It is about to be woken: what is kept of it is fetched.
+    fn expect(&self, task: Id);
+
+    fn wake(&mut self, task: Id);
+}
+
+/// Of a reactor without a runtime.
+pub(crate) struct NoTasks;
+
+impl WakeTasks for NoTasks {
+    fn expect(&self, _: Id) {}
+
+    fn wake(&mut self, _: Id) {}
+}
+
 /// Tells wakers apart, for as long as they live: what it wakes, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WakerName(*const (), *const RawWakerVTable);

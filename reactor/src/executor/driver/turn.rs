@@ -1,21 +1,46 @@
 //! One turn of the loop of a runtime: sleep, give out what was found, run tasks and hooks.
 
+use std::cell::RefMut;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::Driver;
+use crate::arena::{Arena, Id};
 use crate::blame::{Given, Holder};
 use crate::event::Event;
 use crate::executor::polling::POLLS_AT_LEAST;
+use crate::executor::run_queue::RunQueue;
+use crate::executor::task::Task;
 use crate::instant::nanos;
 use crate::pending::Dispatch;
 use crate::scope::tree::HookFn;
-use crate::waiters::{self, Woken};
+use crate::waiters::{self, WakeTasks, Woken};
 
 /// So many events are given out between two looks at the clock: a microsecond's work, or two.
 const UNTIMED_EVENTS_MAX: usize = 16;
+
+/// Tasks and run queue, in hand for as long as the kernel is asked and timers fire.
+struct Queueing<'a> {
+    driver: &'a Driver,
+    tasks: RefMut<'a, Arena<Task>>,
+    queue: RefMut<'a, RunQueue>,
+}
+
+impl WakeTasks for Queueing<'_> {
+    #[inline]
+    fn expect(&self, task: Id) {
+        self.tasks.prefetch(task.index);
+    }
+
+    #[inline]
+    fn wake(&mut self, task: Id) {
+        if self.driver.is_to_be_queued_of(&mut self.tasks, task) {
+            self.queue.push(task);
+        }
+    }
+}
 
 impl Driver {
     /// One turn of the loop: sleep, deliver, then run tasks. Returns whether `main` is done.
@@ -38,12 +63,8 @@ impl Driver {
     /// Sleeps, and queues whoever waits for what the kernel then says.
     fn take_turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
         let mut reactor = self.reactor.borrow_mut();
-        let (mut tasks, mut queue) = (self.tasks.borrow_mut(), self.tasks.run_queue.borrow_mut());
-        reactor.turn_waking(max_wait, |id| {
-            if self.is_to_be_queued_of(&mut tasks, id) {
-                queue.push(id);
-            }
-        })?;
+        let (tasks, queue) = (self.tasks.borrow_mut(), self.tasks.run_queue.borrow_mut());
+        reactor.turn_waking(max_wait, &mut Queueing { driver: self, tasks, queue })?;
         self.turn_number.set(reactor.metrics.turns as u32);
         Ok(())
     }
