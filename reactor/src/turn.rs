@@ -23,7 +23,7 @@ use crate::readiness::Readiness;
 use crate::source::NEVER;
 use crate::token::{StaleToken, Token};
 use crate::wait::Prepared;
-use crate::waiters::{NoTasks, WakeTasks};
+use crate::waiters::WakeTasks;
 
 impl Reactor {
     /// Takes one turn: sleeps until something happens or `max_wait` has passed (`None`: for ever), then
@@ -35,7 +35,8 @@ impl Reactor {
     /// What the kernel says of the poll or the alarm; nothing is lost by it. In a process that was forked off from the one the
     /// reactor was made in: that it belongs to the other.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        self.turn_waking(max_wait, &mut NoTasks)
+        // Without a runtime there are none.
+        self.turn_waking(max_wait, &mut |_task| {})
     }
 
     /// The same for a runtime. A task that waits alone for what the kernel says or for a timer, as nearly always one does, is

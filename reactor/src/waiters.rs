@@ -18,19 +18,17 @@ pub(crate) enum Wakeup {
 
 /// Whoever queues the tasks that a turn wakes by their names.
 pub(crate) trait WakeTasks {
-    /// It is about to be woken: what is kept of it is fetched.
-    fn expect(&self, task: Id);
-
     fn wake(&mut self, task: Id);
+
+    /// It is about to be woken: what is kept of it may be fetched.
+    fn expect(&self, _task: Id) {}
 }
 
-/// Of a reactor without a runtime.
-pub(crate) struct NoTasks;
-
-impl WakeTasks for NoTasks {
-    fn expect(&self, _: Id) {}
-
-    fn wake(&mut self, _: Id) {}
+impl<F: FnMut(Id)> WakeTasks for F {
+    #[inline]
+    fn wake(&mut self, task: Id) {
+        self(task);
+    }
 }
 
 /// Tells wakers apart, for as long as they live: what it wakes, and how.

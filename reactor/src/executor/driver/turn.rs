@@ -30,15 +30,15 @@ struct Queueing<'a> {
 
 impl WakeTasks for Queueing<'_> {
     #[inline]
-    fn expect(&self, task: Id) {
-        self.tasks.prefetch(task.index);
-    }
-
-    #[inline]
     fn wake(&mut self, task: Id) {
         if self.driver.is_to_be_queued_of(&mut self.tasks, task) {
             self.queue.push(task);
         }
+    }
+
+    #[inline]
+    fn expect(&self, task: Id) {
+        self.tasks.prefetch(task.index);
     }
 }
 
