@@ -45,14 +45,15 @@ impl<T: StreamTransport> Socket<T> {
     /// `Timeout` if the peer has not ended by then, or what the kernel says; the phase is `Shutdown`.
     #[track_caller]
     pub fn close_in_order(&self, within: Duration) -> impl Future<Output = Result<u64, Error>> + '_ {
-        let deadline = Instant::now() + within;
+        let began = Instant::now();
+        let deadline = began + within;
         let set_at = Location::caller();
         async move {
             let discarded = self.discard(deadline).await.map_err(|failure| {
                 let error = self.failed(Phase::Shutdown, failure).with_deadline(|info| {
                     // Another thread may have moved it meanwhile.
                     if info.deadline == deadline {
-                        info.budget = Some(within);
+                        (info.began, info.budget) = (Some(began), Some(within));
                         info.set_at = Some(set_at);
                         info.before_it_began = false;
                     }

@@ -39,7 +39,8 @@ impl<T: StreamTransport> TlsStream<T> {
     /// `Timeout` if the peer has not ended by then, or what the transport says; the phase is `Shutdown`.
     #[track_caller]
     pub fn close_in_order(&self, within: Duration) -> impl Future<Output = Result<u64, Error>> + '_ {
-        let deadline = Instant::now() + within;
+        let began = Instant::now();
+        let deadline = began + within;
         let set_at = Location::caller();
         async move {
             let _closes = Closes(self);
@@ -47,7 +48,7 @@ impl<T: StreamTransport> TlsStream<T> {
                 let error = self.socket.failed(Phase::Shutdown, failure).with_deadline(|info| {
                     // Another thread may have moved it meanwhile.
                     if info.deadline == deadline {
-                        info.budget = Some(within);
+                        (info.began, info.budget) = (Some(began), Some(within));
                         info.set_at = Some(set_at);
                         info.before_it_began = false;
                     }

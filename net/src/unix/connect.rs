@@ -44,7 +44,7 @@ pub(super) fn connect(
                 error.with_deadline(|info| {
                     // It may have been another's, as a scope's.
                     if info.deadline == deadline {
-                        info.budget = Some(budget);
+                        (info.began, info.budget) = (Some(began), Some(budget));
                         info.set_at = Some(set_at);
                     }
                 })

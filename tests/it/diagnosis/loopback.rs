@@ -128,7 +128,10 @@ fn x03_a_peer_that_does_not_end_its_side() {
         let Diagnosis::HalfClosedHere { silent_for, .. } = diagnosis else { panic!("{diagnosis:?}") };
         assert!(silent_for >= 80 * MS, "{silent_for:?}");
         let armed = Armed::with(60 * MS);
-        let error = stream.close_in_order(60 * MS).await.expect_err("the peer keeps its side open");
+        let closing = stream.close_in_order(60 * MS);
+        // Its time goes from the call on, and that is what is told.
+        sleep(20 * MS).await;
+        let error = closing.await.expect_err("the peer keeps its side open");
         let diagnosis = armed.ended_by(&error, Phase::Shutdown);
         // It is closed: if the machine held our loop up, nobody is left to ask.
         let expected =

@@ -199,9 +199,12 @@ fn l09_a_close_that_is_cancelled_closes_all_the_same() {
         let error = client.shutdown().await.expect_err("nobody reads");
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Shutdown), "{error}");
         assert_eq!(Instant::now(), began + S, "the end is under the timeout of writes");
-        let error = client.close_in_order(2 * S).await.expect_err("nobody reads");
+        let closing = client.close_in_order(2 * S);
+        punctual::sleep(S).await;
+        let error = closing.await.expect_err("nobody reads");
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Phase::Shutdown), "{error}");
-        assert_eq!(Instant::now(), began + 3 * S);
+        assert_eq!(Instant::now(), began + 3 * S, "its time goes from the call on");
+        assert_eq!(error.deadline().and_then(|info| info.elapsed()), Some(2 * S), "and that is told");
         assert_eq!(client.read(&mut [0; 8]).await.expect_err("closed").kind(), Kind::Closed);
         drop(server);
         let (client, server) = in_memory(512).await;
