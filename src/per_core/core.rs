@@ -60,8 +60,8 @@ impl Core {
     ///
     /// A connection belongs to the listener that the kernel chose when the SYN came. When that is closed, those that it has not
     /// accepted are reset, although other listeners are there, and so are those that are being opened: a closing listener loses what is
-    /// in its queue, unless `net.ipv4.tcp_migrate_req` is set (Linux 5.14), with which they go to another. To lose the
-    /// least: start the new process on the same port first, accept what waits until nothing does, and only then
+    /// in its queue, unless `net.ipv4.tcp_migrate_req` is set (Linux 5.14), with which they go to another, all but
+    /// one whose handshake ends in the very moment of the close. To lose the least: start the new process on the same port first, accept what waits until nothing does, and only then
     /// close.
     ///
     /// # Errors

@@ -356,6 +356,16 @@ pub(crate) fn closed_port() -> (Socket, SocketAddr) {
     (socket, address.expect("its address"))
 }
 
+/// Sees that the listener that `address` had is closed. Not at once: a child that another test starts holds a copy until it
+/// runs its program.
+pub(crate) fn assert_closed(address: SocketAddr) {
+    let patience = std::time::Instant::now() + PATIENCE / 4;
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(std::time::Instant::now() < patience, "{address} still listens");
+        std::thread::sleep(MS);
+    }
+}
+
 /// O1: `operation` ends with a timeout, and not before `bound` after a moment at which nothing was armed yet.
 pub(crate) async fn times_out<T: std::fmt::Debug>(
     armed_after_ns: u64,
