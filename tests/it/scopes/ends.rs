@@ -212,15 +212,17 @@ fn pol2_what_comes_in_the_turn_of_the_deadline_is_not_lost() {
 
 #[test]
 fn an_error_names_the_scope_whose_deadline_it_was() {
+    // A read that a busy machine begins later than that is told as one that was not begun.
+    const BUDGET: Duration = Duration::from_millis(50);
     on_alarms("named", async |_| {
         let (stream, _silent) = tcp_pair().await;
         let line = line!() + 1;
-        let ended = scope("checkout", 5 * MS, async |_| stream.read(&mut [0; 8]).await);
+        let ended = scope("checkout", BUDGET, async |_| stream.read(&mut [0; 8]).await);
         let error = ended.await.expect("the body has returned").expect_err("nobody writes");
         let info = error.deadline().expect("a deadline");
-        assert_eq!((info.name(), info.budget()), (Some("checkout"), Some(5 * MS)));
+        assert_eq!((info.name(), info.budget()), (Some("checkout"), Some(BUDGET)));
         let said = error.to_string();
-        let origin = format!("timed out after 5 ms (deadline \"checkout\" set at {}:{line}", file!());
+        let origin = format!("timed out after 50 ms (deadline \"checkout\" set at {}:{line}", file!());
         assert!(said.contains(&origin), "{said}");
         assert!(said.contains("fired ") && said.contains(" late"), "{said}");
     });

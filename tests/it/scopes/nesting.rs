@@ -171,7 +171,7 @@ fn until_deep(runtime: &Runtime, scopes: usize) {
 
 #[test]
 fn k19_ten_thousand_scopes_deep() {
-    let _watchdog = watchdog("k19", PATIENCE / 10);
+    let _watchdog = watchdog("k19", PATIENCE / 2);
     let by_deadline = |depth: usize| {
         nest(depth, |runtime, outermost| {
             let task = runtime.spawn(outermost);
