@@ -261,7 +261,8 @@ fn an_early_response_is_given_while_the_body_is_still_sent() {
         assert_eq!(client.metrics().idle, 0, "its request never ends");
         let began = now_ns();
         while client.metrics().in_use > 0 {
-            assert!(since(began) < 500 * MS, "nobody wants the rest of it");
+            // The body would hang for ever.
+            assert!(since(began) < Duration::from_secs(5), "nobody wants the rest of it");
             sleep(MS).await;
         }
     });

@@ -199,10 +199,12 @@ async fn ask(client: &Client, url: &str, body: &str, bound: Bound, halfway: bool
     Answer::Astray(format!("over HTTP, {status}: {others}"))
 }
 
-/// What a proxy that resets, cuts and corrupts may bring about.
+/// What a proxy that resets, cuts, corrupts and stalls may bring about. A stall that began before the request lets the PING of
+/// its connection go without an answer for as long as that may take.
 fn is_of_the_network(error: &Error) -> bool {
+    let of_a_stall = || error.to_string().contains("has not answered an HTTP/2 PING");
     matches!(
         error.kind(),
         Kind::Kernel(_) | Kind::UnexpectedEof | Kind::Protocol | Kind::Closed | Kind::LimitExceeded
-    )
+    ) || error.is_timeout() && of_a_stall()
 }
