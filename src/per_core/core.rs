@@ -58,11 +58,11 @@ impl Core {
     /// the same port, and the kernel gives each connection to one of them, chosen by the addresses and ports of both
     /// ends. On port 0 the kernel chooses the port for the core that comes first, and the others take the same; a core's second call with the same `target` goes with the second of the others.
     ///
-    /// A connection belongs to the listener that the kernel chose when the SYN came. When that is closed, those that it has not
-    /// accepted are reset, although other listeners are there, and so are those that are being opened: a closing listener loses what is
-    /// in its queue, unless `net.ipv4.tcp_migrate_req` is set (Linux 5.14), with which they go to another, all but
-    /// one whose handshake ends in the very moment of the close. To lose the least: start the new process on the same port first, accept what waits until nothing does, and only then
-    /// close.
+    /// A connection belongs to the listener that the kernel chose when the SYN came. When that is closed, those that it has
+    /// not accepted are reset, although other listeners are there, and so are those that are being opened: a closing
+    /// listener loses what is in its queue. With `net.ipv4.tcp_migrate_req` (Linux 5.14) they go to another, all but one
+    /// whose handshake ends, or whose new listener is closed, in the very moment of the close. To lose the least: start
+    /// the new process on the same port first, accept what waits until nothing does, and only then close.
     ///
     /// # Errors
     /// As [`TcpListener::bind`]. Every process that listens on the port must be of the same user and have asked to share it.
