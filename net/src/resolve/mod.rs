@@ -87,14 +87,15 @@ pub(crate) async fn lookup(host: &str, port: u16, progress: &Progress) -> Result
     Ok(system::lookup(host, progress).await?.with_port(port))
 }
 
-/// The time of this thread alone, for tests of what grows with what: others that have the processor do not count.
+/// What `work` gives, and the time that it took this thread alone, for tests of what grows with what: others that have the
+/// processor do not count.
 #[cfg(all(test, feature = "dns"))]
-fn cpu_time(work: impl FnOnce()) -> std::time::Duration {
+fn timed<T>(work: impl FnOnce() -> T) -> (T, std::time::Duration) {
     let now = || {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         std::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
     };
     let before = now();
-    work();
-    now() - before
+    let value = work();
+    (value, now() - before)
 }

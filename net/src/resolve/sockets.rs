@@ -97,7 +97,7 @@ mod tests {
     use std::task::Context;
     use std::time::Duration;
 
-    use crate::resolve::cpu_time;
+    use crate::resolve::timed;
 
     type Waiting = Pin<Box<dyn Future<Output = Leave>>>;
 
@@ -128,7 +128,7 @@ mod tests {
                 let held = all_held(&sockets);
                 let waiting = queued(&sockets, count);
                 // The one that came last goes first.
-                let took = cpu_time(|| waiting.into_iter().rev().for_each(drop));
+                let ((), took) = timed(|| waiting.into_iter().rev().for_each(drop));
                 assert!(sockets.queue.borrow().is_empty(), "nothing is left");
                 drop(held);
                 assert_eq!(sockets.held.get(), 0);
