@@ -13,7 +13,7 @@ use punctual::{Instant, Runtime};
 use punctual_reactor::profile::signals;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::support::{child, watchdog};
+use crate::support::{child, cpu_time, watchdog};
 
 /// Runs `body` in a process of its own, which is this test run again.
 fn alone(test: &str, body: impl FnOnce()) {
@@ -32,11 +32,6 @@ fn profiler() -> Profiler {
 fn clock(id: ClockId) -> Duration {
     let now = clock_gettime(id);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// The CPU time of this thread, by the kernel.
-fn thread_cpu() -> Duration {
-    clock(ClockId::ThreadCPUTime)
 }
 
 /// Whether enough was sampled since this call to tell shares. How long that takes is the kernel's to say.
@@ -58,11 +53,11 @@ fn churn(mut state: u64) -> u64 {
 /// Uses the CPU for about `time` of this thread's own; adds to `used` what it was.
 #[inline(never)]
 fn burn(time: Duration, used: &Cell<Duration>) {
-    let began = thread_cpu();
+    let began = cpu_time();
     let mut state = 1;
     loop {
         state = churn(state);
-        let spent = thread_cpu() - began;
+        let spent = cpu_time() - began;
         if spent >= time {
             used.set(used.get() + spent);
             return;

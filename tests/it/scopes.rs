@@ -26,7 +26,7 @@ use punctual::{
 
 use crate::support::net::*;
 use crate::support::wire::{self, Wire};
-use crate::support::{MS, NS, now_ns, poll_once, seeds, virtual_runtime, watchdog};
+use crate::support::{MS, NS, cpu_time, now_ns, poll_once, seeds, virtual_runtime, watchdog};
 
 /// Turns that do not wait, until a loop whose clock stands still has done all that it can.
 fn run(runtime: &Runtime) {

@@ -7,16 +7,9 @@ use std::time::Duration;
 
 use punctual::net::TcpStream;
 use punctual::{Runtime, interval, sleep, sleep_until, spawn_named};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::Heard;
-use crate::support::{self, MS, for_each_alarm, never_early_sleep, wire};
-
-/// How long this thread has run.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
+use crate::support::{self, MS, cpu_time, for_each_alarm, never_early_sleep, wire};
 
 const STALLS: usize = 4;
 
@@ -92,8 +85,8 @@ fn b03_who_runs_is_told_from_who_blocks() {
     for_each_alarm(|runtime| {
         runtime.block_on(async {
             let spins = spawn_named("spins", async {
-                let began = cpu();
-                while cpu() - began < 60 * MS {
+                let began = cpu_time();
+                while cpu_time() - began < 60 * MS {
                     std::hint::spin_loop();
                 }
             });

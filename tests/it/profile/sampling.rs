@@ -15,8 +15,8 @@ use punctual_reactor::profile::signals;
 use rustix::thread::name;
 use rustix::time::ClockId;
 
-use super::{alone, burn, clock, is_named, profiler, samples, thread_cpu};
-use crate::support::{MS, US, never_early_sleep};
+use super::{alone, burn, clock, is_named, profiler, samples};
+use crate::support::{MS, US, cpu_time, never_early_sleep};
 
 /// What the process would do with a `SIGPROF`, by the kernel's account: whether it has a handler, and whether it
 /// ignores it.
@@ -205,10 +205,10 @@ struct Ticker {
 
 impl Ticker {
     async fn tick(self) {
-        let mut last = thread_cpu();
+        let mut last = cpu_time();
         loop {
             yield_now().await;
-            let now = thread_cpu();
+            let now = cpu_time();
             self.most.set(self.most.get().max(now - last));
             last = now;
         }

@@ -133,16 +133,10 @@ fn deep(depth: usize, innermost: Rc<Cell<bool>>, ends: Rc<Cell<usize>>) -> Boxed
     })
 }
 
-/// What this thread has computed so far: other work of the machine does not count.
-pub(super) fn cpu_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 /// Nests `depth` scopes, has `end` end them all, and returns how long all of it took.
 fn nest(depth: usize, end: impl Fn(&Runtime, Boxed<()>) -> usize) -> Duration {
     let (runtime, _clock) = virtual_runtime();
-    let began = cpu_ns();
+    let began = cpu_time();
     let (innermost, ends) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
     let inner = innermost.clone();
     let counted = ends.clone();
@@ -155,7 +149,7 @@ fn nest(depth: usize, end: impl Fn(&Runtime, Boxed<()>) -> usize) -> Duration {
     });
     let seen = end(&runtime, outermost);
     assert_eq!(ends.get(), seen, "each inner scope has reported its end");
-    let took = Duration::from_nanos(cpu_ns() - began);
+    let took = cpu_time() - began;
     assert_baseline(&runtime);
     took
 }

@@ -30,6 +30,12 @@ pub(crate) fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// What this thread has computed so far: other work of the machine does not count.
+pub(crate) fn cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
 /// Runs `test` with a runtime on each alarm, each on a thread of its own, and sees afterwards that nothing
 /// fired early by the runtime's own account.
 pub(crate) fn for_each_alarm(test: impl Fn(&Runtime) + Sync) {

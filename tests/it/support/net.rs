@@ -356,14 +356,23 @@ pub(crate) fn closed_port() -> (Socket, SocketAddr) {
     (socket, address.expect("its address"))
 }
 
-/// Sees that the listener that `address` had is closed. Not at once: a child that another test starts holds a copy until it
-/// runs its program.
-pub(crate) fn assert_closed(address: SocketAddr) {
-    let patience = std::time::Instant::now() + PATIENCE / 4;
-    while std::net::TcpStream::connect(address).is_ok() {
-        assert!(std::time::Instant::now() < patience, "{address} still listens");
+/// Looks until `left` says nothing more, and fails if that does not come soon. A child that another test starts has a copy of
+/// every descriptor of ours from its fork to its exec, and keeps what they are of alive so long.
+#[track_caller]
+fn soon_without(what: &str, mut left: impl FnMut() -> Option<String>) {
+    let began = now_ns();
+    while let Some(left) = left() {
+        let waited = Duration::from_nanos(now_ns() - began);
+        assert!(waited < PATIENCE / 4, "{what} for {waited:?}: {left}");
         std::thread::sleep(MS);
     }
+}
+
+/// Sees that the listener that `address` had is closed, soon.
+#[track_caller]
+pub(crate) fn assert_closed(address: SocketAddr) {
+    let accepted = || std::net::TcpStream::connect(address).ok();
+    soon_without("it still listens", || accepted().map(|_| address.to_string()));
 }
 
 /// O1: `operation` ends with a timeout, and not before `bound` after a moment at which nothing was armed yet.
@@ -415,24 +424,17 @@ pub(crate) fn all_kernel_sockets() -> Vec<KernelSocket> {
 }
 
 /// O4: sees that no descriptor of this process is of a socket that `which` picks, now; and that soon the kernel has
-/// none either that anybody holds. Soon and not now, because a child that another test starts has a copy of every
-/// descriptor of ours from its fork to its exec, and keeps the sockets alive so long.
+/// none either that anybody holds.
 #[track_caller]
 pub(crate) fn assert_released(port: u16, which: impl Fn(&KernelSocket) -> bool) {
-    let began = now_ns();
-    loop {
+    soon_without("held by another process", || {
         let left = kernel_sockets(port).into_iter().filter(|socket| socket.inode != 0 && which(socket));
         let left: Vec<_> = left.collect();
         let here = descriptors_of_sockets();
         let ours: Vec<_> = left.iter().filter(|socket| here.contains(&socket.inode)).collect();
         assert!(ours.is_empty(), "this process holds {ours:?}");
-        if left.is_empty() {
-            return;
-        }
-        let waited = Duration::from_nanos(now_ns() - began);
-        assert!(waited < PATIENCE / 4, "held by another process for {waited:?}: {left:?}");
-        std::thread::sleep(MS);
-    }
+        (!left.is_empty()).then(|| format!("{left:?}"))
+    });
 }
 
 /// The sockets that descriptors of this process are of, by inode.

@@ -6,15 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use punctual::{interval, sleep, yield_now};
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::support::{self, MS, wire};
-
-/// How long this thread has run: on a busy machine it is not the time that has passed.
-fn cpu_ms() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
-}
+use crate::support::{self, MS, cpu_time, wire};
 
 #[test]
 fn a_self_waking_task_a_millisecond_timer_and_a_busy_socket_side_by_side() {
@@ -25,7 +18,7 @@ fn a_self_waking_task_a_millisecond_timer_and_a_busy_socket_side_by_side() {
             let counter = counter.clone();
             move || counter.set(counter.get() + 1)
         };
-        let cpu_before = cpu_ms();
+        let cpu_before = cpu_time();
         let (yielded, ticked, echoed) = (count(&yields), count(&ticks), count(&echoes));
         runtime.block_on(async {
             let greedy = runtime.spawn(async move {
@@ -52,7 +45,7 @@ fn a_self_waking_task_a_millisecond_timer_and_a_busy_socket_side_by_side() {
             sleep(Duration::from_secs(1)).await;
             [greedy.abort(), ticker.abort(), busy.abort(), echo.abort()]
         });
-        let cpu_ms = cpu_ms() - cpu_before;
+        let cpu_ms = (cpu_time() - cpu_before).as_millis() as u64;
         let turns = runtime.metrics().turns;
         let (yields, ticks, echoes) = (yields.get(), ticks.get(), echoes.get());
         let counts = format!(
