@@ -33,6 +33,10 @@ use super::upload::{Outgoing, RequestBody};
 /// How long a server is waited for that has been asked whether it wants the body (RFC 9110, section 10.1.1).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// For how long a connection of HTTP/2 is silent that takes no more requests once one has run out of time. So one that asks
+/// for answers sooner than its server has them dials at most so often.
+const DISTRUSTED_AFTER: Duration = Duration::from_secs(1);
+
 pub(super) struct Attempt<'a> {
     client: &'a Client,
     parts: &'a Parts,
@@ -150,6 +154,17 @@ impl<'a> Attempt<'a> {
     pub(super) fn was_silent(&self) -> bool {
         let connection = self.connection.as_ref();
         connection.is_some_and(|connection| connection.bytes_read() == self.read_before)
+    }
+
+    /// The connection has said nothing until `error`. If that is a timeout, and it has been silent for long, it takes no more
+    /// requests: they would wait as well, until its next PING is not answered. What is under way on it goes on.
+    pub(super) fn distrust(&self, error: &Error) {
+        if let Some(connection) = &self.connection
+            && error.is_timeout()
+            && connection.has_been_silent_for(DISTRUSTED_AFTER)
+        {
+            connection.retire();
+        }
     }
 
     /// Connects if need be, sends the request, and waits for the head of the response.

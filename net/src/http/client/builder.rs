@@ -86,6 +86,9 @@ impl ClientBuilder {
     /// Over HTTP/2, while there is a request or a body: a PING goes out when nothing has come for `interval`, and when its answer
     /// does not come within `timeout`, the connection is closed, which ends all that is on it. A write that is blocked ends
     /// so as well. Default 20 s and 10 s.
+    ///
+    /// Sooner than that, a connection takes no more requests when one has run out of time and nothing at all has come for a
+    /// second: the next one dials, and what else is on the silent one goes on.
     pub fn http2_ping(mut self, interval: Duration, timeout: Duration) -> ClientBuilder {
         (self.config.ping_interval, self.config.ping_timeout) = (interval, timeout);
         self

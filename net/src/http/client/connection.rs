@@ -250,6 +250,11 @@ impl Connection {
         Some(DeadlineInfo { budget: Some(timeout), ..info }.described("answer to an HTTP/2 PING"))
     }
 
+    /// Whether nothing at all has come for so long.
+    pub(super) fn has_been_silent_for(&self, time: Duration) -> bool {
+        self.heard.get().elapsed() >= time
+    }
+
     pub(super) fn written(&self) -> u64 {
         self.written.get()
     }

@@ -176,8 +176,11 @@ impl Hops<'_> {
         let Sent { response, connection, number, user } = match sent {
             Ok(sent) => sent,
             Err(error) => {
-                if attempt.reused() && attempt.was_silent() {
-                    self.client.pool().quarantine(&key, attempt.idle_since());
+                if attempt.was_silent() {
+                    attempt.distrust(&error);
+                    if attempt.reused() {
+                        self.client.pool().quarantine(&key, attempt.idle_since());
+                    }
                 }
                 return Err((error, attempt.how()));
             }

@@ -82,6 +82,39 @@ fn a_stream_that_runs_out_of_time_is_reset_and_only_that() {
 }
 
 #[test]
+fn a_connection_that_is_silent_for_a_second_takes_no_more_requests() {
+    let peer = Peer::start(|number, connection| {
+        let mut http2 = Http2::begin(connection, &[])?;
+        let first = http2.request()?;
+        http2.headers(first, http2::STATUS_200, false)?;
+        if number > 0 {
+            http2.data(first, b"ok", true)?;
+            return http2.ended();
+        }
+        // Nothing more is said on the first but, late, the rest of what had begun.
+        http2.request()?;
+        let last = http2.request()?;
+        while !matches!(http2.frame()?, Frame { kind: http2::RST_STREAM, stream, .. } if stream == last)
+        {
+        }
+        std::thread::sleep(100 * MS);
+        http2.data(first, b"late", true)?;
+        http2.ended()
+    });
+    on_runtime("silent", async |_| {
+        let client = client();
+        let begun = client.get(peer.url("/begun")).send().await.expect("it has begun");
+        for connections in [1, 1, 2] {
+            let timeouts = Timeouts::new().total(600 * MS);
+            let sent = client.get(peer.url("/")).timeouts(timeouts).send().await;
+            assert_eq!(sent.as_ref().map_err(Error::is_timeout).is_ok(), connections == 2, "{sent:?}");
+            assert_eq!(peer.connections(), connections);
+        }
+        assert_eq!(begun.bytes(10).await.expect("it goes on"), "late");
+    });
+}
+
+#[test]
 fn no_more_requests_at_a_time_than_the_peer_allows() {
     let peer = Peer::start(|_, connection| {
         let mut http2 = Http2::begin(connection, &[(http2::MAX_CONCURRENT_STREAMS, 1)])?;
