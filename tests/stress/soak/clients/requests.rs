@@ -1,5 +1,6 @@
 //! Clients of HTTP: requests straight and through the proxy, over HTTP/1.1 and HTTP/2, given up at any moment.
 
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -132,7 +133,7 @@ impl Web {
         armed_ns: u64,
         request: impl Future<Output = Answer>,
     ) -> Answer {
-        let early = |what: &str, time: Duration| {
+        let early = |what: &dyn Display, time: Duration| {
             let passed = since(armed_ns);
             if passed < time {
                 self.stage.ledger.violation(format!("early: {what} of {time:?} after {passed:?}"));
@@ -142,22 +143,25 @@ impl Web {
             // Within the request itself.
             Bound::Timeout(time) => {
                 let answer = request.await;
-                if matches!(&answer, Answer::Failed(error) if error.is_timeout()) {
-                    early("a request's total", time);
+                if let Answer::Failed(error) = &answer
+                    && error.is_timeout()
+                    && !is_of_a_ping(error)
+                {
+                    early(&format_args!("a request's total ({error})"), time);
                 }
                 answer
             }
             Bound::Deadline(time) | Bound::Dropped(time) => match timeout(time, request).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    early("a timeout around a request", time);
+                    early(&"a timeout around a request", time);
                     Answer::Dropped
                 }
             },
             Bound::Scope(time) => match scope("request", time, async |_| request.await).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    early("the scope of a request", time);
+                    early(&"the scope of a request", time);
                     error.into_value().unwrap_or(Answer::Dropped)
                 }
             },
@@ -199,12 +203,16 @@ async fn ask(client: &Client, url: &str, body: &str, bound: Bound, halfway: bool
     Answer::Astray(format!("over HTTP, {status}: {others}"))
 }
 
-/// What a proxy that resets, cuts, corrupts and stalls may bring about. A stall that began before the request lets the PING of
-/// its connection go without an answer for as long as that may take.
+/// What a proxy that resets, cuts, corrupts and stalls may bring about.
 fn is_of_the_network(error: &Error) -> bool {
-    let of_a_stall = || error.to_string().contains("has not answered an HTTP/2 PING");
     matches!(
         error.kind(),
         Kind::Kernel(_) | Kind::UnexpectedEof | Kind::Protocol | Kind::Closed | Kind::LimitExceeded
-    ) || error.is_timeout() && of_a_stall()
+    ) || is_of_a_ping(error)
+}
+
+/// A stall lets the PING of its connection go without an answer for as long as that may take. It may have been sent for a
+/// request before this one, and its time be over at any moment of this.
+fn is_of_a_ping(error: &Error) -> bool {
+    error.is_timeout() && error.to_string().contains("has not answered an HTTP/2 PING")
 }
