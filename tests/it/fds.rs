@@ -236,8 +236,7 @@ fn what_is_taken_back_is_deregistered_first() {
 fn inotify_tells_of_a_file() {
     on_alarms("inotify", async |_| {
         use rustix::fs::inotify;
-        let directory =
-            std::env::temp_dir().join(format!("punctual-inotify-{}-{}", std::process::id(), now_ns()));
+        let directory = support::temporary("inotify");
         std::fs::create_dir(&directory).expect("a directory");
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("an inotify");
         inotify::add_watch(&watch, &directory, inotify::WatchFlags::CREATE).expect("watched");

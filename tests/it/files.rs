@@ -27,8 +27,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Directory {
-        let name = format!("punctual-files-{}-{}", std::process::id(), now_ns());
-        let path = std::env::temp_dir().join(name);
+        let path = support::temporary("files");
         std::fs::create_dir(&path).expect("a directory");
         Directory(path)
     }

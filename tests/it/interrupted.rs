@@ -55,7 +55,7 @@ fn s04_eintr_everywhere() {
         return;
     }
     let _watchdog = support::watchdog("s04", Duration::from_secs(6));
-    let log = std::env::temp_dir().join(format!("punctual-s04-{}", std::process::id()));
+    let log = support::temporary("s04");
     let log = log.to_str().expect("text");
     let calls = "accept4,recvfrom,sendto,sendmsg,epoll_wait,epoll_pwait";
     // What the loader and the harness read and write at first is theirs.
@@ -83,7 +83,7 @@ fn s04_a_close_that_is_interrupted_is_not_made_again() {
         return;
     }
     let _watchdog = support::watchdog("s04 close", Duration::from_secs(6));
-    let log = std::env::temp_dir().join(format!("punctual-s04-close-{}", std::process::id()));
+    let log = support::temporary("s04-close");
     let log = log.to_str().expect("text");
     // Linux has closed it whatever it says: made again, it would close somebody else's.
     let wrapper =

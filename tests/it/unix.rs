@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::net::{PATIENCE, assert_baseline, on_alarms};
 use crate::support::post::{Couple, unix_name};
-use crate::support::{MS, child, now_ns};
+use crate::support::{MS, child, now_ns, temporary};
 
 const ECONNREFUSED: Kind = Kind::Kernel(libc::ECONNREFUSED);
 const ECONNRESET: Kind = Kind::Kernel(libc::ECONNRESET);
@@ -127,8 +127,7 @@ fn a_connect_that_is_given_up_leaves_nothing() {
 #[test]
 fn streams_connect_under_names_and_paths_and_know_their_peers() {
     on_alarms("addresses", async |_| {
-        let path =
-            std::env::temp_dir().join(format!("punctual-{}-{}.sock", std::process::id(), now_ns()));
+        let path = temporary("sock");
         for address in [unix_name("stream"), UnixAddress::from(&path)] {
             let listener = Rc::new(UnixListener::bind(&address).expect("bound"));
             assert_eq!(listener.local_addr().expect("its address"), address);
@@ -410,8 +409,7 @@ fn a_receiver_that_goes_away_ends_those_who_wait_to_send() {
 #[test]
 fn datagram_sockets_are_bound_unbound_and_given_back() {
     on_alarms("datagrams", async |_| {
-        let path =
-            std::env::temp_dir().join(format!("punctual-{}-{}.dgram", std::process::id(), now_ns()));
+        let path = temporary("dgram");
         let bound = UnixDatagram::bind(&path).expect("bound");
         assert_eq!(bound.local_addr().expect("its address").as_path(), Some(path.as_path()));
         let nobody = UnixDatagram::unbound().expect("a socket");

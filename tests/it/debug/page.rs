@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use punctual::{sleep, spawn, spawn_named};
 
 use super::*;
-use crate::support::watchdog;
+use crate::support::{temporary, watchdog};
 
 /// A browser that does not come up, or does not end, is ended.
 const BROWSER: Duration = Duration::from_secs(100);
@@ -70,8 +70,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Directory {
-        let name = format!("punctual-page-{}-{}", std::process::id(), now_ns());
-        let path = std::env::temp_dir().join(name);
+        let path = temporary("page");
         std::fs::create_dir(&path).expect("created");
         Directory(path)
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use punctual::Runtime;
 
 use crate::support::net::*;
-use crate::support::{MS, child, skip};
+use crate::support::{MS, child, skip, temporary};
 
 const TEST: &str = "diagnosis::once::the_kernel_is_asked_once_a_timeout_and_never_else";
 const TIMEOUTS: usize = 7;
@@ -19,7 +19,7 @@ fn the_kernel_is_asked_once_a_timeout_and_never_else() {
     if !works.is_ok_and(|output| output.status.success()) {
         return skip("system calls are counted with strace: install it, and allow ptrace");
     }
-    let log = std::env::temp_dir().join(format!("punctual-asked-{}", std::process::id()));
+    let log = temporary("asked");
     let path = log.to_str().expect("a path in UTF-8");
     let wrapper = ["strace", "-f", "-o", path, "-e", "trace=getsockopt,ioctl"];
     child::succeed(child::wrapped(&wrapper, TEST, "asked"));

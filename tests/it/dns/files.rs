@@ -12,16 +12,15 @@ use punctual::net::{DnsFailure, Kind};
 
 use super::*;
 use crate::support::net::{assert_baseline, on_alarms};
-use crate::support::{virtual_runtime, watchdog};
+use crate::support::{temporary, virtual_runtime, watchdog};
 
 /// A directory of a test's own, gone when it is dropped.
 struct Files(PathBuf);
 
 impl Files {
     fn new(what: &str) -> Files {
-        let path = std::env::temp_dir().join(format!("punctual-{what}-{}", std::process::id()));
-        drop(fs::remove_dir_all(&path));
-        fs::create_dir_all(&path).expect("a directory");
+        let path = temporary(what);
+        fs::create_dir(&path).expect("a directory");
         Files(path)
     }
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::support::child::{self, Talking};
 use crate::support::namespace::{inside_namespace, sh};
 use crate::support::net::{assert_baseline, listen, on_alarms};
-use crate::support::skip;
+use crate::support::{skip, temporary};
 
 /// How long a process may take to end while a lookup hangs.
 const EXIT: Duration = Duration::from_millis(50);
@@ -98,7 +98,7 @@ const OWN_FILES: [&str; 3] = ["unshare", "-n", "-m"];
 
 /// In there: puts the files in their places.
 fn put_files(hosts: &str, resolv_conf: &str, nsswitch: &str) {
-    let own = std::env::temp_dir().join(format!("punctual-etc-{}", std::process::id()));
+    let own = temporary("etc");
     fs::create_dir_all(&own).expect("a directory");
     sh("ip link set lo up");
     for (name, text) in [("hosts", hosts), ("resolv.conf", resolv_conf), ("nsswitch.conf", nsswitch)] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use punctual::net::TcpListener;
 use punctual::{Precise, Runtime, sleep, spawn};
 
-use crate::support::{MS, US, child, watchdog};
+use crate::support::{MS, US, child, temporary, watchdog};
 
 const TRACE: &str = "trace=epoll_wait,epoll_pwait,timerfd_settime,write,accept4";
 const ACCEPTS_FAIL: &str = "inject=accept4:error=EMFILE:when=1..3";
@@ -39,7 +39,7 @@ fn m16_polls_alarms_signals_and_back_offs_are_the_system_calls_that_strace_sees(
         return;
     }
     let _watchdog = watchdog("a loop under strace", Duration::from_secs(6));
-    let log = std::env::temp_dir().join(format!("punctual-metered-{}", std::process::id()));
+    let log = temporary("metered");
     let path = log.to_str().expect("a path");
     let strace = ["strace", "-f", "-y", "-o", path, "-e", TRACE, "-e", ACCEPTS_FAIL];
     let test =

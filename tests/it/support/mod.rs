@@ -9,7 +9,9 @@ pub(crate) mod wire;
 
 use std::future::Future;
 use std::io::{Write, stderr};
+use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -28,6 +30,13 @@ pub(crate) const NS: Duration = Duration::from_nanos(1);
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// A path for a file of a test's own: of no other, here or in another process, nor of one that was left over.
+pub(crate) fn temporary(what: &str) -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    std::env::temp_dir().join(format!("punctual-{process}-{number}-{}-{what}", now_ns()))
 }
 
 /// What this thread has computed so far: other work of the machine does not count.

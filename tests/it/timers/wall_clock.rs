@@ -25,7 +25,7 @@ fn t27_a_stepped_wall_clock_moves_no_deadline() {
     let Some(library) = LIBRARIES.into_iter().find(|library| Path::new(library).exists()) else {
         return support::skip("no libfaketime here to step the wall clock with: install `libfaketime`");
     };
-    let steps = std::env::temp_dir().join(format!("punctual-wall-{}", std::process::id()));
+    let steps = support::temporary("wall");
     std::fs::write(&steps, "+0\n").expect("a file to step by");
     let mut command =
         child::command("timers::wall_clock::t27_a_stepped_wall_clock_moves_no_deadline", "wall steps");

@@ -21,7 +21,8 @@ use punctual::{
 };
 
 use crate::support::net::{End, PATIENCE, deaf_listener, fill, listen, on_alarms, unix_pair};
-use crate::support::now_ns;
+use crate::support::post::unix_name;
+use crate::support::{now_ns, temporary};
 
 use WaitClass::{Bounded as Until, Idle, Unbounded as Never};
 
@@ -332,8 +333,8 @@ fn listening_and_connecting() {
     on_alarms("inventory of connects", async |runtime| {
         let (listener, listens_at) = listen();
         let listener = leaked(listener);
-        let name = format!("punctual-waits-{}-{}", std::process::id(), now_ns());
-        let at = punctual::net::UnixAddress::from_abstract_name(&name);
+        let at = unix_name("waits");
+        let name = at.to_string();
         let unix_listener = leaked(UnixListener::bind_with_backlog(at.clone(), 0).expect("bound"));
         let (_deaf, deaf_at, _filler) = deaf_listener();
         let _queued =
@@ -341,15 +342,13 @@ fn listening_and_connecting() {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let server = silent.local_addr().expect("its address");
         let (tcp, unix) = (listener.clone(), unix_listener.clone());
-        let other =
-            UnixListener::bind(punctual::net::UnixAddress::from_abstract_name(format!("{name}-2")));
-        let other = leaked(other.expect("bound"));
+        let other = leaked(UnixListener::bind(unix_name("other")).expect("bound"));
         let cases = vec![
             case(&one("accept", Idle), listens_at, move || {
                 let tcp = tcp.clone();
                 async move { drop(tcp.accept().await) }
             }),
-            case(&one("accept", Idle), "-2", move || {
+            case(&one("accept", Idle), "-other-", move || {
                 let unix = other.clone();
                 async move { drop(unix.accept().await) }
             }),
@@ -442,8 +441,7 @@ struct Fifo(std::path::PathBuf);
 
 impl Fifo {
     fn new() -> Fifo {
-        let path =
-            std::env::temp_dir().join(format!("punctual-fifo-{}-{}", std::process::id(), now_ns()));
+        let path = temporary("fifo");
         let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
         assert!(made.success());
         Fifo(path)
