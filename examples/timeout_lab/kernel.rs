@@ -1,7 +1,7 @@
 //! What the kernel has of a connection, by `/proc/self/net`.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -19,12 +19,20 @@ pub(crate) struct KernelSocket {
 pub(crate) fn sockets_to(peer: SocketAddr) -> Vec<KernelSocket> {
     let table = if peer.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
     let table = fs::read_to_string(table).unwrap_or_default();
-    let port = format!(":{:04X}", peer.port());
+    // As the kernel writes them: the words of the address as they lie in memory, the port as a number.
+    let address = match peer.ip() {
+        IpAddr::V4(ip) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
+        IpAddr::V6(ip) => ip.octets().chunks(4).fold(String::new(), |words, word| {
+            let word = word.try_into().map_or(0, u32::from_ne_bytes);
+            format!("{words}{word:08X}")
+        }),
+    };
+    let peer = format!("{address}:{:04X}", peer.port());
     let sockets = table.lines().skip(1).filter_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (&to, &state, &inode) = (fields.get(2)?, fields.get(3)?, fields.get(9)?);
         let state = u8::from_str_radix(state, 16).ok()?;
-        to.ends_with(&port).then_some(KernelSocket { state, inode: inode.parse().ok()? })
+        (to == peer).then_some(KernelSocket { state, inode: inode.parse().ok()? })
     });
     sockets.collect()
 }
